@@ -1,0 +1,33 @@
+/**
+ * Every bound of holo-peer in one place, each with its reason. Sizes are bytes, times milliseconds.
+ *
+ * Nothing that comes from a file or from the wire is allocated before it has been held against one of these.
+ */
+const KIB = 1024
+const MIB = 1024 * KIB
+const GIB = 1024 * MIB
+
+/** robot.yaml, conda.yaml, settings.yaml: real ones are a few KiB; YAML expands when parsed. */
+export const YAML_BYTES_MAX = 1 * MIB
+
+/** A catalog at rest or on the wire (gzip): 12,000 files take 744 kB, so 200,000 files take about 13 MB. */
+export const CATALOG_STORED_BYTES_MAX = 64 * MIB
+/** A decoded catalog (JSON): 12,000 files take 8 MB; 200,000 files take about 140 MB. */
+export const CATALOG_JSON_BYTES_MAX = 512 * MIB
+/** Directories and files of one catalog, shadow trees included: 30 times the largest environment seen. */
+export const CATALOG_ENTRIES_MAX = 1_000_000
+/** Nesting of directories: Linux allows 2,047 one-letter levels in a path; real environments stay below 30. */
+export const CATALOG_DEPTH_MAX = 256
+/** One name in a directory: NAME_MAX of every file system that we restore to. */
+export const NAME_BYTES_MAX = 255
+/** A whole path inside a space, and the target of a link: PATH_MAX less the space's own path. */
+export const PATH_BYTES_MAX = 4096
+/** Relocations of one file: the largest seen has some hundred. */
+export const REWRITES_PER_FILE_MAX = 1_000_000
+/** One blob: the largest seen (a CUDA library) is about 1 GiB. */
+export const BLOB_BYTES_MAX = 16 * GIB
+/** All files of one environment together. */
+export const ENVIRONMENT_BYTES_MAX = 256 * GIB
+
+/** Blobs up to this size are decoded and hashed in one call; larger ones are streamed. */
+export const BLOB_WHOLE_BYTES_MAX = 1 * MIB
