@@ -31,3 +31,11 @@ export const ENVIRONMENT_BYTES_MAX = 256 * GIB
 
 /** Blobs up to this size are decoded and hashed in one call; larger ones are streamed. */
 export const BLOB_WHOLE_BYTES_MAX = 1 * MIB
+
+/** Blobs of one fetch that are asked for or being written at the same time, over all sources. */
+export const BLOBS_IN_FLIGHT_MAX = 256
+/** How long a blob that no present source delivers waits for another source to appear. */
+export const SOURCE_GRACE_MS = 3_000
+
+/** Bootstrap addresses of one fleet or settings file: a few per site. */
+export const BOOTSTRAPS_MAX = 64
