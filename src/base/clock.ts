@@ -39,3 +39,10 @@ export function deadline(ms: number, reason: Error, parent: AbortSignal): { sign
   const timer = setTimeout(() => controller.abort(reason), ms)
   return { signal: AbortSignal.any([controller.signal, parent]), clear: () => clearTimeout(timer) }
 }
+
+/** Call `work` every `ms` until the returned function is called; keeps no process alive. */
+export function repeat(ms: number, work: () => void): () => void {
+  const timer = setInterval(work, ms)
+  timer.unref()
+  return () => clearInterval(timer)
+}

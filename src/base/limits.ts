@@ -39,3 +39,8 @@ export const SOURCE_GRACE_MS = 3_000
 
 /** Bootstrap addresses of one fleet or settings file: a few per site. */
 export const BOOTSTRAPS_MAX = 64
+
+/** A daemon that lets a command wait longer than this for any sign of life is taken for hung. */
+export const CONTROL_ANSWER_MS = 2_000
+/** A question that the daemon passes on to its peers. */
+export const CONTROL_FIND_MS = 15_000

@@ -1,0 +1,57 @@
+/**
+ * What a command and the daemon say to each other over the control socket: HTTP on a unix socket in our 0700 state
+ * folder, JSON bodies, and one JSON event a line where an answer takes long. Schemas only; both ends check with them.
+ */
+import { z } from 'zod'
+
+const catalog = z.string().max(64)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const count = z.int().min(0)
+
+/** An error as it stands in `--json` and on the control socket. */
+export const wireError = z.object({
+  code: z.string().max(100),
+  blame: z.enum(['input', 'missing', 'trust', 'source', 'host', 'locked']),
+  message: z.string().max(10_000),
+  hint: z.string().max(1_000).optional(),
+})
+export type WireError = z.infer<typeof wireError>
+
+export const totals = z.object({
+  blobs: count,
+  blobBytes: count,
+  wireBytes: count,
+  firstByteMs: z.number().min(0).optional(),
+  bySource: z.record(z.string().max(300), count),
+  dropped: z.record(z.string().max(300), wireError),
+})
+export type WireTotals = z.infer<typeof totals>
+
+export const status = z.object({
+  version: z.string().max(100),
+  pid: count,
+  fleet: z.string().max(100),
+  key: z.string().max(100),
+  port: count,
+  catalogs: z.array(catalog).max(100_000),
+  peers: z.array(z.object({ name: z.string().max(300), address: z.string().max(300), catalogs: count })).max(100_000),
+})
+export type DaemonStatus = z.infer<typeof status>
+
+export const findRequest = z.strictObject({ catalog })
+/** `found` is absent where no peer announces the catalog. `stored` is the gzip form, base64. */
+export const findAnswer = z.object({
+  found: z.object({ source: z.string().max(300), sha256, stored: z.string() }).optional(),
+  peers: count,
+})
+export type FindAnswer = z.infer<typeof findAnswer>
+
+export const fetchRequest = z.strictObject({ catalog, sha256 })
+
+/** One line of the answer to a fetch; a progress line comes at least once a second, or the daemon hangs. */
+export const fetchEvent = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('progress'), totals, blobs: count }),
+  z.object({ event: z.literal('done'), totals }),
+  z.object({ event: z.literal('failed'), totals, error: wireError }),
+])
+export type FetchEvent = z.infer<typeof fetchEvent>

@@ -1,0 +1,137 @@
+import { afterAll, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { never } from '../../src/base/clock.ts'
+import { HoloError } from '../../src/base/errors.ts'
+import {
+  controlAnswers,
+  DaemonUnusableError,
+  daemonFetch,
+  daemonFind,
+  daemonStatus,
+  reloadDaemon,
+} from '../../src/daemon/control-client.ts'
+import type { DaemonStatus, FetchEvent, WireTotals } from '../../src/daemon/control-protocol.ts'
+import { type ControlHandlers, serveControl } from '../../src/daemon/control-server.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'holo-control-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let count = 0
+const freshSocket = () => join(folder, `${count++}.sock`)
+
+const totals: WireTotals = { blobs: 1, blobBytes: 2, wireBytes: 3, bySource: { a: 1 }, dropped: {} }
+const status: DaemonStatus = { version: '1', pid: 7, fleet: 'f', key: 'k', port: 1, catalogs: [], peers: [] }
+const sha256 = 'a'.repeat(64)
+
+function handlersOf(overrides: Partial<ControlHandlers>): ControlHandlers {
+  return {
+    status: () => status,
+    find: async () => ({ peers: 0 }),
+    fetch: () => ({ progress: () => ({ totals, blobs: 9 }), done: Promise.resolve() }),
+    reload: async () => {},
+    ...overrides,
+  }
+}
+
+async function collect(events: AsyncIterable<FetchEvent>): Promise<FetchEvent[]> {
+  const all: FetchEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+test('serveControl() answers status, find and reload, and is gone after disposal', async () => {
+  const socket = freshSocket()
+  let reloads = 0
+  const found = { source: 'peer x', sha256, stored: 'AAAA' }
+  {
+    await using _server = await serveControl(
+      socket,
+      handlersOf({ find: async () => ({ found, peers: 2 }), reload: async () => void reloads++ }),
+    )
+    expect(statSync(socket).mode & 0o777).toBe(0o600)
+    expect(await daemonStatus(socket, never)).toEqual(status)
+    expect(await daemonFind(socket, 'x', never)).toEqual({ found, peers: 2 })
+    expect(await reloadDaemon(socket, never)).toBe(true)
+    expect(reloads).toBe(1)
+  }
+  expect(existsSync(socket)).toBe(false)
+  expect(await daemonStatus(socket, never)).toBeUndefined()
+  expect(await reloadDaemon(socket, never)).toBe(false)
+})
+
+test('serveControl() refuses a second daemon and replaces the socket of a dead one', async () => {
+  const socket = freshSocket()
+  await using _server = await serveControl(socket, handlersOf({}))
+  const error = await serveControl(socket, handlersOf({})).catch((e) => e)
+  expect(error.code).toBe('daemon-running')
+
+  const stale = freshSocket()
+  const child = Bun.spawn([
+    process.execPath,
+    '-e',
+    `Bun.listen({ unix: ${JSON.stringify(stale)}, socket: { data() {} } }); console.log('up'); setInterval(() => {}, 1000)`,
+  ])
+  for await (const _up of child.stdout) break
+  child.kill('SIGKILL')
+  await child.exited
+  expect(existsSync(stale)).toBe(true)
+  await using _second = await serveControl(stale, handlersOf({}))
+  expect(await controlAnswers(stale)).toBe(true)
+})
+
+test('daemonFetch() gives progress, then the end or the error of the daemon', async () => {
+  const socket = freshSocket()
+  let finish = () => {}
+  const slow = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const failing = new HoloError('no peer', { code: 'nowhere', blame: 'missing', hint: 'start one' })
+  await using _server = await serveControl(
+    socket,
+    handlersOf({
+      fetch: (catalog) => ({
+        progress: () => ({ totals, blobs: 9 }),
+        done: catalog === 'slow' ? slow : Promise.reject(failing),
+      }),
+    }),
+  )
+  const events: FetchEvent[] = []
+  for await (const event of daemonFetch(socket, { catalog: 'slow', sha256 }, never)) {
+    events.push(event)
+    finish()
+  }
+  expect(events[0]).toEqual({ event: 'progress', totals, blobs: 9 })
+  expect(events.at(-1)).toEqual({ event: 'done', totals })
+  expect(await collect(daemonFetch(socket, { catalog: 'bad', sha256 }, never))).toEqual([
+    { event: 'failed', totals, error: { code: 'nowhere', blame: 'missing', message: 'no peer', hint: 'start one' } },
+  ])
+})
+
+test('a malformed request gets an error and changes nothing', async () => {
+  const socket = freshSocket()
+  await using _server = await serveControl(socket, handlersOf({}))
+  const error = await collect(daemonFetch(socket, { catalog: 'x', sha256: 'short' }, never)).catch((e) => e)
+  expect(error.code).toBe('control-malformed')
+  expect(await daemonStatus(socket, never)).toEqual(status)
+})
+
+// Goal: a hung daemon costs a bounded wait. Method: a process that accepts connections and never answers.
+test('daemonStatus() gives up on a daemon that hangs', async () => {
+  const socket = freshSocket()
+  const hung = Bun.listen({ unix: socket, socket: { data() {} } })
+  const error = await daemonStatus(socket, never).catch((e) => e)
+  expect(error).toBeInstanceOf(DaemonUnusableError)
+  hung.stop(true)
+})
+
+test.skipIf(process.platform !== 'linux')(
+  'serveControl() works where the path is longer than a socket may have',
+  async () => {
+    const deep = join(folder, 'x'.repeat(60), 'y'.repeat(60))
+    mkdirSync(deep, { recursive: true })
+    const socket = join(deep, 'control.sock')
+    await using _server = await serveControl(socket, handlersOf({}))
+    expect(await daemonStatus(socket, never)).toEqual(status)
+  },
+)
