@@ -1,0 +1,150 @@
+/**
+ * Hosts for tests: network namespaces on one bridge, each with its own `/tmp/holo-golden` and home.
+ *
+ * A process of a host runs in the host's network namespace and in a mount namespace in which the host's folder stands
+ * at `/tmp/holo-golden`, the base that the golden catalogs were recorded for. Needs root and iproute2.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** Where the golden catalogs restore to; see test/golden. */
+export const GOLDEN_BASE = '/tmp/holo-golden'
+
+/** Why `Lan` cannot work here, or undefined where it can. */
+export function lanObstacle(): string | undefined {
+  if (process.platform !== 'linux') return 'network namespaces need Linux'
+  if (process.getuid?.() !== 0) return 'network namespaces need root'
+  for (const tool of ['ip', 'unshare', 'mount']) if (Bun.which(tool) === null) return `the command ${tool} is not installed`
+  const probe = Bun.spawnSync(['unshare', '-n', '-m', 'true'])
+  return probe.exitCode === 0 ? undefined : `unshare fails: ${probe.stderr.toString().trim()}`
+}
+
+export interface Finished {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function must(command: readonly string[]): void {
+  const { exitCode, stderr } = Bun.spawnSync([...command])
+  if (exitCode !== 0) throw new Error(`${command.join(' ')}: ${stderr.toString().trim()}`)
+}
+
+let lans = 0
+
+export class Lan implements AsyncDisposable {
+  readonly #namespace: string
+  readonly #folder: string
+  readonly #hosts: Host[] = []
+
+  constructor() {
+    this.#namespace = `hp${process.pid}l${lans++}`
+    this.#folder = mkdtempSync(join(tmpdir(), 'holo-lan-'))
+    mkdirSync(GOLDEN_BASE, { recursive: true })
+    must(['ip', 'netns', 'add', this.#namespace])
+    must(['ip', '-n', this.#namespace, 'link', 'add', 'lan', 'type', 'bridge'])
+    must(['ip', '-n', this.#namespace, 'link', 'set', 'lan', 'up'])
+  }
+
+  /** A new host with the next address of 10.88.0.0/24. */
+  host(): Host {
+    const number = this.#hosts.length + 1
+    const namespace = `${this.#namespace}h${number}`
+    const address = `10.88.0.${number}`
+    must(['ip', 'netns', 'add', namespace])
+    must(
+      `ip -n ${this.#namespace} link add port${number} type veth peer name eth0 netns ${namespace}`.split(' '),
+    )
+    must(`ip -n ${this.#namespace} link set port${number} master lan up`.split(' '))
+    must(`ip -n ${namespace} address add ${address}/24 dev eth0`.split(' '))
+    must(`ip -n ${namespace} link set eth0 up`.split(' '))
+    must(`ip -n ${namespace} link set lo up`.split(' '))
+    const host = new Host(namespace, address, join(this.#folder, `host${number}`))
+    this.#hosts.push(host)
+    return host
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const host of this.#hosts) await host[Symbol.asyncDispose]()
+    Bun.spawnSync(['ip', 'netns', 'delete', this.#namespace])
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+export class Host implements AsyncDisposable {
+  /** Stands at `/tmp/holo-golden` for the host's processes. */
+  readonly golden: string
+  /** The host's ROBOCORP_HOME. */
+  readonly home: string
+  readonly #processes = new Set<Bun.Subprocess>()
+
+  constructor(
+    readonly namespace: string,
+    readonly address: string,
+    readonly folder: string,
+  ) {
+    this.golden = join(folder, 'golden')
+    this.home = join(folder, 'robocorp')
+    mkdirSync(this.golden, { recursive: true })
+    mkdirSync(this.home, { recursive: true })
+  }
+
+  /** Start a command on this host; it is killed with the LAN. */
+  spawn(
+    command: readonly string[],
+    options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Bun.Subprocess<'ignore', 'pipe', 'pipe'> {
+    const inside = 'mount --bind "$0" "$1" && cd "$2" && shift 2 && exec "$@"'
+    const child = Bun.spawn(
+      [
+        ...['ip', 'netns', 'exec', this.namespace, 'unshare', '-m', '--propagation', 'private'],
+        ...['sh', '-c', inside, this.golden, GOLDEN_BASE, options.cwd ?? this.folder, ...command],
+      ],
+      {
+        env: {
+          PATH: process.env.PATH ?? '',
+          HOME: '/home/robot',
+          ROBOCORP_HOME: this.home,
+          NO_COLOR: '1',
+          ...options.env,
+        },
+        stdin: 'ignore',
+        stdout: 'pipe',
+        stderr: 'pipe',
+      },
+    )
+    this.#processes.add(child)
+    void child.exited.then(() => this.#processes.delete(child))
+    return child
+  }
+
+  /** Run a command on this host to its end. */
+  async run(
+    command: readonly string[],
+    options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<Finished> {
+    const child = this.spawn(command, options)
+    const [stdout, stderr, exitCode] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ])
+    return { exitCode, stdout, stderr }
+  }
+
+  /** The file that a process of this host sees as `path`. */
+  outside(path: string): string {
+    return path.startsWith(GOLDEN_BASE) ? this.golden + path.slice(GOLDEN_BASE.length) : path
+  }
+
+  has(path: string): boolean {
+    return existsSync(this.outside(path))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#processes) child.kill('SIGKILL')
+    await Promise.all([...this.#processes].map((child) => child.exited))
+    Bun.spawnSync(['ip', 'netns', 'delete', this.namespace])
+  }
+}
