@@ -14,6 +14,9 @@ export const YAML_BYTES_MAX = 1 * MIB
 export const CATALOG_STORED_BYTES_MAX = 64 * MIB
 /** A decoded catalog (JSON): 12,000 files take 8 MB; 200,000 files take about 140 MB. */
 export const CATALOG_JSON_BYTES_MAX = 512 * MIB
+/** A catalog may inflate to 64 MiB, or to this many times its stored size where that is more: real ones reach 11 to 30. */
+export const CATALOG_INFLATE_RATIO_MAX = 64
+export const CATALOG_INFLATE_FREE_BYTES = 64 * MIB
 /** Directories and files of one catalog, shadow trees included: 30 times the largest environment seen. */
 export const CATALOG_ENTRIES_MAX = 1_000_000
 /** Nesting of directories: Linux allows 2,047 one-letter levels in a path; real environments stay below 30. */
@@ -24,6 +27,10 @@ export const NAME_BYTES_MAX = 255
 export const PATH_BYTES_MAX = 4096
 /** Relocations of one file: the largest seen has some hundred. */
 export const REWRITES_PER_FILE_MAX = 1_000_000
+/** Relocations of all files of one catalog together. */
+export const CATALOG_REWRITES_MAX = 4_000_000
+/** One text field of a catalog that is no name or path: version, controller, space. */
+export const CATALOG_TEXT_BYTES_MAX = 4 * KIB
 /** One blob: the largest seen (a CUDA library) is about 1 GiB. */
 export const BLOB_BYTES_MAX = 16 * GIB
 /** All files of one environment together. */
@@ -44,3 +51,21 @@ export const BOOTSTRAPS_MAX = 64
 export const CONTROL_ANSWER_MS = 2_000
 /** A question that the daemon passes on to its peers. */
 export const CONTROL_FIND_MS = 15_000
+
+/** A step of streamed reading, writing, hashing and decoding: large enough that calls do not count. */
+export const CHUNK_BYTES = 256 * KIB
+/** What a lying gzip stream may make the fast decoder allocate for a moment; others are stopped at the size they claim. */
+export const GZIP_BOMB_BYTES_MAX = 32 * MIB
+/** How long to sleep between two attempts at a lock that another process holds. */
+export const LOCK_RETRY_MS = 50
+/** rcc drops notes on lock holders that were not renewed for 35 s; it renews its own every 7 s. */
+export const LOCK_NOTE_RENEWAL_MS = 7_000
+export const LOCK_NOTE_STALE_MS = 35_000
+/** A temporary file of a run that ended, older than this, is swept away even where its process id lives again. */
+export const TEMPORARY_AGE_MS_MAX = 60 * 60 * 1000
+/** File changes in the catalog directory come in bursts: one look after this much quiet. */
+export const CATALOG_SETTLE_MS = 100
+/** A look at the catalog directory without any event: file events get lost on network volumes and in overflows. */
+export const CATALOG_POLL_MS = 20_000
+/** The same while a catalog lacks blobs: rcc writes a catalog before its blobs, and blobs raise no event here. */
+export const CATALOG_POLL_INCOMPLETE_MS = 1_000

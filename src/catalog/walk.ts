@@ -1,0 +1,122 @@
+/**
+ * Going over a catalog's tree: in bytewise order of whole paths, with or without what a restore passes over.
+ *
+ * Pure. "Restorable" is what rcc writes (formats.md §9): no shadows, and nothing below a link to a directory.
+ */
+import type { Digest } from '../blob/digest.ts'
+import type { BlobRef } from '../blob/source.ts'
+import { compareBytewise } from './bytewise.ts'
+import type { Catalog, CatalogDirectory, CatalogFile } from './tree.ts'
+
+/** Something in a tree; `path` is relative to the space, with `/`, and '' for the root. */
+export type CatalogEntry =
+  | { readonly kind: 'directory'; readonly path: string; readonly directory: CatalogDirectory }
+  | { readonly kind: 'file'; readonly path: string; readonly file: CatalogFile }
+
+/**
+ * Every file of a tree, links and shadows included, in bytewise order of their whole paths: `a.txt` before `a/b`.
+ *
+ * The order of this walk is part of the protocol: pieces follow it.
+ */
+export function* walkFiles(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile }> {
+  const pending: { sortPath: string; directory?: CatalogDirectory; file?: CatalogFile }[] = []
+  // A directory is placed where its first descendant comes, hence the slash at the end of its sort path.
+  const push = (directory: CatalogDirectory, prefix: string) => {
+    const entries: typeof pending = []
+    for (const [name, file] of directory.files) entries.push({ sortPath: prefix + name, file })
+    for (const [name, below] of directory.subdirs) entries.push({ sortPath: `${prefix}${name}/`, directory: below })
+    if (directory.subdirs.size > 0) entries.sort((left, right) => compareBytewise(left.sortPath, right.sortPath))
+    for (let index = entries.length - 1; index >= 0; index--) pending.push(entries[index] as (typeof entries)[0])
+  }
+  push(tree, '')
+  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
+    if (entry.file !== undefined) yield { path: entry.sortPath, file: entry.file }
+    else if (entry.directory !== undefined) push(entry.directory, entry.sortPath)
+  }
+}
+
+/**
+ * What a restore puts in place, parents before children, the root first: directories, links to directories (whose
+ * inside is left out), links to files, files.
+ */
+export function* walkRestorable(tree: CatalogDirectory): Generator<CatalogEntry> {
+  const pending: CatalogEntry[] = [{ kind: 'directory', path: '', directory: tree }]
+  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
+    yield entry
+    if (entry.kind === 'file' || entry.directory.symlink !== undefined) continue
+    const prefix = entry.path === '' ? '' : `${entry.path}/`
+    for (const [name, directory] of entry.directory.subdirs) {
+      if (!directory.shadow) pending.push({ kind: 'directory', path: prefix + name, directory })
+    }
+    for (const [name, file] of entry.directory.files) pending.push({ kind: 'file', path: prefix + name, file })
+  }
+}
+
+/**
+ * Every blob that the catalog names, once, in the order in which `walkFiles` first comes to it: what rcc demands before
+ * it takes a blueprint for present, links and shadows included.
+ */
+export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
+  const seen = new Map<Digest, BlobRef>()
+  for (const { file } of walkFiles(tree)) addBlob(seen, file)
+  return [...seen.values()]
+}
+
+/**
+ * The blobs whose bytes a restore reads, once each, in the order of `distinctBlobs`: those of regular files outside
+ * of shadows and linked directories. A catalog may name blobs of links that no library holds (formats.md §6.5).
+ */
+export function restoreBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
+  const needed = new Set<Digest>()
+  for (const entry of walkRestorable(tree)) {
+    if (entry.kind === 'file' && entry.file.symlink === undefined) needed.add(entry.file.digest)
+  }
+  return distinctBlobs({ tree }).filter(({ digest }) => needed.has(digest))
+}
+
+function addBlob(seen: Map<Digest, BlobRef>, { digest, sizeBytes }: CatalogFile): void {
+  if (!seen.has(digest)) seen.set(digest, { digest, sizeBytes })
+}
+
+export interface CatalogStatistics {
+  /** Entries that a restore makes; the root counts, as do links (to directories: once). */
+  readonly directories: number
+  readonly files: number
+  readonly links: number
+  /** Bytes of the regular files among them. */
+  readonly bytes: number
+  /** Files among them that are relocated. */
+  readonly relocatedFiles: number
+}
+
+/** Counts of what a restore makes; unlike rcc's `ht catalogs`, shadows do not count. */
+export function catalogStatistics({ tree }: Pick<Catalog, 'tree'>): CatalogStatistics {
+  const counts = { directories: 0, files: 0, links: 0, bytes: 0, relocatedFiles: 0 }
+  for (const entry of walkRestorable(tree)) {
+    const { symlink } = entry.kind === 'file' ? entry.file : entry.directory
+    if (symlink !== undefined) counts.links++
+    else if (entry.kind === 'directory') counts.directories++
+    else {
+      counts.files++
+      counts.bytes += entry.file.sizeBytes
+      if (entry.file.rewrite.length > 0) counts.relocatedFiles++
+    }
+  }
+  return counts
+}
+
+/**
+ * Where a link's text leads, judged by the text alone: to an absolute path, above the space, or neither.
+ *
+ * @param path of the link itself, relative to the space, with `/`
+ */
+export function linkReach(path: string, symlink: string): 'inside' | 'absolute' | 'climbs' {
+  if (/^(?:[/\\]|[A-Za-z]:)/.test(symlink)) return 'absolute'
+  let depth = path.split('/').length - 1
+  for (const part of symlink.split(/[/\\]/)) {
+    if (part === '..') depth--
+    else if (part !== '.' && part !== '') depth++
+    if (depth < 0) return 'climbs'
+  }
+  return 'inside'
+}
