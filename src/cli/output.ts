@@ -1,0 +1,146 @@
+/**
+ * The only writer to stdout and stderr. Results go to stdout, everything else to stderr; with `--json` stdout carries
+ * one JSON document and nothing else. Colour only on a terminal, and never where NO_COLOR is set.
+ */
+import { styleText } from 'node:util'
+import type { SingleBar } from 'cli-progress'
+import { EXIT_BUG, EXIT_CODES, EXIT_INTERRUPTED, HoloError, messageOf } from '../base/errors.ts'
+
+type Style = Parameters<typeof styleText>[0]
+
+const PLAIN_PROGRESS_EVERY_MS = 3_000
+
+/** One moment of a long operation. */
+export interface Progress {
+  readonly done: number
+  readonly total: number
+  /** What stands behind the counts: `12.3 MB at 45 MB/s from 2 peers`. */
+  readonly detail: string
+}
+
+export interface OutputOptions {
+  readonly json: boolean
+  /** Only results and errors. */
+  readonly quiet: boolean
+}
+
+export class Output {
+  readonly #options: OutputOptions
+  readonly #color: boolean
+  #bar: SingleBar | undefined
+  #lastPlainMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: OutputOptions) {
+    this.#options = options
+    this.#color = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR
+  }
+
+  get json(): boolean {
+    return this.#options.json
+  }
+
+  style(style: Style, text: string): string {
+    return this.#color ? styleText(style, text, { validateStream: false }) : text
+  }
+
+  /** The result of a command: `lines` for people, `value` for `--json`. */
+  result(value: unknown, lines: readonly string[]): void {
+    this.#clearBar()
+    process.stdout.write(this.json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''))
+  }
+
+  /** Something that a person should see beside the result. */
+  note(text: string): void {
+    if (this.#options.quiet || this.json) return
+    this.#clearBar()
+    process.stderr.write(`${text}\n`)
+  }
+
+  warn(text: string): void {
+    if (this.json) return
+    this.#clearBar()
+    process.stderr.write(`${this.style('yellow', 'warning:')} ${text}\n`)
+  }
+
+  /** A bar on a terminal, elsewhere a line every few seconds. */
+  async progress({ done, total, detail }: Progress): Promise<void> {
+    if (this.#options.quiet || this.json || total === 0) return
+    if (!process.stderr.isTTY) {
+      const nowMs = performance.now()
+      if (nowMs - this.#lastPlainMs < PLAIN_PROGRESS_EVERY_MS) return
+      this.#lastPlainMs = nowMs
+      process.stderr.write(`fetching: ${done} of ${total} blobs, ${detail}\n`)
+      return
+    }
+    if (this.#bar === undefined) {
+      const { SingleBar } = await import('cli-progress')
+      this.#bar = new SingleBar({
+        format: 'fetching {bar} {value}/{total} blobs, {detail}',
+        barsize: 20,
+        hideCursor: true,
+        clearOnComplete: true,
+        barCompleteChar: '█',
+        barIncompleteChar: '░',
+        stream: process.stderr,
+      })
+      this.#bar.start(total, done, { detail })
+    }
+    this.#bar.setTotal(total)
+    this.#bar.update(done, { detail })
+  }
+
+  /** Report `error`. @returns the exit status that the README's table gives it */
+  failure(error: unknown, interrupted: boolean): number {
+    this.#clearBar()
+    if (interrupted) {
+      if (this.json) this.#jsonFailure({ code: 'interrupted', blame: 'interrupted', message: messageOf(error) }, EXIT_INTERRUPTED)
+      else process.stderr.write(`${messageOf(error)}; run the same command again to continue\n`)
+      return EXIT_INTERRUPTED
+    }
+    if (error instanceof HoloError) {
+      const { code, blame, message, hint } = error
+      if (this.json) this.#jsonFailure({ code, blame, message, ...(hint === undefined ? {} : { hint }) }, EXIT_CODES[blame])
+      else {
+        process.stderr.write(`${this.style('red', 'error:')} ${message}\n`)
+        if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${hint}\n`)
+      }
+      return EXIT_CODES[blame]
+    }
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    if (this.json) this.#jsonFailure({ code: 'bug', blame: 'bug', message: messageOf(error) }, EXIT_BUG)
+    process.stderr.write(`${this.style('red', 'bug in holo-peer:')} ${stack}\n`)
+    return EXIT_BUG
+  }
+
+  #jsonFailure(error: Record<string, string>, exitCode: number): void {
+    process.stdout.write(`${JSON.stringify({ ok: false, exitCode, error }, undefined, 2)}\n`)
+  }
+
+  #clearBar(): void {
+    this.#bar?.stop()
+    this.#bar = undefined
+  }
+}
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB']
+
+/** Bytes for people, decimal units: `62.1 MB`. */
+export function humanBytes(bytes: number): string {
+  let value = bytes
+  let unit = 0
+  while (value >= 1000 && unit < UNITS.length - 1) {
+    value /= 1000
+    unit++
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(value < 10 ? 2 : 1)} ${UNITS[unit]}`
+}
+
+/** Milliseconds for people: `820 ms`, `1.24 s`. */
+export function humanMs(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`
+}
+
+/** `1 blob`, `4,512 blobs`. */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`
+}
