@@ -1,0 +1,150 @@
+/**
+ * One blob file at rest: what form it has, its bytes as stored, and its digest.
+ *
+ * Form is sniffed as rcc does, by the gzip header; a blob named by SipHash-128 is always raw, since only a
+ * `compress.no` library makes them (formats.md §2).
+ */
+import * as fs from 'node:fs'
+import { hostError, systemCodeOf } from '../base/errors.ts'
+import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { type Digest, isSha256 } from '../blob/digest.ts'
+import { beginsLikeGzip, GZIP_HEADER_BYTES_MAX, GzipError, gunzipStream, isGzip } from '../blob/gzip.ts'
+import type { LocalBlob, StoredBlob } from '../blob/local.ts'
+import type { BlobRef } from '../blob/source.ts'
+import { hasherFor } from '../catalog/hasher.ts'
+
+// One buffer for every sniff: they are synchronous, and nothing keeps a view of it.
+const sniffed = new Uint8Array(GZIP_HEADER_BYTES_MAX)
+
+/** @returns undefined where no regular file stands at `path` @throws {HoloError} blame `host` */
+export function findBlobFile(path: string, digest: Digest): LocalBlob | undefined {
+  return withOpen(path, (descriptor, storedBytes) => ({ path, form: sniff(descriptor, digest), storedBytes }))
+}
+
+/** The file as a server sends it; a small one is read at once. @returns, @throws as `findBlobFile` */
+export function openStoredBlob(path: string, digest: Digest): StoredBlob | undefined {
+  return withOpen(path, (descriptor, storedBytes) => {
+    const encoding = sniff(descriptor, digest)
+    if (storedBytes > BLOB_WHOLE_BYTES_MAX) {
+      return {
+        encoding,
+        sizeBytes: storedBytes,
+        bytes: () => fileChunks(path, storedBytes),
+        whole: () => readWhole(path, storedBytes),
+      }
+    }
+    const whole = new Uint8Array(storedBytes)
+    readFully(descriptor, whole, path)
+    return { encoding, sizeBytes: storedBytes, bytes: () => oneChunk(whole), whole: () => whole }
+  })
+}
+
+/** What is wrong with a blob, as the end of the sentence `the blob …`; undefined where nothing is. */
+export type BlobFault = string | undefined
+
+/**
+ * Decode and hash the file.
+ *
+ * @throws {HoloError} blame `host` when it cannot be read; `signal.reason` once `signal` aborts
+ */
+export async function faultOf(blob: LocalBlob, ref: BlobRef, signal: AbortSignal): Promise<BlobFault> {
+  const hasher = hasherFor(ref.digest)
+  let total = 0
+  try {
+    for await (const chunk of decodedChunks(blob, ref.sizeBytes)) {
+      signal.throwIfAborted()
+      total += chunk.byteLength
+      if (total > ref.sizeBytes) return `has more than its ${ref.sizeBytes} bytes`
+      hasher.update(chunk)
+    }
+  } catch (error) {
+    if (error instanceof GzipError) return error.message
+    throw error
+  }
+  if (total !== ref.sizeBytes) return `has ${total} bytes instead of ${ref.sizeBytes}`
+  const actual = hasher.digest()
+  return actual === ref.digest ? undefined : `has the digest ${actual}`
+}
+
+/** Content of a blob in chunks. @throws {GzipError} or {HoloError} while iterating */
+export function decodedChunks(blob: LocalBlob, bytesMax: number): AsyncIterable<Uint8Array> {
+  const stored = fileChunks(blob.path, blob.storedBytes)
+  return blob.form === 'gzip' ? gunzipStream(stored, bytesMax) : stored
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.byteLength > 0) yield bytes
+}
+
+async function* fileChunks(path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
+  const descriptor = guarded(path, () => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW))
+  try {
+    for (let at = 0; at < sizeBytes; ) {
+      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes - at))
+      const count = guarded(path, () => fs.readSync(descriptor, chunk, 0, chunk.byteLength, at))
+      if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${sizeBytes} bytes`))
+      at += count
+      yield chunk.subarray(0, count)
+    }
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+function readWhole(path: string, sizeBytes: number): Uint8Array {
+  const whole = new Uint8Array(sizeBytes)
+  const descriptor = guarded(path, () => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW))
+  try {
+    readFully(descriptor, whole, path)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+  return whole
+}
+
+function readFully(descriptor: number, target: Uint8Array, path: string): void {
+  for (let at = 0; at < target.byteLength; ) {
+    const count = guarded(path, () => fs.readSync(descriptor, target, at, target.byteLength - at, at))
+    if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${target.byteLength} bytes`))
+    at += count
+  }
+}
+
+function sniff(descriptor: number, digest: Digest): 'identity' | 'gzip' {
+  if (!isSha256(digest)) return 'identity'
+  // Almost every gzip header is the ten bytes of rcc's own.
+  const short = sniffed.subarray(0, fs.readSync(descriptor, sniffed, 0, 10, 0))
+  if (!beginsLikeGzip(short)) return 'identity'
+  if (isGzip(short)) return 'gzip'
+  const long = sniffed.subarray(0, fs.readSync(descriptor, sniffed, 0, sniffed.byteLength, 0))
+  return isGzip(long) ? 'gzip' : 'identity'
+}
+
+function withOpen<Result>(path: string, use: (descriptor: number, sizeBytes: number) => Result): Result | undefined {
+  let descriptor: number
+  try {
+    // Non-blocking, so that a named pipe planted at a blob's place does not stop us.
+    const flags = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK
+    descriptor = fs.openSync(path, flags)
+  } catch (error) {
+    const systemCode = systemCodeOf(error)
+    if (systemCode === 'ENOENT' || systemCode === 'ENOTDIR' || systemCode === 'ELOOP') return undefined
+    throw hostError(`open ${path}`, error)
+  }
+  try {
+    const status = fs.fstatSync(descriptor)
+    return status.isFile() ? use(descriptor, status.size) : undefined
+  } catch (error) {
+    throw hostError(`read ${path}`, error)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+function guarded<Result>(path: string, work: () => Result): Result {
+  try {
+    return work()
+  } catch (error) {
+    throw hostError(`read ${path}`, error)
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The only place where bytes become a blob.
+ *
+ * Content is decoded, counted against the catalog's size, hashed while it is written to a temporary name, and renamed
+ * only where digest and size are right. At rest it is raw, which rcc reads as it reads gzip (formats.md §6) and which
+ * can be cloned; only content that begins like gzip itself is stored gzip, since a reader would decode it once too
+ * often. Knows nothing of sources but their name.
+ */
+import * as fs from 'node:fs'
+import { createGzip } from 'node:zlib'
+import { HoloError } from '../base/errors.ts'
+import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
+import { isSha256, sha256Hasher, sha256Of } from '../blob/digest.ts'
+import { beginsLikeGzip, GzipError, gunzipExactly, gunzipStream, gzipBytesMax } from '../blob/gzip.ts'
+import type { BlobRef, BlobStream } from '../blob/source.ts'
+import { type LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
+import { temporaryIn } from './temporary.ts'
+
+export interface IngestPlace {
+  readonly files: LibraryFiles
+  /** Directory of the temporaries, on the same disk as `target`. */
+  readonly temporaries: string
+  /** Absolute path of the blob. */
+  readonly target: string
+}
+
+/**
+ * Read `stream` to its end and make it the blob `ref`; on any failure nothing is left behind.
+ *
+ * @returns bytes of the file at rest
+ * @throws {HoloError} blame `source`, code `blob-corrupt`: other bytes than asked for; a stream that claims more is
+ *   stopped one chunk after the size that `ref` tells
+ * @throws {HoloError} blame `input`: no SHA-256 digest, or a size over `BLOB_BYTES_MAX`
+ * @throws {HoloError} blame `host` when writing fails; whatever the stream throws, unchanged
+ * @throws `signal.reason`, unwrapped, once `signal` aborts
+ */
+export async function ingestBlob(
+  place: IngestPlace,
+  ref: BlobRef,
+  stream: BlobStream,
+  signal: AbortSignal,
+): Promise<number> {
+  signal.throwIfAborted()
+  checkRef(ref)
+  try {
+    if (ref.sizeBytes > BLOB_WHOLE_BYTES_MAX) return await ingestStreamed(place, ref, stream, signal)
+    return storeWhole(place, await readWhole(ref, stream, signal))
+  } catch (error) {
+    if (error instanceof GzipError) throw corrupt(ref, stream, `it ${error.message}`)
+    throw error
+  }
+}
+
+function checkRef(ref: BlobRef): void {
+  if (!isSha256(ref.digest)) {
+    throw new HoloError(`Blob ${ref.digest} is not named by a SHA-256, so bytes from elsewhere cannot be checked`, {
+      code: 'digest-not-sha256',
+      blame: 'input',
+      hint: 'fetch environments that were recorded in a library without compress.no',
+    })
+  }
+  if (!Number.isSafeInteger(ref.sizeBytes) || ref.sizeBytes < 0 || ref.sizeBytes > BLOB_BYTES_MAX) {
+    throw new HoloError(`Blob ${ref.digest} has ${ref.sizeBytes} bytes; at most ${BLOB_BYTES_MAX} are taken`, {
+      code: 'blob-too-large',
+      blame: 'input',
+    })
+  }
+}
+
+/** Verified content of a small blob. */
+async function readWhole(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<Uint8Array> {
+  const gzip = stream.encoding === 'gzip'
+  const storedMax = gzip ? gzipBytesMax(ref.sizeBytes) : ref.sizeBytes
+  const chunks: Uint8Array[] = []
+  let storedBytes = 0
+  for await (const chunk of stream.bytes) {
+    signal.throwIfAborted()
+    storedBytes += chunk.byteLength
+    if (storedBytes > storedMax) throw corrupt(ref, stream, `it goes on after ${storedMax} bytes`)
+    chunks.push(chunk)
+  }
+  signal.throwIfAborted()
+  const [only] = chunks
+  const stored = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, storedBytes)
+  const content = gzip ? gunzipExactly(stored, ref.sizeBytes) : stored
+  if (content.byteLength !== ref.sizeBytes) throw corrupt(ref, stream, wrongSize(content.byteLength, ref))
+  const actual = sha256Of(content)
+  if (actual !== ref.digest) throw corrupt(ref, stream, `its SHA-256 is ${actual}`)
+  return content
+}
+
+/** Write verified content under its final name. @returns bytes written */
+function storeWhole({ files, temporaries, target }: IngestPlace, content: Uint8Array): number {
+  const atRest = beginsLikeGzip(content) ? Bun.gzipSync(content as Uint8Array<ArrayBuffer>, { level: 1 }) : content
+  const temporary = temporaryIn(temporaries)
+  const descriptor = files.create(temporary)
+  try {
+    try {
+      writeAll(descriptor, atRest, target)
+    } finally {
+      fs.closeSync(descriptor)
+    }
+    files.rename(temporary, target)
+  } catch (error) {
+    removeQuietly(temporary)
+    throw error
+  }
+  return atRest.byteLength
+}
+
+/** A large blob, with memory for some chunks. */
+async function ingestStreamed(
+  { files, temporaries, target }: IngestPlace,
+  ref: BlobRef,
+  stream: BlobStream,
+  signal: AbortSignal,
+): Promise<number> {
+  const decoded = stream.encoding === 'gzip' ? gunzipStream(stream.bytes, ref.sizeBytes) : stream.bytes
+  const temporary = temporaryIn(temporaries)
+  const descriptor = files.create(temporary)
+  let storedBytes = 0
+  try {
+    try {
+      for await (const chunk of atRestForm(verified(decoded, ref, stream, signal))) {
+        writeAll(descriptor, chunk, target)
+        storedBytes += chunk.byteLength
+      }
+    } finally {
+      fs.closeSync(descriptor)
+    }
+    files.rename(temporary, target)
+  } catch (error) {
+    removeQuietly(temporary)
+    throw error
+  }
+  return storedBytes
+}
+
+/** Pass chunks through, and throw at the end, or as soon as they are too many, unless they are the blob. */
+async function* verified(
+  chunks: AsyncIterable<Uint8Array>,
+  ref: BlobRef,
+  stream: BlobStream,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const hasher = sha256Hasher()
+  let total = 0
+  for await (const chunk of chunks) {
+    signal.throwIfAborted()
+    total += chunk.byteLength
+    if (total > ref.sizeBytes) throw corrupt(ref, stream, `it goes on after ${ref.sizeBytes} bytes`)
+    hasher.update(chunk)
+    yield chunk
+  }
+  signal.throwIfAborted()
+  if (total !== ref.sizeBytes) throw corrupt(ref, stream, wrongSize(total, ref))
+  const actual = hasher.digest()
+  if (actual !== ref.digest) throw corrupt(ref, stream, `its SHA-256 is ${actual}`)
+}
+
+/** Content as it is, or gzip where its first three bytes, which may come in pieces, look like gzip. */
+async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let head = new Uint8Array(0)
+  while (head.byteLength < 3) {
+    const next = await content.next()
+    if (next.done === true) break
+    head = Buffer.concat([head, next.value])
+  }
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    yield head
+    yield* content
+  }
+  if (!beginsLikeGzip(head)) {
+    yield* whole()
+    return
+  }
+  const gzip = createGzip({ level: 1 })
+  const feeding = feed(whole(), gzip)
+  // Awaited below, unless our own reader leaves early; then its failure is nobody's concern.
+  feeding.catch(() => {})
+  try {
+    for await (const chunk of gzip) yield chunk as Uint8Array
+    await feeding
+  } catch (error) {
+    // What ended the content says more than what the encoder makes of it.
+    await feeding
+    throw error
+  } finally {
+    gzip.destroy()
+  }
+}
+
+async function feed(content: AsyncIterable<Uint8Array>, gzip: ReturnType<typeof createGzip>): Promise<void> {
+  try {
+    for await (const chunk of content) {
+      if (!gzip.write(chunk)) await new Promise<void>((resolve) => gzip.once('drain', resolve).once('close', resolve))
+      if (gzip.destroyed) return
+    }
+    gzip.end()
+  } catch (error) {
+    gzip.destroy(error instanceof Error ? error : new Error(String(error)))
+    throw error
+  }
+}
+
+function wrongSize(actualBytes: number, ref: BlobRef): string {
+  return `it has ${actualBytes} bytes instead of ${ref.sizeBytes}`
+}
+
+function corrupt(ref: BlobRef, stream: BlobStream, difference: string): HoloError {
+  return new HoloError(`${stream.source} sent other bytes than blob ${ref.digest}: ${difference}`, {
+    code: 'blob-corrupt',
+    blame: 'source',
+    hint: 'run `rcc holotree check` on that machine',
+  })
+}

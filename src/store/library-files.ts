@@ -1,0 +1,101 @@
+/**
+ * Files and directories of rcc's library, made as rcc makes them (formats.md §1): directories 0750, or 0777 when
+ * shared; files 0644, or 0666 when shared.
+ *
+ * Everything appears by rename. Nothing is flushed to the disk one by one: fdatasync for each of 10^4 blobs takes
+ * seconds (limits.md §5), and a blob that a power cut damaged is found by its digest when it is used.
+ */
+import * as fs from 'node:fs'
+import { dirname } from 'node:path'
+import { hostError, systemCodeOf } from '../base/errors.ts'
+import { PRIVATE_DIRECTORY_MODE, SHARED_DIRECTORY_MODE } from '../catalog/layout.ts'
+
+const PRIVATE_FILE_MODE = 0o644
+const SHARED_FILE_MODE = 0o666
+
+export class LibraryFiles {
+  /** Directories known to exist: three levels of them dominate the writing of small blobs (limits.md §5). */
+  readonly #made = new Set<string>()
+
+  constructor(private readonly shared: boolean) {}
+
+  /** Make `directory` and its parents once. @throws {HoloError} blame `host` */
+  ensureDirectory(directory: string): void {
+    if (this.#made.has(directory)) return
+    try {
+      this.#make(directory)
+    } catch (error) {
+      throw hostError(`make the directory ${directory}`, error)
+    }
+  }
+
+  #make(directory: string): void {
+    if (this.#made.has(directory)) return
+    const mode = this.shared ? SHARED_DIRECTORY_MODE : PRIVATE_DIRECTORY_MODE
+    try {
+      fs.mkdirSync(directory, { mode })
+      // mkdir subtracts the umask, which other users of a shared library must not suffer from.
+      if (this.shared) fs.chmodSync(directory, mode)
+    } catch (error) {
+      const systemCode = systemCodeOf(error)
+      if (systemCode === 'ENOENT' && dirname(directory) !== directory) {
+        this.#make(dirname(directory))
+        this.#make(directory)
+        return
+      }
+      if (systemCode !== 'EEXIST' || !fs.statSync(directory).isDirectory()) throw error
+    }
+    this.#made.add(directory)
+  }
+
+  /** Open a new file for writing. @throws {HoloError} blame `host`: also where `path` exists */
+  create(path: string): number {
+    return this.#retried(path, () => {
+      const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
+      const descriptor = fs.openSync(path, 'wx', mode)
+      if (this.shared) fs.fchmodSync(descriptor, mode)
+      return descriptor
+    })
+  }
+
+  /** Give `from` its final name, making the directory. @throws {HoloError} blame `host` */
+  rename(from: string, to: string): void {
+    this.#retried(to, () => fs.renameSync(from, to))
+  }
+
+  /** Run `work` with the directory of `path` there; rcc's check removes empty directories at any time. */
+  #retried<Result>(path: string, work: () => Result): Result {
+    const directory = dirname(path)
+    this.ensureDirectory(directory)
+    try {
+      return work()
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw hostError(`write ${path}`, error)
+    }
+    this.#made.clear()
+    this.ensureDirectory(directory)
+    try {
+      return work()
+    } catch (error) {
+      throw hostError(`write ${path}`, error)
+    }
+  }
+}
+
+/** Write all of `bytes` at the descriptor's position. @throws {HoloError} blame `host` */
+export function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
+  try {
+    for (let at = 0; at < bytes.byteLength; ) at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at)
+  } catch (error) {
+    throw hostError(`write ${path}`, error)
+  }
+}
+
+/** Remove a file if it is there; used where another error is already on its way. */
+export function removeQuietly(path: string): void {
+  try {
+    fs.unlinkSync(path)
+  } catch {
+    // Never made, or renamed away.
+  }
+}
