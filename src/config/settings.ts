@@ -10,7 +10,7 @@ import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
-import { parseHostPort } from './host-port.ts'
+import { parseHostPort } from '../base/host-port.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
