@@ -69,3 +69,43 @@ export const CATALOG_SETTLE_MS = 100
 export const CATALOG_POLL_MS = 20_000
 /** The same while a catalog lacks blobs: rcc writes a catalog before its blobs, and blobs raise no event here. */
 export const CATALOG_POLL_INCOMPLETE_MS = 1_000
+
+/** Fleets of one machine: each costs a topic and one proof per connection. */
+export const FLEETS_MAX = 16
+/** fleets.json: 16 fleets with 64 bootstraps of 260 characters take 270 KiB. */
+export const FLEETS_JSON_BYTES_MAX = 512 * KIB
+/** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
+export const INVITE_CHARACTERS_MAX = 32 * KIB
+
+/** Bytes of one blob or catalog that travel in one frame: several UDP packets, and still little to wait for. */
+export const CHUNK_BYTES_MAX = 64 * KIB
+/** One frame of a link, header included: far above what our messages need, far below what hurts. */
+export const FRAME_BYTES_MAX = 1 * MIB
+/** Digests in one want or ask. */
+export const WANT_DIGESTS_MAX = 1024
+/** Questions that one peer may have open at us, and the digests in them. */
+export const REQUESTS_OPEN_MAX = 256
+export const REQUESTED_DIGESTS_MAX = 8192
+/** Catalogs in one `have` frame, and in all that one peer may announce: 4,096 take about 1 MiB of memory. */
+export const HAVE_ENTRIES_MAX = 1024
+export const PEER_CATALOGS_MAX = 4096
+/** `hello`: who is speaking, for people. */
+export const AGENT_BYTES_MAX = 64
+/** `bye`: why, for people. */
+export const BYE_TEXT_BYTES_MAX = 256
+/** A peer that has not said hello by then is not one of us. */
+export const HELLO_DEADLINE_MS = 5_000
+/** Blobs under way from one peer: 64 of 8 KiB cover 1 Gbit/s at 4 ms of round trip. */
+export const PEER_BLOBS_IN_FLIGHT_MAX = 64
+/** Bytes that a peer may send before we have consumed earlier ones: 1 Gbit/s at 32 ms; 16 peers make 64 MiB. */
+export const PEER_CREDIT_BYTES = 4 * MIB
+/** A peer that owes us something and sends no byte of it for so long is given up. */
+export const PEER_STALL_MS = 10_000
+/** Connections of one machine, accepted ones included. */
+export const PEERS_MAX = 64
+/** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
+export const MAJORITY_GRACE_MS = 100
+/** Blobs that one connection reads ahead of the wire: bounded memory, and the disk is not waited for. */
+export const SERVE_AHEAD_MAX = 8
+/** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
+export const SWARM_CLOSE_MS = 1_500
