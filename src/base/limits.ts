@@ -109,3 +109,8 @@ export const MAJORITY_GRACE_MS = 100
 export const SERVE_AHEAD_MAX = 8
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
 export const SWARM_CLOSE_MS = 1_500
+
+/** Entries of a hololib.zip: all blobs of several environments. */
+export const ZIP_ENTRIES_MAX = 2_000_000
+/** Its central directory: about 150 bytes an entry. */
+export const ZIP_DIRECTORY_BYTES_MAX = 512 * MIB
