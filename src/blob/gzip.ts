@@ -88,7 +88,9 @@ export function gunzipExactly(stored: Uint8Array, sizeBytes: number): Uint8Array
     decoded = gunzipSync(stored, { maxOutputLength: sizeBytes + 1 })
   } catch (error) {
     const tooLong = error instanceof RangeError
-    throw new GzipError(tooLong ? `decodes to more than its ${sizeBytes} bytes` : `cannot be decoded: ${messageOf(error)}`)
+    throw new GzipError(
+      tooLong ? `decodes to more than its ${sizeBytes} bytes` : `cannot be decoded: ${messageOf(error)}`,
+    )
   }
   if (decoded.byteLength !== sizeBytes) {
     throw new GzipError(`decodes to ${decoded.byteLength} bytes instead of ${sizeBytes}`)

@@ -1,0 +1,294 @@
+/**
+ * rcc's hololib on this machine, shared with a running rcc: blobs, catalogs, usage stamps (formats.md §1, §6, §7).
+ *
+ * Guarantees that whatever it adds is verified and appears whole, blobs before their catalog, and that nothing is
+ * deleted: a bad blob is moved to quarantine. Knows nothing of where blobs come from. Takes no lock, like rcc's own
+ * readers; ingest is safe beside them because everything appears by rename.
+ */
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
+import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
+import type { Digest } from '../blob/digest.ts'
+import type { LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
+import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
+import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
+import { encodeCatalogInfo } from '../catalog/encode-catalog.ts'
+import * as layout from '../catalog/layout.ts'
+import { catalogName, catalogNameParts, parseCatalogName } from '../catalog/names.ts'
+import type { Catalog, CatalogName } from '../catalog/tree.ts'
+import { distinctBlobs } from '../catalog/walk.ts'
+import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
+import { ingestBlob } from './ingest.ts'
+import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
+import { sweepTemporaries, temporaryIn } from './temporary.ts'
+
+/** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
+const QUESTIONS_PER_TURN = 1024
+
+/** A catalog with the bytes it was read from. */
+export interface StoredCatalog {
+  readonly name: CatalogName
+  /** gzip'd JSON, as it lies in the library. */
+  readonly stored: Uint8Array
+  readonly catalog: Catalog
+}
+
+export class Library implements BlobStore, LocalBlobs, StoredBlobs {
+  readonly #files: LibraryFiles
+  readonly #blobs: string
+  readonly #catalogs: string
+
+  constructor(readonly roots: layout.Roots) {
+    this.#files = new LibraryFiles(roots.shared)
+    this.#blobs = layout.libraryDirectory(roots)
+    this.#catalogs = layout.catalogDirectory(roots)
+  }
+
+  /**
+   * Which digests this library records with, asked anew each time, as rcc does: a file decides.
+   *
+   * @returns `siphash-128` in a `compress.no` library
+   */
+  digestKind(): 'sha-256' | 'siphash-128' {
+    const marker = fs.statSync(layout.noCompressMarker(this.roots), { throwIfNoEntry: false })
+    return marker === undefined || marker.isDirectory() ? 'sha-256' : 'siphash-128'
+  }
+
+  async has(digest: Digest): Promise<boolean> {
+    return this.#holds(digest)
+  }
+
+  /**
+   * As `BlobStore.put`.
+   *
+   * @throws {HoloError} also blame `input`, code `library-no-compress`: rcc would look for SipHash digests here
+   */
+  async put(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<void> {
+    if (this.digestKind() === 'siphash-128') {
+      throw new HoloError(`The library ${this.roots.hololib} has compress.no, so it takes no blobs from elsewhere`, {
+        code: 'library-no-compress',
+        blame: 'input',
+        hint: `remove ${layout.noCompressMarker(this.roots)} and let rcc record again, or use another ROBOCORP_HOME`,
+      })
+    }
+    if (this.#holds(ref.digest)) return
+    const target = layout.blobPath(this.roots, ref.digest)
+    await ingestBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
+  }
+
+  find(digest: Digest): LocalBlob | undefined {
+    return findBlobFile(layout.blobPath(this.roots, digest), digest)
+  }
+
+  stored(digest: Digest): StoredBlob | undefined {
+    return openStoredBlob(layout.blobPath(this.roots, digest), digest)
+  }
+
+  /**
+   * Decode and hash a blob of this library.
+   *
+   * @returns what is wrong with it, as the end of a sentence; undefined where nothing is, or it is not held
+   * @throws {HoloError} blame `host` when it cannot be read; `signal.reason` once `signal` aborts
+   */
+  async verify(ref: BlobRef, signal: AbortSignal): Promise<BlobFault> {
+    const blob = this.find(ref.digest)
+    return blob === undefined ? undefined : faultOf(blob, ref, signal)
+  }
+
+  /**
+   * Move a blob whose bytes proved wrong out of the library, so that it can be fetched again and looked at.
+   *
+   * @param nowMs wall clock, for its new name
+   * @returns its new path, or undefined where it was gone already
+   * @throws {HoloError} blame `host`
+   */
+  quarantine(digest: Digest, nowMs: number): string | undefined {
+    const { directory, quarantine } = layout.statePaths(this.roots)
+    const from = layout.blobPath(this.roots, digest)
+    const to = join(quarantine, `${digest}.${new Date(nowMs).toISOString().replaceAll(':', '')}`)
+    try {
+      fs.mkdirSync(directory, { recursive: true, mode: layout.STATE_DIRECTORY_MODE })
+      fs.mkdirSync(quarantine, { recursive: true, mode: layout.STATE_DIRECTORY_MODE })
+      moveFile(from, to)
+      return to
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return undefined
+      throw hostError(`move the corrupt blob ${from} to ${quarantine}`, error)
+    }
+  }
+
+  /** Names of the catalogs here, sorted; what does not bear a catalog's exact name is passed over. */
+  catalogs(): CatalogName[] {
+    try {
+      const names = fs.readdirSync(this.#catalogs).sort()
+      return names.map(parseCatalogName).filter((name) => name !== undefined)
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return []
+      throw hostError(`list ${this.#catalogs}`, error)
+    }
+  }
+
+  /**
+   * Read one catalog.
+   *
+   * @returns undefined where there is none
+   * @throws {HoloError} code `catalog-invalid` where it fails its limits, is torn, or is another one than its name
+   *   says; blame `host` where it cannot be read
+   */
+  catalog(name: CatalogName): StoredCatalog | undefined {
+    const path = layout.catalogPath(this.roots, name)
+    const stored = readBounded(path, CATALOG_STORED_BYTES_MAX)
+    if (stored === undefined) return undefined
+    return { name, stored, catalog: decodeNamed(name, stored, `Catalog ${path}`) }
+  }
+
+  /**
+   * The blobs of `catalog` that are not here, in the order of `distinctBlobs`; existence only, as rcc's HasBlueprint.
+   *
+   * @throws `signal.reason` once `signal` aborts
+   */
+  missing(catalog: Pick<Catalog, 'tree'>, signal: AbortSignal): Promise<BlobRef[]> {
+    return this.missingOf(distinctBlobs(catalog), signal)
+  }
+
+  /** The same for a list of blobs. @param most stop after so many */
+  async missingOf(refs: readonly BlobRef[], signal: AbortSignal, most = Number.POSITIVE_INFINITY): Promise<BlobRef[]> {
+    const missing: BlobRef[] = []
+    let asked = 0
+    for (const ref of refs) {
+      if (!this.#holds(ref.digest) && missing.push(ref) >= most) break
+      if (++asked % QUESTIONS_PER_TURN === 0) await nextTurn()
+      signal.throwIfAborted()
+    }
+    return missing
+  }
+
+  /**
+   * rcc's HasBlueprint: the catalog, where it is readable and every blob is here; any failure counts as not present.
+   *
+   * @throws `signal.reason` once `signal` aborts
+   */
+  async complete(name: CatalogName, signal: AbortSignal): Promise<StoredCatalog | undefined> {
+    let found: StoredCatalog | undefined
+    try {
+      found = this.catalog(name)
+    } catch (error) {
+      if (error instanceof HoloError) return undefined
+      throw error
+    }
+    if (found === undefined) return undefined
+    return (await this.missing(found.catalog, signal)).length === 0 ? found : undefined
+  }
+
+  /**
+   * Add a catalog whose blobs are all here: first its `.info`, then itself, each by rename.
+   *
+   * @param stored gzip'd JSON, kept byte for byte, since hashes and signatures are over it
+   * @throws {HoloError} code `catalog-invalid`: not a catalog of that name; code `catalog-incomplete`: blobs lack;
+   *   blame `host` when writing fails
+   * @throws `signal.reason` once `signal` aborts
+   */
+  async putCatalog(name: CatalogName, stored: Uint8Array, signal: AbortSignal): Promise<void> {
+    const catalog = decodeNamed(name, stored, `Catalog ${name}`)
+    const missing = await this.missing(catalog, signal)
+    if (missing.length > 0) {
+      throw new HoloError(`Catalog ${name} cannot be added while ${missing.length} of its blobs are missing`, {
+        code: 'catalog-incomplete',
+        blame: 'missing',
+        hint: 'run the same command again, so that the missing blobs are fetched',
+      })
+    }
+    this.#write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog))
+    this.#write(layout.catalogPath(this.roots, name), stored)
+  }
+
+  /**
+   * Say that a catalog was used: rcc's clean-up goes by the mtime of the catalog and of the user's stamp.
+   *
+   * @param nowMs wall clock
+   * @throws {HoloError} blame `host`
+   */
+  touchUsage(name: CatalogName, nowMs: number): void {
+    const stamp = layout.usedStampPath(this.roots, catalogNameParts(name).blueprint)
+    this.#files.ensureDirectory(join(this.roots.hololib, 'used'))
+    try {
+      fs.closeSync(fs.openSync(stamp, 'a', 0o644))
+      fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
+      const path = layout.catalogPath(this.roots, name)
+      if (fs.existsSync(path)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
+    } catch (error) {
+      // In a shared library the file may be another user's: the stamp is advice, the environment is whole.
+      if (!['EPERM', 'EACCES'].includes(systemCodeOf(error) ?? '')) throw hostError(`touch ${stamp}`, error)
+    }
+  }
+
+  /** Remove what killed runs of ours left. @param nowMs wall clock @returns how many files */
+  sweep(nowMs: number): number {
+    return sweepTemporaries(this.#blobs, nowMs) + sweepTemporaries(this.#catalogs, nowMs)
+  }
+
+  /** Make the directory of catalogs, as every start of rcc does. @throws {HoloError} blame `host` */
+  ensureCatalogDirectory(): string {
+    this.#files.ensureDirectory(this.#catalogs)
+    return this.#catalogs
+  }
+
+  #holds(digest: Digest): boolean {
+    const status = fs.statSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })
+    return status !== undefined && !status.isDirectory()
+  }
+
+  #write(path: string, bytes: Uint8Array): void {
+    const temporary = temporaryIn(this.#catalogs)
+    const descriptor = this.#files.create(temporary)
+    try {
+      try {
+        writeAll(descriptor, bytes, path)
+      } finally {
+        fs.closeSync(descriptor)
+      }
+      this.#files.rename(temporary, path)
+    } catch (error) {
+      removeQuietly(temporary)
+      throw error
+    }
+  }
+}
+
+function decodeNamed(name: CatalogName, stored: Uint8Array, origin: string): Catalog {
+  const catalog = decodeStoredCatalog(stored, origin)
+  const actual = catalogName(catalog.blueprint, catalog.platform)
+  if (actual === name) return catalog
+  throw new HoloError(`${origin} is refused: it is catalog ${actual}`, {
+    code: 'catalog-invalid',
+    blame: 'source',
+    hint: 'take it from another source, or let rcc record the environment again',
+  })
+}
+
+function readBounded(path: string, bytesMax: number): Uint8Array | undefined {
+  try {
+    const sizeBytes = fs.statSync(path).size
+    if (sizeBytes > bytesMax) throw new Error(`it has ${sizeBytes} bytes, at most ${bytesMax} are read`)
+    return fs.readFileSync(path)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined
+    throw hostError(`read ${path}`, error)
+  }
+}
+
+/** A shared library and our state may lie on different disks, where rename does not reach. */
+function moveFile(from: string, to: string): void {
+  try {
+    fs.renameSync(from, to)
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EXDEV') throw error
+    fs.copyFileSync(from, to)
+    fs.unlinkSync(from)
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
