@@ -1,0 +1,105 @@
+/**
+ * The main job on this one machine, for a newcomer: two processes of dist/holo-peer, each with a library of its own,
+ * find each other over a private DHT, and the second restores a real rcc environment from the first.
+ *
+ * Writes to a temporary folder and to the place that the sample's catalog was recorded for, and removes both.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+
+const root = resolve(import.meta.dir, '..')
+const binary = join(root, 'dist', process.platform === 'win32' ? 'holo-peer.exe' : 'holo-peer')
+const samples: Readonly<Record<string, { library: string; base: string }>> = {
+  'linux-x64': { library: 'gzip', base: '/tmp/holo-golden/small-gzip' },
+  'darwin-arm64': { library: 'darwin_arm64', base: '/tmp/holo-golden/small-darwin' },
+}
+const sample = samples[`${process.platform}-${process.arch}`]
+if (sample === undefined) {
+  console.log(
+    `There is no sample environment for ${process.platform}-${process.arch}; it exists for ${Object.keys(samples).join(', ')}.`,
+  )
+  process.exit(1)
+}
+if (existsSync(sample.base)) {
+  console.log(`${sample.base} exists already: the sample would restore there. Move it away and run this again.`)
+  process.exit(1)
+}
+
+const golden = join(root, 'test', 'golden', 'small', sample.library)
+const folder = mkdtempSync(join(tmpdir(), 'holo-peer-sample-'))
+const parent = dirname(sample.base)
+const parentIsOurs = !existsSync(parent)
+
+function environmentOf(machine: string): Record<string, string | undefined> {
+  return {
+    ...process.env,
+    ROBOCORP_HOME: join(folder, machine),
+    HOLO_PEER_FLEET_SECRET: undefined,
+    HOLO_PEER_BOOTSTRAP: undefined,
+  }
+}
+
+function run(machine: string, args: readonly string[]): string {
+  const { exitCode, stdout } = Bun.spawnSync([binary, ...args], {
+    env: environmentOf(machine),
+    stderr: 'inherit',
+  })
+  if (exitCode !== 0) throw new Error(`holo-peer ${args.join(' ')} ended with status ${exitCode}`)
+  return stdout.toString()
+}
+
+function say(text: string): void {
+  console.log(`\n── ${text}`)
+}
+
+/** Start the daemon of one machine. @returns the process, and the UDP port of its DHT bootstrap node */
+async function startDaemon(machine: string): Promise<{ process: Bun.Subprocess; port: number }> {
+  const daemon = Bun.spawn([binary, 'daemon', '--json', '--quiet'], {
+    env: environmentOf(machine),
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of daemon.stdout) {
+    text += decoder.decode(chunk, { stream: true })
+    if (text.includes('\n')) return { process: daemon, port: JSON.parse(text).port }
+  }
+  throw new Error('the daemon ended before it was ready')
+}
+
+let daemon: Bun.Subprocess | undefined
+try {
+  say(`Machine A gets rcc's library (three versions of a small environment), machine B gets nothing: ${folder}`)
+  for (const machine of ['a', 'b']) mkdirSync(join(folder, machine))
+  const unpacked = Bun.spawnSync(['tar', '-xzf', join(golden, 'hololib.tar.gz'), '-C', join(folder, 'a')], {
+    stderr: 'inherit',
+  })
+  if (unpacked.exitCode !== 0) throw new Error('the sample library could not be unpacked')
+
+  say('A creates a fleet and starts its daemon')
+  const { invite } = JSON.parse(run('a', ['fleet', 'create', 'sample', '--json']))
+  const started = await startDaemon('a')
+  daemon = started.process
+  console.log(`daemon ${daemon.pid}: DHT bootstrap node on UDP port ${started.port}`)
+
+  say('B joins the fleet by the invite')
+  process.stdout.write(run('b', ['fleet', 'join', invite, '--bootstrap', `127.0.0.1:${started.port}`]))
+
+  const robot = join(golden, 'robot1', 'robot.yaml')
+  say(`B restores into ${sample.base}/holotree, the base that the environment was recorded for`)
+  process.stdout.write(run('b', ['restore', robot]))
+
+  say('B restores again: nothing to fetch, nothing to write')
+  process.stdout.write(run('b', ['restore', robot]))
+
+  say('B switches to the next version: only what differs travels')
+  process.stdout.write(run('b', ['restore', join(golden, 'robot2', 'robot.yaml')]))
+} finally {
+  daemon?.kill('SIGTERM')
+  await daemon?.exited
+  rmSync(folder, { recursive: true, force: true })
+  rmSync(parentIsOurs ? parent : sample.base, { recursive: true, force: true })
+  say(`Cleaned up: ${folder} and ${sample.base} are gone`)
+}
