@@ -9,12 +9,14 @@
 import { systemClock } from '../base/clock.ts'
 import { mapBounded } from '../base/concurrency.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { BLOBS_IN_FLIGHT_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
+import { BLOBS_IN_FLIGHT_MAX } from '../base/limits.ts'
 import { type Attempt, BlobUnavailableError, ensureBlob } from './ensure.ts'
 import type { BlobRef, BlobSource, BlobStore, BlobStream } from './source.ts'
 
 /** The sources of one fetch: a list that changes as peers come and go. */
 export interface SourceSet {
+  /** How long a blob that no present source delivers waits for another source to appear; 0 where none can. */
+  readonly graceMs: number
   list(): readonly BlobSource[]
   /** Call `listener` after every change of the list. @returns ends the subscription */
   subscribe(listener: () => void): () => void
@@ -76,7 +78,7 @@ export interface FetchOptions {
  *
  * @param totals grows while the call runs, and tells what was done when it throws
  * @throws {FetchIncompleteError} some blob could not be had from any source; a source that appears within
- *   `SOURCE_GRACE_MS` of a failure is still asked
+ *   `graceMs` of a failure is still asked
  * @throws {HoloError} blame `host` when the store cannot write
  * @throws `signal.reason`, unwrapped, once `signal` aborts
  */
@@ -154,9 +156,10 @@ export async function fetchAll(
   }
 }
 
-/** Wait until `found` holds after a change of the sources. @returns false after `SOURCE_GRACE_MS` */
+/** Wait until `found` holds after a change of the sources. @returns false after `graceMs` */
 async function appears(sources: SourceSet, found: () => boolean, signal: AbortSignal): Promise<boolean> {
   if (found()) return true
+  if (sources.graceMs === 0) return false
   const stop = new AbortController()
   const both = AbortSignal.any([stop.signal, signal])
   let unsubscribe = () => {}
@@ -166,7 +169,7 @@ async function appears(sources: SourceSet, found: () => boolean, signal: AbortSi
     })
   })
   try {
-    return await Promise.race([change, systemClock.sleep(SOURCE_GRACE_MS, both).then(() => false)])
+    return await Promise.race([change, systemClock.sleep(sources.graceMs, both).then(() => false)])
   } finally {
     unsubscribe()
     stop.abort(new Error('the wait for another source is over'))

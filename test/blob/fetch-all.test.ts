@@ -5,6 +5,7 @@ import type { BlobSource } from '../../src/blob/source.ts'
 import { blobOf, type MemoryBlob, MemorySource, MemoryStore } from '../support/memory-blobs.ts'
 
 class MemorySources implements SourceSet {
+  readonly graceMs = 200
   #sources: BlobSource[]
   readonly #listeners = new Set<() => void>()
   constructor(...sources: BlobSource[]) {
