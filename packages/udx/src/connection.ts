@@ -1,0 +1,402 @@
+/**
+ * One stream's protocol, both directions, without sockets or stream interface: packets and writes go in, packets and
+ * events come out.
+ *
+ * Bounded whatever comes in: at most 4 MiB unread and 4 MiB out of order. Calls no timer but its one alarm on the
+ * injected clock; after `onClose` nothing more happens.
+ */
+import { Alarm, type Clock, type Task } from './clock.ts'
+import {
+  FLAG_DATA,
+  FLAG_DESTROY,
+  FLAG_END,
+  FLAG_HEARTBEAT,
+  FLAG_MESSAGE,
+  FLAG_SACK,
+  HEADER_BYTES,
+  type Header,
+  payloadStart,
+  readdress,
+  SACK_BLOCK_BYTES,
+  SACK_BLOCKS_MAX,
+  seqDiff,
+  writeHeader,
+} from './codec.ts'
+import type { Path } from './path.ts'
+import { ReceiveWindow } from './receive-window.ts'
+import { Sender, type SenderHost } from './sender.ts'
+
+/** The window that we offer, as the native implementation does. */
+export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024
+/** Writing pauses when so much waits beyond what may be under way. */
+const HIGH_WATERMARK_BYTES = 256 * 1024
+/** Acks wait for the events at hand, but not for more packets than this. */
+const ACK_PACKETS = 32
+/** An END that the remote, which has ended too, leaves unanswered so often was heard: its ack got lost. */
+const END_TIMEOUTS = 3
+
+export type CloseCode = 'ETIMEDOUT' | 'ECONNRESET'
+
+/** What happens on a stream. Any of these may destroy it. */
+export interface ConnectionEvents {
+  /** In order, each byte once; the buffer is the receiver's to keep. */
+  onData(payload: Uint8Array): void
+  onEnd(): void
+  onMessage(payload: Uint8Array): void
+  /** Room again after {@link Connection.write} returned false. */
+  onDrain(): void
+  /** More has been acked. */
+  onAcked(): void
+  onRemoteChanged(): void
+  /** The last event. Undefined: both sides ended, or we destroyed it. */
+  onClose(code: CloseCode | undefined): void
+  /** Bytes delivered by `onData` that nobody has read yet. */
+  unreadBytes(): number
+}
+
+/** What is left of a stream that has closed: the packet that answers latecomers. */
+export interface Farewell {
+  packet: Uint8Array
+  path: Path
+  /** How long an answer takes, in milliseconds. */
+  rttMs: number
+  /** True after a reset: the remote is told again even without asking. */
+  destroyed: boolean
+}
+
+/** Bytes and packets, in both directions. */
+export class Traffic {
+  bytesTransmitted = 0
+  packetsTransmitted = 0
+  bytesReceived = 0
+  packetsReceived = 0
+}
+
+const ackBuffer = new Uint8Array(HEADER_BYTES + SACK_BLOCKS_MAX * SACK_BLOCK_BYTES)
+const plainAck = ackBuffer.subarray(0, HEADER_BYTES)
+
+export class Connection implements SenderHost, Task {
+  readonly sender: Sender
+  readonly receiver = new ReceiveWindow(RECEIVE_WINDOW_BYTES)
+  readonly traffic = new Traffic()
+  closed = false
+  /** Set by {@link close}, where a latecomer deserves an answer. */
+  farewell: Farewell | undefined
+  /** Where packets are forwarded to instead of being read. */
+  relayTarget: Connection | undefined
+  readonly #relaySources = new Set<Connection>()
+  readonly #clock: Clock
+  readonly #events: ConnectionEvents
+  readonly #alarm: Alarm
+  #deferred = false
+  #acksOwed = 0
+  #draining = false
+  #ending = false
+  #remoteEnded = false
+  #changeSeq: number | undefined
+  #offeredWindow = RECEIVE_WINDOW_BYTES
+
+  constructor(clock: Clock, events: ConnectionEvents) {
+    this.#clock = clock
+    this.#events = events
+    this.sender = new Sender(this, clock.now())
+    this.#alarm = new Alarm(clock, () => this.#onAlarm())
+  }
+
+  /** Bytes written and not yet acked. */
+  get pendingBytes(): number {
+    return this.sender.pendingBytes
+  }
+
+  /** Start sending. Packets may have arrived before: they are acked now. */
+  connect(path: Path): void {
+    this.sender.changePath(path)
+    if (this.#acksOwed > 0) this.sendAck()
+    this.sender.armIdle(this.#clock.now())
+    this.#arm()
+  }
+
+  /** Send by another path from now on. @returns true when nothing is under way on the old one */
+  changePath(path: Path): boolean {
+    const { sender } = this
+    sender.changePath(path)
+    if (sender.flight.packets === 0) return true
+    this.#changeSeq = sender.flight.next
+    return false
+  }
+
+  /** Queue bytes. @returns false when the writer should wait for `onDrain` */
+  write(chunks: readonly Uint8Array[]): boolean {
+    for (const chunk of chunks) this.sender.queue.push(chunk)
+    this.#pump(false)
+    if (this.sender.queue.bytes > 0) this.#defer()
+    if (this.pendingBytes <= HIGH_WATERMARK_BYTES + this.sender.windowBytes) return true
+    this.#draining = true
+    return false
+  }
+
+  /** Nothing more will be written. */
+  end(): void {
+    this.#ending = true
+    this.sender.end()
+    this.#defer()
+  }
+
+  setKeepalive(intervalMs: number): void {
+    this.sender.setKeepalive(intervalMs, this.#clock.now())
+    this.#arm()
+  }
+
+  /** Tell the remote that the window has opened, if it could be waiting for that. */
+  onRead(): void {
+    if (this.closed || this.#offeredWindow > RECEIVE_WINDOW_BYTES / 4) return
+    if (this.receiveWindow() >= RECEIVE_WINDOW_BYTES / 2) this.sendAck()
+  }
+
+  /** The system takes packets again. */
+  onWritable(): void {
+    if (!this.closed) this.#pump(true)
+  }
+
+  /** Forward packets to `target`'s remote from now on, unread. */
+  relayTo(target: Connection): void {
+    if (this.relayTarget !== undefined || target.closed) return
+    this.relayTarget = target
+    target.#relaySources.add(this)
+  }
+
+  /** Send one datagram outside the sequence. */
+  sendMessage(payload: Uint8Array): boolean {
+    const { path } = this.sender
+    if (path === undefined || this.closed) return false
+    const packet = new Uint8Array(HEADER_BYTES + payload.byteLength)
+    this.#writeHeader(packet, FLAG_MESSAGE, path)
+    packet.set(payload, HEADER_BYTES)
+    this.#send(packet, path)
+    return true
+  }
+
+  /** Close now; the remote is told with a reset. */
+  destroy(): void {
+    if (this.closed) return
+    const { path, rtt } = this.sender
+    if (path !== undefined && this.relayTarget === undefined) {
+      const packet = new Uint8Array(HEADER_BYTES)
+      this.#writeHeader(packet, FLAG_DESTROY, path)
+      this.#send(packet, path)
+      this.farewell = { packet, path, rttMs: rtt.smoothedMs, destroyed: true }
+    }
+    this.#close(undefined)
+  }
+
+  /** A packet with our id has arrived. `bytes` may be kept. */
+  receive(bytes: Uint8Array, header: Header): void {
+    this.traffic.bytesReceived += bytes.byteLength
+    this.traffic.packetsReceived++
+    if (this.relayTarget !== undefined) {
+      this.#relay(bytes, header, this.relayTarget)
+      return
+    }
+    if ((header.flags & FLAG_HEARTBEAT) !== 0) {
+      this.sendAck()
+      return
+    }
+    const start = payloadStart(header, bytes.byteLength)
+    if (start < 0) return
+    const { flags, seq } = header
+    if (seqDiff(seq, this.receiver.ack) >= 0) {
+      if ((flags & (FLAG_DATA | FLAG_END)) !== 0) this.#receiveData(bytes.subarray(start), flags, seq)
+      if (this.closed) return
+      if ((flags & FLAG_DESTROY) !== 0) {
+        this.#close('ECONNRESET')
+        return
+      }
+    }
+    if ((flags & FLAG_MESSAGE) !== 0) {
+      this.#events.onMessage(bytes.subarray(start))
+      if (this.closed) return
+    }
+    if ((flags & (FLAG_DATA | FLAG_END)) !== 0) this.#oweAck()
+    this.#receiveAck(header, bytes)
+  }
+
+  /** After the events at hand: partial packets and owed acks. */
+  run(): void {
+    this.#deferred = false
+    if (this.closed) return
+    this.#pump(true)
+    if (this.#acksOwed > 0) this.sendAck()
+  }
+
+  // SenderHost
+
+  receiveWindow(): number {
+    const window = RECEIVE_WINDOW_BYTES - this.receiver.heldBytes - this.#events.unreadBytes()
+    this.#offeredWindow = Math.max(0, window)
+    return this.#offeredWindow
+  }
+
+  receiveAck(): number {
+    return this.receiver.ack
+  }
+
+  sent(bytes: number): void {
+    this.traffic.bytesTransmitted += bytes
+    this.traffic.packetsTransmitted++
+    // Every packet says what we expect next; only holes need an ack of their own.
+    if (!this.receiver.hasHoles) this.#acksOwed = 0
+  }
+
+  sendHeartbeat(): void {
+    const { path } = this.sender
+    if (path === undefined) return
+    this.#writeHeader(plainAck, FLAG_HEARTBEAT, path)
+    this.#send(plainAck, path)
+  }
+
+  sendAck(): void {
+    const { path } = this.sender
+    if (path === undefined) {
+      this.#acksOwed++
+      return
+    }
+    const sackBytes = this.receiver.hasHoles ? this.receiver.writeSacks(ackBuffer, HEADER_BYTES) : 0
+    this.#writeHeader(ackBuffer, sackBytes > 0 ? FLAG_SACK : 0, path)
+    this.#acksOwed = 0
+    this.#send(sackBytes > 0 ? ackBuffer.subarray(0, HEADER_BYTES + sackBytes) : plainAck, path)
+  }
+
+  #writeHeader(packet: Uint8Array, flags: number, path: Path): void {
+    writeHeader(packet, flags, path.remoteId, this.receiveWindow(), this.sender.flight.next, this.receiver.ack)
+  }
+
+  #send(packet: Uint8Array, path: Path): void {
+    this.traffic.bytesTransmitted += packet.byteLength
+    this.traffic.packetsTransmitted++
+    path.port.queue(packet, path.remotePort, path.remoteHost)
+    path.port.flush()
+  }
+
+  #receiveData(payload: Uint8Array, flags: number, seq: number): void {
+    const { receiver } = this
+    if (this.#remoteEnded) return
+    if (seq !== receiver.ack) {
+      receiver.hold(seq, { flags, payload })
+      return
+    }
+    // A remote that keeps to the window never comes here with so much unread.
+    if (this.#events.unreadBytes() > 2 * RECEIVE_WINDOW_BYTES) return
+    receiver.advance()
+    this.#deliver(flags, payload)
+    while (!this.closed && !this.#remoteEnded) {
+      const arrival = receiver.takeNext()
+      if (arrival === undefined) break
+      this.#deliver(arrival.flags, arrival.payload)
+    }
+  }
+
+  #deliver(flags: number, payload: Uint8Array): void {
+    if (payload.byteLength > 0) this.#events.onData(payload)
+    if ((flags & FLAG_END) === 0 || this.closed) return
+    this.#remoteEnded = true
+    this.receiver.clear()
+    this.#events.onEnd()
+  }
+
+  #oweAck(): void {
+    this.#acksOwed++
+    if (this.sender.path === undefined) return
+    if (this.#acksOwed >= ACK_PACKETS || (this.#remoteEnded && this.sender.endAcked)) this.sendAck()
+    else this.#defer()
+  }
+
+  #receiveAck(header: Header, bytes: Uint8Array): void {
+    const { sender } = this
+    const acked = sender.ackedBytes
+    if (!sender.onAck(header, bytes, this.#clock.now())) return
+    if (this.#changeSeq !== undefined && seqDiff(header.ack, this.#changeSeq) >= 0) {
+      this.#changeSeq = undefined
+      this.#events.onRemoteChanged()
+      if (this.closed) return
+    }
+    if (sender.ackedBytes !== acked) {
+      this.#events.onAcked()
+      if (this.closed) return
+      if (this.#draining && this.pendingBytes < HIGH_WATERMARK_BYTES + sender.windowBytes) {
+        this.#draining = false
+        this.#events.onDrain()
+        if (this.closed) return
+      }
+    }
+    if (sender.endAcked && this.#remoteEnded) {
+      this.#closeOrderly()
+      return
+    }
+    this.#pump(false)
+    if (sender.queue.bytes > 0) this.#defer()
+  }
+
+  /** Both sides have ended. The remote may not hear our last ack, so it stays ready for a while. */
+  #closeOrderly(): void {
+    const { path, rtt } = this.sender
+    if (path !== undefined) {
+      if (this.#acksOwed > 0) this.sendAck()
+      const packet = new Uint8Array(HEADER_BYTES)
+      this.#writeHeader(packet, 0, path)
+      this.farewell = { packet, path, rttMs: rtt.smoothedMs, destroyed: false }
+    }
+    this.#close(undefined)
+  }
+
+  #relay(bytes: Uint8Array, header: Header, target: Connection): void {
+    const { path } = target.sender
+    if (path !== undefined) {
+      readdress(bytes, path.remoteId)
+      target.#send(bytes, path)
+    }
+    if ((header.flags & FLAG_DESTROY) !== 0) this.#close('ECONNRESET')
+  }
+
+  #pump(partial: boolean): void {
+    this.sender.pump(this.#clock.now(), partial)
+    this.#arm()
+  }
+
+  #defer(): void {
+    if (this.#deferred) return
+    this.#deferred = true
+    this.#clock.defer(this)
+  }
+
+  #arm(): void {
+    this.#alarm.set(this.sender.nextDeadline())
+  }
+
+  #onAlarm(): void {
+    if (this.closed) return
+    if (!this.sender.onTimer(this.#clock.now())) {
+      this.#close('ETIMEDOUT')
+      return
+    }
+    if (this.#ending && this.#remoteEnded && this.sender.onlyEndTimedOut(END_TIMEOUTS)) {
+      this.#closeOrderly()
+      return
+    }
+    this.#arm()
+  }
+
+  #close(code: CloseCode | undefined): void {
+    if (this.closed) return
+    this.closed = true
+    this.#alarm.stop()
+    if (this.relayTarget !== undefined) this.relayTarget.#relaySources.delete(this)
+    this.#events.onClose(code)
+    this.sender.close()
+    this.receiver.clear()
+    for (const source of this.#relaySources) {
+      source.relayTarget = undefined
+      source.destroy()
+    }
+    this.#relaySources.clear()
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * What has arrived of one stream: the next sequence number expected, and packets that came too early.
+ *
+ * Holds at most {@link HELD_PACKETS_MAX} packets and `heldBytesMax` bytes, whatever strangers send; what exceeds that is
+ * dropped and comes again. Pure: knows neither sockets nor time. The ranges that selective acks report are kept as
+ * packets come in, lowest first, so that writing an ack costs no search.
+ */
+import { SACK_BLOCK_BYTES, SACK_BLOCKS_MAX, seqAdd, seqDiff, writeUint32 } from './codec.ts'
+
+/** 4 MiB of window in packets of 1,152 bytes are 3,641 packets. */
+export const HELD_PACKETS_MAX = 4096
+
+/** One packet that takes a sequence number. */
+export interface Arrival {
+  flags: number
+  payload: Uint8Array
+}
+
+export class ReceiveWindow {
+  /** The sequence number expected next: what an ack reports. */
+  ack = 0
+  /** Payload bytes held back because something before them is missing. */
+  heldBytes = 0
+  #held: (Arrival | undefined)[] | undefined
+  #heldPackets = 0
+  /** Flat pairs (first received, first not received), ascending from `ack`. */
+  readonly #ranges: number[] = []
+  readonly #heldBytesMax: number
+
+  constructor(heldBytesMax: number) {
+    this.#heldBytesMax = heldBytesMax
+  }
+
+  /** True while something is missing before what is held: acks then carry ranges. */
+  get hasHoles(): boolean {
+    return this.#heldPackets > 0
+  }
+
+  /**
+   * Take a packet that is not the next one.
+   *
+   * @returns false when it is old, a duplicate, or beyond what may be held
+   */
+  hold(seq: number, arrival: Arrival): boolean {
+    const distance = seqDiff(seq, this.ack)
+    if (distance < 0 || distance >= HELD_PACKETS_MAX) return false
+    if (this.heldBytes + arrival.payload.byteLength > this.#heldBytesMax) return false
+    this.#held ??= new Array<Arrival | undefined>(HELD_PACKETS_MAX).fill(undefined)
+    const slot = seq & (HELD_PACKETS_MAX - 1)
+    if (this.#held[slot] !== undefined) return false
+    this.#held[slot] = arrival
+    this.#heldPackets++
+    this.heldBytes += arrival.payload.byteLength
+    this.#addToRanges(seq)
+    return true
+  }
+
+  /** Take the held packet that is due now, if it is there, and step over it. */
+  takeNext(): Arrival | undefined {
+    if (this.#heldPackets === 0 || this.#held === undefined) return undefined
+    const slot = this.ack & (HELD_PACKETS_MAX - 1)
+    const arrival = this.#held[slot]
+    if (arrival === undefined) return undefined
+    this.#held[slot] = undefined
+    this.#heldPackets--
+    this.heldBytes -= arrival.payload.byteLength
+    this.advance()
+    return arrival
+  }
+
+  /** Step over the sequence number that has been received. */
+  advance(): void {
+    this.ack = seqAdd(this.ack, 1)
+    const ranges = this.#ranges
+    if (ranges.length === 0 || seqDiff(ranges[0] ?? 0, this.ack) >= 0) return
+    if (ranges[1] === this.ack) ranges.splice(0, 2)
+    else ranges[0] = this.ack
+  }
+
+  /** Write the held ranges as selective acks. @returns bytes written, a multiple of 8, at most 400 */
+  writeSacks(into: Uint8Array, at: number): number {
+    const count = Math.min(this.#ranges.length, SACK_BLOCKS_MAX * 2)
+    for (let i = 0; i < count; i++) writeUint32(into, at + i * 4, this.#ranges[i] ?? 0)
+    return (count / 2) * SACK_BLOCK_BYTES
+  }
+
+  /** Let go of everything that is held. */
+  clear(): void {
+    this.#held = undefined
+    this.#heldPackets = 0
+    this.heldBytes = 0
+    this.#ranges.length = 0
+  }
+
+  #addToRanges(seq: number): void {
+    const ranges = this.#ranges
+    // Packets come nearly in order: the place is at or near the end.
+    let i = ranges.length
+    while (i > 0 && seqDiff(ranges[i - 2] ?? 0, seq) > 0) i -= 2
+    const joinsBefore = i > 0 && ranges[i - 1] === seq
+    const joinsAfter = i < ranges.length && ranges[i] === seqAdd(seq, 1)
+    if (joinsBefore && joinsAfter) ranges.splice(i - 1, 2)
+    else if (joinsBefore) ranges[i - 1] = seqAdd(seq, 1)
+    else if (joinsAfter) ranges[i] = seq
+    else ranges.splice(i, 0, seq, seqAdd(seq, 1))
+  }
+}

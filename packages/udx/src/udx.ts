@@ -1,0 +1,126 @@
+/**
+ * UDX for Bun: reliable, multiplexed, congestion-controlled streams over UDP, wire-compatible with udx-native.
+ *
+ * One UDX object is a set of sockets and streams; packets find their stream by its id, whatever socket they come in on.
+ * The exported class has the interface of udx-native's, and `require()` of this module gives the class itself.
+ */
+import { lookup as resolveHost } from 'node:dns/promises'
+import { isIP, isIPv4, isIPv6 } from 'node:net'
+import { type Clock, systemClock } from './clock.ts'
+import { emptyHeader, readHeader } from './codec.ts'
+import { Traffic } from './connection.ts'
+import { listInterfaces, type NetworkInterface, NetworkInterfaces } from './interfaces.ts'
+import { Linger } from './linger.ts'
+import { type SocketOptions, UDXSocket, unmapped } from './socket.ts'
+import { type StreamOptions, UDXStream } from './stream.ts'
+
+export class UDX {
+  readonly clock: Clock
+  readonly traffic = new Traffic()
+  readonly linger: Linger
+  readonly #streams = new Map<number, UDXStream>()
+  readonly #watchers = new Set<NetworkInterfaces>()
+  readonly #header = emptyHeader()
+
+  constructor(clock: Clock = systemClock) {
+    this.clock = clock
+    this.linger = new Linger(clock)
+  }
+
+  static isIPv4(host: string): boolean {
+    return isIPv4(host)
+  }
+
+  static isIPv6(host: string): boolean {
+    return isIPv6(host)
+  }
+
+  /** 4, 6, or 0 for what is no IP address. */
+  static isIP(host: string): number {
+    return isIP(host)
+  }
+
+  get bytesTransmitted(): number {
+    return this.traffic.bytesTransmitted
+  }
+
+  get packetsTransmitted(): number {
+    return this.traffic.packetsTransmitted
+  }
+
+  get bytesReceived(): number {
+    return this.traffic.bytesReceived
+  }
+
+  get packetsReceived(): number {
+    return this.traffic.packetsReceived
+  }
+
+  /** Always -1, unknown. */
+  get packetsDroppedByKernel(): number {
+    return -1
+  }
+
+  createSocket(options?: SocketOptions): UDXSocket {
+    return new UDXSocket(this, options)
+  }
+
+  /** @param id 32 bits, unique among this object's streams; the remote must know it */
+  createStream(id: number, options?: StreamOptions): UDXStream {
+    return new UDXStream(this, id, options)
+  }
+
+  networkInterfaces(): NetworkInterface[] {
+    for (const watcher of this.#watchers) return watcher.interfaces
+    return listInterfaces()
+  }
+
+  /** A watcher that is on already; destroy it when done. */
+  watchNetworkInterfaces(onChange?: (interfaces: NetworkInterface[]) => void): NetworkInterfaces {
+    const watcher = new NetworkInterfaces()
+    this.#watchers.add(watcher)
+    watcher.on('close', () => this.#watchers.delete(watcher))
+    if (onChange) watcher.on('change', onChange)
+    return watcher.watch()
+  }
+
+  /** Resolve a name to its first address. @throws the resolver's error, with its code */
+  async lookup(host: string, options: { family?: 0 | 4 | 6 } = {}): Promise<{ host: string; family: number }> {
+    const { address, family } = await resolveHost(host, { family: options.family ?? 0 })
+    return { host: address, family }
+  }
+
+  /** For streams: packets for its id go to this one. */
+  addStream(stream: UDXStream): void {
+    this.linger.delete(stream.id)
+    this.#streams.set(stream.id, stream)
+  }
+
+  /** For streams: it has closed. */
+  removeStream(stream: UDXStream): void {
+    if (this.#streams.get(stream.id) !== stream) return
+    this.#streams.delete(stream.id)
+    const { farewell } = stream.connection
+    if (farewell !== undefined) this.linger.add(stream.id, farewell)
+  }
+
+  /** For sockets: a datagram has come in. @returns false when it is no stream's */
+  receive(socket: UDXSocket, bytes: Buffer, port: number, from: string): boolean {
+    this.traffic.bytesReceived += bytes.byteLength
+    this.traffic.packetsReceived++
+    const header = this.#header
+    if (!readHeader(bytes, header)) return false
+    const stream = this.#streams.get(header.id)
+    if (stream === undefined) return this.linger.answer(header.id, header.flags)
+    if (stream.socket !== socket) {
+      const host = unmapped(from)
+      if (stream.refuses(socket, port, host, host.includes(':') ? 6 : 4)) return true
+      if (stream.connection.closed) return true
+    }
+    stream.connection.receive(bytes, header)
+    return true
+  }
+}
+
+// What a CommonJS require() of this module returns: the class, as with udx-native.
+export { UDX as 'module.exports' }
