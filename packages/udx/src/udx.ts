@@ -2,7 +2,7 @@
  * UDX for Bun: reliable, multiplexed, congestion-controlled streams over UDP, wire-compatible with udx-native.
  *
  * One UDX object is a set of sockets and streams; packets find their stream by its id, whatever socket they come in on.
- * The exported class has the interface of udx-native's, and `require()` of this module gives the class itself.
+ * The exported class has the interface of udx-native's; ../udx-native.cjs gives it the shape of its module.
  */
 import { lookup as resolveHost } from 'node:dns/promises'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
@@ -121,6 +121,3 @@ export class UDX {
     return true
   }
 }
-
-// What a CommonJS require() of this module returns: the class, as with udx-native.
-export { UDX as 'module.exports' }
