@@ -8,11 +8,24 @@ import type { Digest } from './digest.ts'
 
 /** Where a blob lies, and how. */
 export interface LocalBlob {
-  /** Absolute path of a regular file. */
+  /** Absolute path of a regular file: for cloning, where the form is `identity`. */
   readonly path: string
   readonly form: 'identity' | 'gzip'
   /** Bytes of the file, which are those of the content only where the form is `identity`. */
   readonly storedBytes: number
+  /**
+   * The decoded content at once, for small blobs; may be called once, and what it returns belongs to the caller.
+   *
+   * @param sizeBytes what the catalog says
+   * @throws {GzipError} it is damaged, or not of that size; {HoloError} blame `host` when it cannot be read
+   */
+  whole(sizeBytes: number): Uint8Array
+  /**
+   * The decoded content in chunks, which belong to the caller.
+   *
+   * @throws {GzipError} while iterating: it is damaged, or goes on after `bytesMax`; {HoloError} as `whole`
+   */
+  chunks(bytesMax: number): AsyncIterable<Uint8Array>
 }
 
 export interface LocalBlobs {

@@ -8,7 +8,7 @@ import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
-import { beginsLikeGzip, GZIP_HEADER_BYTES_MAX, GzipError, gunzipStream, isGzip } from '../blob/gzip.ts'
+import { beginsLikeGzip, GZIP_HEADER_BYTES_MAX, GzipError, gunzipExactly, gunzipStream, isGzip } from '../blob/gzip.ts'
 import type { LocalBlob, StoredBlob } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -16,9 +16,38 @@ import { hasherFor } from '../catalog/hasher.ts'
 // One buffer for every sniff: they are synchronous, and nothing keeps a view of it.
 const sniffed = new Uint8Array(GZIP_HEADER_BYTES_MAX)
 
+/** Files up to this size are read while they are open for the sniff: most blobs, and half of the system calls. */
+const READ_AT_ONCE_BYTES_MAX = 64 * 1024
+
 /** @returns undefined where no regular file stands at `path` @throws {HoloError} blame `host` */
 export function findBlobFile(path: string, digest: Digest): LocalBlob | undefined {
-  return withOpen(path, (descriptor, storedBytes) => ({ path, form: sniff(descriptor, digest), storedBytes }))
+  return withOpen(path, (descriptor, storedBytes) => {
+    let form: LocalBlob['form']
+    let stored: Uint8Array | undefined
+    if (storedBytes <= READ_AT_ONCE_BYTES_MAX) {
+      stored = new Uint8Array(storedBytes)
+      readFully(descriptor, stored, path)
+      form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
+    } else {
+      form = sniff(descriptor, digest)
+    }
+    return {
+      path,
+      form,
+      storedBytes,
+      whole: (sizeBytes) => decodeWhole(stored ?? readWhole(path, storedBytes), form, sizeBytes),
+      chunks: (bytesMax) => {
+        const chunks = fileChunks(path, storedBytes)
+        return form === 'gzip' ? gunzipStream(chunks, bytesMax) : chunks
+      },
+    }
+  })
+}
+
+function decodeWhole(stored: Uint8Array, form: LocalBlob['form'], sizeBytes: number): Uint8Array {
+  if (form === 'gzip') return gunzipExactly(stored, sizeBytes)
+  if (stored.byteLength !== sizeBytes) throw new GzipError(`has ${stored.byteLength} bytes instead of ${sizeBytes}`)
+  return stored
 }
 
 /** The file as a server sends it; a small one is read at once. @returns, @throws as `findBlobFile` */
@@ -51,7 +80,7 @@ export async function faultOf(blob: LocalBlob, ref: BlobRef, signal: AbortSignal
   const hasher = hasherFor(ref.digest)
   let total = 0
   try {
-    for await (const chunk of decodedChunks(blob, ref.sizeBytes)) {
+    for await (const chunk of blob.chunks(ref.sizeBytes)) {
       signal.throwIfAborted()
       total += chunk.byteLength
       if (total > ref.sizeBytes) return `has more than its ${ref.sizeBytes} bytes`
@@ -64,12 +93,6 @@ export async function faultOf(blob: LocalBlob, ref: BlobRef, signal: AbortSignal
   if (total !== ref.sizeBytes) return `has ${total} bytes instead of ${ref.sizeBytes}`
   const actual = hasher.digest()
   return actual === ref.digest ? undefined : `has the digest ${actual}`
-}
-
-/** Content of a blob in chunks. @throws {GzipError} or {HoloError} while iterating */
-export function decodedChunks(blob: LocalBlob, bytesMax: number): AsyncIterable<Uint8Array> {
-  const stored = fileChunks(blob.path, blob.storedBytes)
-  return blob.form === 'gzip' ? gunzipStream(stored, bytesMax) : stored
 }
 
 async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -1,0 +1,211 @@
+/**
+ * Look at a space: what stands there of what the catalog wants, and who vouches for it.
+ *
+ * Follows no link and changes nothing. The digest of a file that looks right comes from `.meta` where that can be
+ * trusted; after an interrupted restore, or without `.meta`, from the content itself. So a same-size file of another
+ * version is never taken for the wanted one, as rcc would (formats.md §9).
+ */
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
+import { CATALOG_STORED_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import type { Digest } from '../blob/digest.ts'
+import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
+import { hasherFor } from '../catalog/hasher.ts'
+import { spacePaths } from '../catalog/layout.ts'
+import { chunkRewriter } from '../catalog/relocation.ts'
+import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
+import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
+import type { PresentDirectory, PresentEntry, PresentFile, SpaceState } from './space-state.ts'
+
+/** `.meta.info` has seven short fields. */
+const META_INFO_BYTES_MAX = 64 * 1024
+const REPLACEMENT = '\ufffd'
+const OWNER_ALL = 0o700
+/** The event loop gets its turn after so many directories. */
+const DIRECTORIES_PER_TURN = 64
+
+/**
+ * @param spacePath absolute, from `spaceTarget`
+ * @param catalog what will be restored there
+ * @throws {HoloError} blame `host` when something cannot be read; `signal.reason` once `signal` aborts
+ */
+export async function inspectSpace(spacePath: string, catalog: Catalog, signal: AbortSignal): Promise<SpaceState> {
+  const paths = spacePaths(spacePath)
+  const meta = readMeta(paths.meta)
+  const metaInfo = readText(paths.metaInfo)
+  const interrupted = fs.existsSync(paths.restoring)
+  const rootStatus = lstat(spacePath)
+  if (rootStatus === undefined || !isUsable(rootStatus)) {
+    const root = rootStatus === undefined ? 'absent' : 'obstacle'
+    return { root, directories: new Map(), meta, metaInfo, interrupted }
+  }
+  const trusted = !interrupted && meta?.path === spacePath ? meta.tree : undefined
+  const walk = new SpaceWalk(spacePath, catalog.identity)
+  await walk.run(catalog.tree, trusted, rootStatus.mtimeMs, signal)
+  return { root: 'directory', directories: walk.directories, meta, metaInfo, interrupted }
+}
+
+interface PendingDirectory {
+  readonly path: string
+  readonly wanted: CatalogDirectory
+  /** The same directory in a `.meta` that can be trusted. */
+  readonly noted: CatalogDirectory | undefined
+  readonly mtimeMs: number
+}
+
+class SpaceWalk {
+  readonly directories = new Map<string, PresentDirectory>()
+  readonly #pending: PendingDirectory[] = []
+
+  constructor(
+    private readonly spacePath: string,
+    private readonly stageIdentity: string,
+  ) {}
+
+  async run(
+    tree: CatalogDirectory,
+    noted: CatalogDirectory | undefined,
+    mtimeMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#pending.push({ path: '', wanted: tree, noted, mtimeMs })
+    let seen = 0
+    for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
+      signal.throwIfAborted()
+      this.directories.set(next.path, this.#look(next))
+      if (++seen % DIRECTORIES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  #look({ path, wanted, noted, mtimeMs }: PendingDirectory): PresentDirectory {
+    const absolute = join(this.spacePath, path)
+    const entries = new Map<string, PresentEntry>()
+    let hasUndecodable = false
+    for (const entry of readDirectory(absolute)) {
+      const { name } = entry
+      if (name.includes(REPLACEMENT) && lstat(join(absolute, name)) === undefined) {
+        hasUndecodable = true
+        continue
+      }
+      const child = path === '' ? name : `${path}/${name}`
+      const subdir = wanted.subdirs.get(name)
+      const file = wanted.files.get(name)
+      if (entry.isSymbolicLink() && (subdir ?? file)?.symlink !== undefined) {
+        entries.set(name, { kind: 'link', target: readLink(join(absolute, name)) })
+      } else if (entry.isDirectory() && subdir !== undefined && subdir.symlink === undefined && !subdir.shadow) {
+        const status = lstat(join(absolute, name))
+        if (status === undefined || !isUsable(status)) {
+          entries.set(name, { kind: 'other' })
+          continue
+        }
+        entries.set(name, { kind: 'directory' })
+        this.#pending.push({ path: child, wanted: subdir, noted: realSubdir(noted, name), mtimeMs: status.mtimeMs })
+      } else if (entry.isFile() && file !== undefined && file.symlink === undefined) {
+        const present = this.#file(join(absolute, name), file, noted?.files.get(name))
+        entries.set(name, present === undefined ? { kind: 'other' } : { kind: 'file', file: present })
+      } else {
+        entries.set(name, { kind: 'other' })
+      }
+    }
+    return { mtimeMs, entries, hasUndecodable }
+  }
+
+  #file(path: string, wanted: CatalogFile, noted: CatalogFile | undefined): PresentFile | undefined {
+    const status = lstat(path)
+    if (status === undefined || !status.isFile()) return undefined
+    const mode = status.mode & 0o7777
+    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs }
+    if (noted !== undefined && noted.symlink === undefined) return { ...present, digest: noted.digest }
+    const looksRight =
+      status.size === wanted.sizeBytes && mode === unixMode(wanted.goMode) && status.mtimeMs === RESTORED_TIME_MS
+    return { ...present, digest: looksRight ? this.#digestOf(path, wanted) : undefined }
+  }
+
+  /** Digest of the blob that a placed file came from: relocation undone, as far as it was done where wanted. */
+  #digestOf(path: string, wanted: CatalogFile): Digest | undefined {
+    const hasher = hasherFor(wanted.digest)
+    const spaceName = Buffer.from(this.spacePath.slice(-this.stageIdentity.length))
+    const undo = chunkRewriter(wanted.rewrite, this.stageIdentity)
+    try {
+      const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+      try {
+        const name = new Uint8Array(spaceName.byteLength)
+        for (const offset of wanted.rewrite) {
+          if (fs.readSync(descriptor, name, 0, name.byteLength, offset) !== name.byteLength) return undefined
+          if (!spaceName.equals(name)) return undefined
+        }
+        const chunk = new Uint8Array(Math.min(CHUNK_BYTES, wanted.sizeBytes))
+        for (let at = 0; at < wanted.sizeBytes; ) {
+          const count = fs.readSync(descriptor, chunk, 0, chunk.byteLength, at)
+          if (count === 0) return undefined
+          const read = chunk.subarray(0, count)
+          undo(read)
+          hasher.update(read)
+          at += count
+        }
+      } finally {
+        fs.closeSync(descriptor)
+      }
+    } catch {
+      // Unreadable, or swapped for a link just now: then nobody vouches for it, and it is replaced.
+      return undefined
+    }
+    return hasher.digest()
+  }
+}
+
+function realSubdir(noted: CatalogDirectory | undefined, name: string): CatalogDirectory | undefined {
+  const subdir = noted?.subdirs.get(name)
+  return subdir === undefined || subdir.shadow || subdir.symlink !== undefined ? undefined : subdir
+}
+
+/** A directory that its owner cannot list, enter or write is replaced: nothing could be restored in it. */
+function isUsable(status: fs.Stats): boolean {
+  return status.isDirectory() && (status.mode & OWNER_ALL) === OWNER_ALL
+}
+
+function lstat(path: string): fs.Stats | undefined {
+  try {
+    return fs.lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOTDIR') return undefined
+    throw hostError(`look at ${path}`, error)
+  }
+}
+
+function readDirectory(path: string): fs.Dirent[] {
+  try {
+    return fs.readdirSync(path, { withFileTypes: true })
+  } catch (error) {
+    throw hostError(`list ${path}`, error)
+  }
+}
+
+function readLink(path: string): string {
+  try {
+    return fs.readlinkSync(path)
+  } catch (error) {
+    throw hostError(`read the link ${path}`, error)
+  }
+}
+
+/** @returns undefined where it is missing, torn or not ours to read: rcc, too, then takes the space for a new one */
+function readMeta(path: string): Catalog | undefined {
+  try {
+    if (fs.statSync(path).size > CATALOG_STORED_BYTES_MAX) return undefined
+    return decodeStoredCatalog(fs.readFileSync(path), `Space note ${path}`)
+  } catch (error) {
+    if (error instanceof HoloError || systemCodeOf(error) !== undefined) return undefined
+    throw error
+  }
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return fs.statSync(path).size > META_INFO_BYTES_MAX ? undefined : fs.readFileSync(path, 'utf8')
+  } catch (error) {
+    if (systemCodeOf(error) !== undefined) return undefined
+    throw error
+  }
+}

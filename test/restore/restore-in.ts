@@ -1,0 +1,30 @@
+/** One restore as the composition root does it: lock, inspect, plan, apply. */
+import { never } from '../../src/base/clock.ts'
+import type { LocalBlobs } from '../../src/blob/local.ts'
+import { spacePaths } from '../../src/catalog/layout.ts'
+import { spaceTarget } from '../../src/catalog/relocation.ts'
+import type { Catalog } from '../../src/catalog/tree.ts'
+import { applyPlan, type RestoreReport } from '../../src/restore/apply.ts'
+import { inspectSpace } from '../../src/restore/inspect.ts'
+import { planRestore, type RestorePlan } from '../../src/restore/plan.ts'
+import { acquireLock } from '../../src/store/lock.ts'
+
+export interface Restored {
+  readonly plan: RestorePlan
+  readonly report: RestoreReport
+  readonly spacePath: string
+}
+
+export async function restoreIn(
+  catalog: Catalog,
+  spaceName: string,
+  blobs: LocalBlobs,
+  signal: AbortSignal = never,
+): Promise<Restored> {
+  const { path: spacePath } = spaceTarget(catalog, spaceName)
+  await using lock = await acquireLock(spacePaths(spacePath).lock, { waitMs: 5_000, shared: false }, signal)
+  const state = await inspectSpace(spacePath, catalog, signal)
+  const plan = planRestore(catalog, { spaceName, controller: 'rcc.user', space: 'gold' }, state)
+  const report = await applyPlan(plan, { blobs, lock }, signal)
+  return { plan, report, spacePath }
+}
