@@ -90,6 +90,7 @@ export class Connection implements SenderHost, Task {
   readonly #alarm: Alarm
   #deferred = false
   #acksOwed = 0
+  #acksTaken = 0
   #draining = false
   #ending = false
   #remoteEnded = false
@@ -332,8 +333,9 @@ export class Connection implements SenderHost, Task {
       this.#closeOrderly()
       return
     }
-    this.#pump(false)
-    if (sender.queue.bytes > 0) this.#defer()
+    // Acks come in batches: sending once for all of them lets packets leave in batches, too.
+    if (++this.#acksTaken >= ACK_PACKETS) this.#pump(false)
+    this.#defer()
   }
 
   /** Both sides have ended. The remote may not hear our last ack, so it stays ready for a while. */
@@ -358,6 +360,7 @@ export class Connection implements SenderHost, Task {
   }
 
   #pump(partial: boolean): void {
+    this.#acksTaken = 0
     this.sender.pump(this.#clock.now(), partial)
     this.#arm()
   }

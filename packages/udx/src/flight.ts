@@ -26,6 +26,8 @@ export class SentPacket {
   /** Sent with padding, to learn whether so large a packet passes: its size with headers, else 0. */
   probeBytes = 0
   sentAt = 0
+  /** Counts transmissions of the stream: what was sent before what, also within one tick of the clock. */
+  order = 0
   transmits = 0
   timeouts = 0
   lost = false

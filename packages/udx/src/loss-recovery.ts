@@ -39,8 +39,7 @@ export class LossRecovery {
   readonly #onProbeLost: (packet: SentPacket) => void
   #recoveryEnd = 0
   #reordered = false
-  #latestSentAt = 0
-  #latestSeq = 0
+  #latestOrder = 0
   #latestRttMs = 0
   #highestAcked = 0
   #probeSeq = 0
@@ -56,7 +55,6 @@ export class LossRecovery {
   /** Begin at the flight's first sequence number. */
   start(seq: number): void {
     this.#highestAcked = seq
-    this.#latestSeq = seq
     this.#recoveryEnd = seq
   }
 
@@ -73,10 +71,7 @@ export class LossRecovery {
     // An ack that comes sooner than the path allows belongs to an earlier transmission: RFC 8985, 6.2.
     if (!once && rtt < this.#rtt.minimumMs) return -1
     this.#latestRttMs = rtt
-    if (this.#sentAfter(packet)) {
-      this.#latestSentAt = packet.sentAt
-      this.#latestSeq = packet.seq
-    }
+    if (packet.order > this.#latestOrder) this.#latestOrder = packet.order
     return rtt
   }
 
@@ -100,18 +95,17 @@ export class LossRecovery {
     let again = Number.POSITIVE_INFINITY
     let congested = false
     let packet = inflight.first
-    while (packet !== undefined && packet.sentAt <= this.#latestSentAt) {
+    // The list is in order of sending: what follows the latest that is known to have arrived says nothing yet.
+    while (packet !== undefined && packet.order < this.#latestOrder) {
       const next = packet.next
-      if (!this.#sentAfter(packet) && packet.seq !== this.#latestSeq) {
-        const due = packet.sentAt + this.#latestRttMs + window
-        if (due <= nowMs) {
-          if (packet.probeBytes > 0) this.#onProbeLost(packet)
-          else congested = true
-          packet.lost = true
-          this.lostBytes += packet.bytes.byteLength
-          lost.append(packet)
-        } else if (due < again) again = due
-      }
+      const due = packet.sentAt + this.#latestRttMs + window
+      if (due <= nowMs) {
+        if (packet.probeBytes > 0) this.#onProbeLost(packet)
+        else congested = true
+        packet.lost = true
+        this.lostBytes += packet.bytes.byteLength
+        lost.append(packet)
+      } else if (due < again) again = due
       packet = next
     }
     if (congested && this.state === OPEN) {
@@ -171,12 +165,6 @@ export class LossRecovery {
     packet.timeouts++
     if (packet.probeBytes > 0) this.#onProbeLost(packet)
     return true
-  }
-
-  /** Whether `packet` was sent after the latest-sent of the packets acked so far. */
-  #sentAfter(packet: SentPacket): boolean {
-    if (packet.sentAt !== this.#latestSentAt) return packet.sentAt > this.#latestSentAt
-    return seqDiff(packet.seq, this.#latestSeq) > 0
   }
 
   #reorderWindowMs(): number {

@@ -25,6 +25,9 @@ export class ReceiveWindow {
   #heldPackets = 0
   /** Flat pairs (first received, first not received), ascending from `ack`. */
   readonly #ranges: number[] = []
+  /** Held since the last ack, newest last. */
+  readonly #recent: number[] = []
+  #turn = 0
   readonly #heldBytesMax: number
 
   constructor(heldBytesMax: number) {
@@ -52,6 +55,8 @@ export class ReceiveWindow {
     this.#heldPackets++
     this.heldBytes += arrival.payload.byteLength
     this.#addToRanges(seq)
+    if (this.#recent.length >= SACK_BLOCKS_MAX) this.#recent.shift()
+    this.#recent.push(seq)
     return true
   }
 
@@ -77,11 +82,33 @@ export class ReceiveWindow {
     else ranges[0] = this.ack
   }
 
-  /** Write the held ranges as selective acks. @returns bytes written, a multiple of 8, at most 400 */
+  /**
+   * Write the held ranges as selective acks, ascending. Where there are more than an ack has room for, those come first
+   * that have grown since the last ack, then others in turn: a sender takes silence about a packet for its loss.
+   *
+   * @returns bytes written, a multiple of 8, at most 400
+   */
   writeSacks(into: Uint8Array, at: number): number {
-    const count = Math.min(this.#ranges.length, SACK_BLOCKS_MAX * 2)
-    for (let i = 0; i < count; i++) writeUint32(into, at + i * 4, this.#ranges[i] ?? 0)
-    return (count / 2) * SACK_BLOCK_BYTES
+    const ranges = this.#ranges
+    const count = ranges.length / 2
+    if (count <= SACK_BLOCKS_MAX) {
+      for (let i = 0; i < ranges.length; i++) writeUint32(into, at + i * 4, ranges[i] ?? 0)
+      this.#recent.length = 0
+      return count * SACK_BLOCK_BYTES
+    }
+    const chosen = new Set<number>()
+    for (const seq of this.#recent) {
+      if (chosen.size < SACK_BLOCKS_MAX && seqDiff(seq, this.ack) > 0) chosen.add(this.#rangeOf(seq))
+    }
+    this.#recent.length = 0
+    while (chosen.size < SACK_BLOCKS_MAX) chosen.add(this.#turn++ % count)
+    let end = at
+    for (const range of [...chosen].sort((a, b) => a - b)) {
+      writeUint32(into, end, ranges[range * 2] ?? 0)
+      writeUint32(into, end + 4, ranges[range * 2 + 1] ?? 0)
+      end += SACK_BLOCK_BYTES
+    }
+    return end - at
   }
 
   /** Let go of everything that is held. */
@@ -90,6 +117,19 @@ export class ReceiveWindow {
     this.#heldPackets = 0
     this.heldBytes = 0
     this.#ranges.length = 0
+    this.#recent.length = 0
+  }
+
+  /** Index of the pair that contains `seq`, or of the last one before it. */
+  #rangeOf(seq: number): number {
+    let low = 0
+    let high = this.#ranges.length / 2 - 1
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (seqDiff(this.#ranges[middle * 2] ?? 0, seq) <= 0) low = middle
+      else high = middle - 1
+    }
+    return low
   }
 
   #addToRanges(seq: number): void {

@@ -79,8 +79,8 @@ export class Sender {
     intervalMs: 0,
     appLimited: false,
   }
-  #sampledSentAt = 0
-  #sampledSeq = 0
+  #sampledOrder = 0
+  #transmissions = 0
   #sampledDeliveredAt = 0
 
   constructor(host: SenderHost, nowMs: number) {
@@ -346,6 +346,7 @@ export class Sender {
     }
     packet.transmits++
     packet.sentAt = nowMs
+    packet.order = ++this.#transmissions
     packet.firstSentAt = bbr.firstSentAt
     packet.deliveredAt = bbr.deliveredAt
     packet.deliveredBytes = bbr.deliveredBytes
@@ -450,12 +451,8 @@ export class Sender {
     bbr.deliveredBytes += packet.bytes.byteLength
     const rtt = this.recovery.acked(packet, nowMs)
     if (rtt >= 0) this.#sample.rttMs = rtt
-    const later =
-      packet.sentAt > this.#sampledSentAt ||
-      (packet.sentAt === this.#sampledSentAt && seqDiff(packet.seq, this.#sampledSeq) > 0)
-    if (this.#sample.priorDelivered >= 0 && !later) return
-    this.#sampledSentAt = packet.sentAt
-    this.#sampledSeq = packet.seq
+    if (this.#sample.priorDelivered >= 0 && packet.order < this.#sampledOrder) return
+    this.#sampledOrder = packet.order
     this.#sampledDeliveredAt = packet.deliveredAt
     this.#sample.priorDelivered = packet.deliveredBytes
     this.#sample.intervalMs = packet.sentAt - packet.firstSentAt
