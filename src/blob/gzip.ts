@@ -4,8 +4,8 @@
  * A library file is gzip exactly where Go's reader accepts its header, else raw (formats.md §6): so the same file means
  * the same content to rcc and to us. Knows nothing of files, digests or sources.
  */
-import { Readable } from 'node:stream'
-import { crc32, createGunzip, gunzipSync } from 'node:zlib'
+import { Readable, type Transform } from 'node:stream'
+import { crc32, createGunzip, createGzip, gunzipSync } from 'node:zlib'
 import { messageOf } from '../base/errors.ts'
 import { CHUNK_BYTES, GZIP_BOMB_BYTES_MAX } from '../base/limits.ts'
 
@@ -105,31 +105,39 @@ export function gunzipExactly(stored: Uint8Array, sizeBytes: number): Uint8Array
  *   comes out unchanged
  */
 export async function* gunzipStream(stored: AsyncIterable<Uint8Array>, bytesMax: number): AsyncGenerator<Uint8Array> {
+  let total = 0
+  for await (const chunk of through(stored, createGunzip({ chunkSize: CHUNK_BYTES }))) {
+    total += chunk.byteLength
+    if (total > bytesMax) throw new GzipError(`decodes to more than its ${bytesMax} bytes`)
+    yield chunk
+  }
+}
+
+/** Encode as gzip, at rcc's level, with memory for some chunks only. Whatever `content` throws comes out unchanged. */
+export function gzipStream(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  return through(content, createGzip({ level: 1, chunkSize: CHUNK_BYTES }))
+}
+
+async function* through(input: AsyncIterable<Uint8Array>, coder: Transform): AsyncGenerator<Uint8Array> {
   // A failing source must not look like a damaged stream, so its error is kept and thrown as it is.
   let failure: { thrown: unknown } | undefined
   async function* kept(): AsyncGenerator<Uint8Array> {
     try {
-      yield* stored
+      yield* input
     } catch (thrown) {
       failure = { thrown }
       throw thrown
     }
   }
-  const input = Readable.from(kept(), { objectMode: false, highWaterMark: CHUNK_BYTES })
-  const decoder = createGunzip({ chunkSize: CHUNK_BYTES })
-  input.on('error', (error) => decoder.destroy(error))
-  let total = 0
+  const source = Readable.from(kept(), { objectMode: false, highWaterMark: CHUNK_BYTES })
+  source.on('error', (error) => coder.destroy(error))
   try {
-    for await (const chunk of input.pipe(decoder)) {
-      total += chunk.byteLength
-      if (total > bytesMax) throw new GzipError(`decodes to more than its ${bytesMax} bytes`)
-      yield chunk
-    }
+    for await (const chunk of source.pipe(coder)) yield chunk
   } catch (error) {
     if (failure !== undefined) throw failure.thrown
-    throw error instanceof GzipError ? error : new GzipError(`cannot be decoded: ${messageOf(error)}`)
+    throw new GzipError(`cannot be decoded: ${messageOf(error)}`)
   } finally {
-    input.destroy()
-    decoder.destroy()
+    source.destroy()
+    coder.destroy()
   }
 }

@@ -7,11 +7,10 @@
  * often. Knows nothing of sources but their name.
  */
 import * as fs from 'node:fs'
-import { createGzip } from 'node:zlib'
 import { HoloError } from '../base/errors.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { isSha256, sha256Hasher, sha256Of } from '../blob/digest.ts'
-import { beginsLikeGzip, GzipError, gunzipExactly, gunzipStream, gzipBytesMax } from '../blob/gzip.ts'
+import { beginsLikeGzip, GzipError, gunzipExactly, gunzipStream, gzipBytesMax, gzipStream } from '../blob/gzip.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import { type LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
 import { temporaryIn } from './temporary.ts'
@@ -170,37 +169,7 @@ async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<
     yield head
     yield* content
   }
-  if (!beginsLikeGzip(head)) {
-    yield* whole()
-    return
-  }
-  const gzip = createGzip({ level: 1 })
-  const feeding = feed(whole(), gzip)
-  // Awaited below, unless our own reader leaves early; then its failure is nobody's concern.
-  feeding.catch(() => {})
-  try {
-    for await (const chunk of gzip) yield chunk as Uint8Array
-    await feeding
-  } catch (error) {
-    // What ended the content says more than what the encoder makes of it.
-    await feeding
-    throw error
-  } finally {
-    gzip.destroy()
-  }
-}
-
-async function feed(content: AsyncIterable<Uint8Array>, gzip: ReturnType<typeof createGzip>): Promise<void> {
-  try {
-    for await (const chunk of content) {
-      if (!gzip.write(chunk)) await new Promise<void>((resolve) => gzip.once('drain', resolve).once('close', resolve))
-      if (gzip.destroyed) return
-    }
-    gzip.end()
-  } catch (error) {
-    gzip.destroy(error instanceof Error ? error : new Error(String(error)))
-    throw error
-  }
+  yield* beginsLikeGzip(head) ? gzipStream(whole()) : whole()
 }
 
 function wrongSize(actualBytes: number, ref: BlobRef): string {
