@@ -20,7 +20,8 @@ export interface ScalarPlace {
 
 /**
  * @param text well-formed Unicode
- * @returns the scalar; it ends with a line break only where it is a literal block whose text does
+ * @returns the scalar; it ends with a line break (U+2028 and U+2029 are some) only where it is a literal block whose
+ *   text does
  */
 export function emitScalar(text: string, place: ScalarPlace): string {
   const shape = analyse(text)

@@ -62,6 +62,8 @@ class YamlReader {
   readonly #lines = new LineCounter()
   readonly #targets = new Map<Alias, Node>()
   readonly #top: ParsedNode | null
+  /** Length of a file whose last line has no line break, Infinity otherwise. */
+  #openEnd = Number.POSITIVE_INFINITY
   #items = 0
 
   constructor(bytes: Uint8Array, fileName: string) {
@@ -69,7 +71,9 @@ class YamlReader {
     if (bytes.byteLength > YAML_BYTES_MAX) {
       throw this.#error('yaml-too-large', undefined, `it has more than ${YAML_BYTES_MAX} bytes`)
     }
-    const document = this.#parsed(this.#decoded(bytes))
+    const text = this.#decoded(bytes)
+    if (!/(?:^|[\r\n])[ \t]*$/.test(text)) this.#openEnd = text.length
+    const document = this.#parsed(text)
     this.#top = document?.contents ?? null
     // An alias means the last anchor of its name before it; asking the library would go over the document each time.
     const anchors = new Map<string, Node>()
@@ -218,19 +222,21 @@ class YamlReader {
   #kindOf(node: Node | null): ScalarKind | undefined {
     if (node === null) return 'null'
     if (!isScalar(node)) return undefined
-    switch (node.tag) {
-      case undefined:
-        return node.type === 'PLAIN' || node.type === undefined ? scalarKind(sourceOf(node)) : 'text'
-      case '!':
-      case 'tag:yaml.org,2002:str':
-        return 'text'
-      default:
-        throw this.#error('yaml-malformed', node, `the tag ${node.tag} is not supported`)
+    const plain = node.type === 'PLAIN' || node.type === undefined
+    if (node.tag === undefined) return plain ? scalarKind(sourceOf(node)) : 'text'
+    if (node.tag === `${CORE_TAG}binary`) throw this.#error('yaml-malformed', node, 'binary texts are not supported')
+    const wanted = KIND_OF_TAG.get(node.tag)
+    if (wanted !== undefined && scalarKind(sourceOf(node)) !== wanted) {
+      throw this.#error('yaml-malformed', node, `${JSON.stringify(sourceOf(node).slice(0, 80))} is no ${wanted}`)
     }
+    return wanted ?? 'text'
   }
 
   #scalarText(node: Scalar): string {
-    const text = sourceOf(node)
+    let text = sourceOf(node)
+    // Go gives a block no line break that the file does not have; the library always ends it with one.
+    const isBlock = node.type === 'BLOCK_LITERAL' || node.type === 'BLOCK_FOLDED'
+    if (isBlock && (node.range?.[1] ?? 0) >= this.#openEnd) text = text.replace(/\n$/, '')
     if (!text.isWellFormed()) throw this.#error('yaml-malformed', node, 'a text contains half a Unicode character')
     return text
   }
@@ -265,6 +271,16 @@ class YamlReader {
 /** What YAML's reader forbids; a byte order mark at the begin is gone by then. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u0084\u0086-\u009f\ufffe\uffff]/
+
+const CORE_TAG = 'tag:yaml.org,2002:'
+/** Tags that tell a scalar's kind; all others make it a text. */
+const KIND_OF_TAG: ReadonlyMap<string, ScalarKind> = new Map([
+  [`${CORE_TAG}int`, 'number'],
+  [`${CORE_TAG}float`, 'number'],
+  [`${CORE_TAG}bool`, 'boolean'],
+  [`${CORE_TAG}null`, 'null'],
+  [`${CORE_TAG}timestamp`, 'timestamp'],
+])
 
 function sourceOf(node: Scalar): string {
   return typeof node.value === 'string' ? node.value : (node.source ?? '')

@@ -17,7 +17,8 @@ const WORDS: ReadonlyMap<string, ScalarKind> = new Map([
 ])
 
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/
-const POINT_FLOAT = /^\.[0-9]+(?:[eE][-+]?[0-9]+)?$/
+/** Here underscores may only stand between digits. */
+const POINT_FLOAT = /^\.[0-9]+(?:_[0-9]+)*(?:[eE][-+]?[0-9]+(?:_[0-9]+)*)?$/
 const INTEGER = /^([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|([1-9][0-9]*|0))$/
 /** The number after `0b` may have a sign of its own, by an oversight that is now part of the format. */
 const SIGNED_BINARY = /^0b[-+][01]{1,63}$/
@@ -30,10 +31,10 @@ export function scalarKind(text: string): ScalarKind {
   const word = WORDS.get(text)
   if (word !== undefined) return word
   const first = text.charAt(0)
-  if (first === '.') return POINT_FLOAT.test(text) && Number.isFinite(Number(text)) ? 'number' : 'text'
+  const plain = text.replaceAll('_', '')
+  if (first === '.') return POINT_FLOAT.test(text) && Number.isFinite(Number(plain)) ? 'number' : 'text'
   if (!/^[-+0-9]/.test(first)) return 'text'
   if (isTimestamp(text)) return 'timestamp'
-  const plain = text.replaceAll('_', '')
   if (isInteger(plain) || SIGNED_BINARY.test(plain)) return 'number'
   return FLOAT.test(plain) && Number.isFinite(Number(plain)) ? 'number' : 'text'
 }
