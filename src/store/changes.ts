@@ -1,8 +1,8 @@
 /**
  * What rcc adds to the library and removes from it while we run: complete catalogs that come and go.
  *
- * A catalog is announced once all its blobs are here, since rcc writes it before them, and only where its digests are
- * SHA-256, since nothing else is shared. File events say when to look; a slow poll looks anyway, because events get
+ * A catalog is announced once all its blobs are here, since rcc writes it before them, and only where library and
+ * digests are SHA-256, since nothing else is shared. File events say when to look; a slow poll looks anyway, because events get
  * lost on network volumes and blobs raise none. Knows nothing of peers.
  */
 import * as fs from 'node:fs'
@@ -91,7 +91,8 @@ class CatalogWatch {
   async look(signal: AbortSignal): Promise<CatalogChange> {
     const added: StoredCatalog[] = []
     const removed: CatalogName[] = []
-    const marks = this.#marks()
+    // The blobs of a compress.no library are not shared, whatever else was brought into it.
+    const marks = this.library.digestKind() === 'sha-256' ? this.#marks() : new Map<CatalogName, string>()
     this.hasIncomplete = false
     for (const [name, { announced }] of this.#known) {
       if (marks.has(name)) continue
