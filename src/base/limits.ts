@@ -117,3 +117,6 @@ export const SWARM_CLOSE_MS = 1_500
 export const ZIP_ENTRIES_MAX = 2_000_000
 /** Its central directory: about 150 bytes an entry. */
 export const ZIP_DIRECTORY_BYTES_MAX = 512 * MIB
+
+/** How long a restore waits for another process that restores into the same space: a large cold restore of rcc. */
+export const LOCK_WAIT_MS = 120_000

@@ -46,7 +46,9 @@ export class Output {
   /** The result of a command: `lines` for people, `value` for `--json`. */
   result(value: unknown, lines: readonly string[]): void {
     this.#clearBar()
-    process.stdout.write(this.json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''))
+    process.stdout.write(
+      this.json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''),
+    )
   }
 
   /** Something that a person should see beside the result. */
@@ -93,13 +95,15 @@ export class Output {
   failure(error: unknown, interrupted: boolean): number {
     this.#clearBar()
     if (interrupted) {
-      if (this.json) this.#jsonFailure({ code: 'interrupted', blame: 'interrupted', message: messageOf(error) }, EXIT_INTERRUPTED)
+      if (this.json)
+        this.#jsonFailure({ code: 'interrupted', blame: 'interrupted', message: messageOf(error) }, EXIT_INTERRUPTED)
       else process.stderr.write(`${messageOf(error)}; run the same command again to continue\n`)
       return EXIT_INTERRUPTED
     }
     if (error instanceof HoloError) {
       const { code, blame, message, hint } = error
-      if (this.json) this.#jsonFailure({ code, blame, message, ...(hint === undefined ? {} : { hint }) }, EXIT_CODES[blame])
+      if (this.json)
+        this.#jsonFailure({ code, blame, message, ...(hint === undefined ? {} : { hint }) }, EXIT_CODES[blame])
       else {
         process.stderr.write(`${this.style('red', 'error:')} ${message}\n`)
         if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${hint}\n`)

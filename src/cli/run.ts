@@ -66,7 +66,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     await program.parseAsync([...argv])
     return 0
   } catch (error) {
-    if (error instanceof CommanderError) return commandLineFailure(error, program, new Output({ json: argv.includes('--json'), quiet: false }))
+    if (error instanceof CommanderError)
+      return commandLineFailure(error, program, new Output({ json: argv.includes('--json'), quiet: false }))
     return output().failure(error, interrupt.signal.aborted)
   }
 }

@@ -39,10 +39,12 @@ export const status = z.object({
 export type DaemonStatus = z.infer<typeof status>
 
 export const findRequest = z.strictObject({ catalog })
-/** `found` is absent where no peer announces the catalog. `stored` is the gzip form, base64. */
+/** `stored` is the gzip form, base64. */
 export const findAnswer = z.object({
-  found: z.object({ source: z.string().max(300), sha256, stored: z.string() }).optional(),
-  peers: count,
+  source: z.string().max(300),
+  sha256,
+  stored: z.string(),
+  warnings: z.array(z.string().max(10_000)).max(100),
 })
 export type FindAnswer = z.infer<typeof findAnswer>
 

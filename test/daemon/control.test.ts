@@ -23,11 +23,12 @@ const freshSocket = () => join(folder, `${count++}.sock`)
 const totals: WireTotals = { blobs: 1, blobBytes: 2, wireBytes: 3, bySource: { a: 1 }, dropped: {} }
 const status: DaemonStatus = { version: '1', pid: 7, fleet: 'f', key: 'k', port: 1, catalogs: [], peers: [] }
 const sha256 = 'a'.repeat(64)
+const found = { source: 'peer x', sha256, stored: 'AAAA', warnings: [] }
 
 function handlersOf(overrides: Partial<ControlHandlers>): ControlHandlers {
   return {
     status: () => status,
-    find: async () => ({ peers: 0 }),
+    find: async () => found,
     fetch: () => ({ progress: () => ({ totals, blobs: 9 }), done: Promise.resolve() }),
     reload: async () => {},
     ...overrides,
@@ -43,15 +44,11 @@ async function collect(events: AsyncIterable<FetchEvent>): Promise<FetchEvent[]>
 test('serveControl() answers status, find and reload, and is gone after disposal', async () => {
   const socket = freshSocket()
   let reloads = 0
-  const found = { source: 'peer x', sha256, stored: 'AAAA' }
   {
-    await using _server = await serveControl(
-      socket,
-      handlersOf({ find: async () => ({ found, peers: 2 }), reload: async () => void reloads++ }),
-    )
+    await using _server = await serveControl(socket, handlersOf({ reload: async () => void reloads++ }))
     expect(statSync(socket).mode & 0o777).toBe(0o600)
     expect(await daemonStatus(socket, never)).toEqual(status)
-    expect(await daemonFind(socket, 'x', never)).toEqual({ found, peers: 2 })
+    expect(await daemonFind(socket, 'x', never)).toEqual(found)
     expect(await reloadDaemon(socket, never)).toBe(true)
     expect(reloads).toBe(1)
   }

@@ -1,0 +1,67 @@
+/**
+ * The fleet through the daemon of this library: it finds, fetches into the library that both share, and is done once
+ * for all who wait.
+ */
+
+import { parseSha256 } from '../blob/digest.ts'
+import type { FetchTotals } from '../blob/fetch-all.ts'
+import { controlAnswers, daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
+import type { WireTotals } from '../daemon/control-protocol.ts'
+import { toWireError } from '../daemon/control-server.ts'
+import { verifyCatalog } from '../trust/verify-catalog.ts'
+import type { Machine } from './machine.ts'
+import type { Supply } from './supply.ts'
+
+/**
+ * @returns undefined where no daemon runs
+ * @throws {DaemonUnusableError} one runs, but hangs or speaks another version
+ */
+export async function openDaemonSupply({ state }: Machine, signal: AbortSignal): Promise<Supply | undefined> {
+  const socket = state.controlSocket
+  if (!(await controlAnswers(socket))) return undefined
+  await daemonStatus(socket, signal)
+  return {
+    label: 'the daemon of this library',
+    final: true,
+    find: async (name, inner) => {
+      const found = await daemonFind(socket, name, inner)
+      const stored = Buffer.from(found.stored, 'base64')
+      const announced = parseSha256(found.sha256)
+      const catalog = verifyCatalog({ name, stored, source: found.source, announced })
+      return { catalog, warnings: found.warnings }
+    },
+    fetch: async ({ name, sha256 }, totals, onProgress, inner) => {
+      const before = { ...totals }
+      for await (const event of daemonFetch(socket, { catalog: name, sha256 }, inner)) {
+        Object.assign(totals, sumOf(before, event.totals))
+        if (event.event === 'progress') onProgress(totals, before.blobs + event.blobs)
+        if (event.event === 'failed') throw fromWireError(event.error)
+      }
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+function sumOf(before: FetchTotals, { blobs, blobBytes, wireBytes, firstByteMs, ...rest }: WireTotals): FetchTotals {
+  const dropped = Object.entries(rest.dropped).map(([source, error]) => [source, fromWireError(error)] as const)
+  return {
+    blobs: before.blobs + blobs,
+    blobBytes: before.blobBytes + blobBytes,
+    wireBytes: before.wireBytes + wireBytes,
+    firstByteMs: before.firstByteMs ?? firstByteMs,
+    bySource: new Map([...before.bySource, ...Object.entries(rest.bySource)]),
+    dropped: new Map([...before.dropped, ...dropped]),
+  }
+}
+
+/** Totals as the daemon sends them. */
+export function wireTotals({ blobs, blobBytes, wireBytes, firstByteMs, bySource, dropped }: FetchTotals): WireTotals {
+  return {
+    blobs,
+    blobBytes,
+    wireBytes,
+    ...(firstByteMs === undefined ? {} : { firstByteMs }),
+    bySource: Object.fromEntries(bySource),
+    dropped: Object.fromEntries([...dropped].map(([source, error]) => [source, toWireError(error)])),
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The fleets of this machine: create, join, list; a running daemon takes changes up at once.
+ */
+
+import { messageOf } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
+import { loadSettings, type Settings } from '../config/settings.ts'
+import { loadFleets, joinFleet as rememberFleet } from '../config/state.ts'
+import { reloadDaemon } from '../daemon/control-client.ts'
+import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
+import { decodeInvite, encodeInvite, fleetFromEnvironment } from '../trust/invite.ts'
+import { randomSecret } from '../trust/keys.ts'
+import type { Machine } from './machine.ts'
+
+const log = roomLogger('app')
+
+/** A fleet as commands show it. */
+export interface FleetView {
+  readonly fleet: string
+  readonly bootstraps: readonly string[]
+  /** One line; whoever has it is a member. */
+  readonly invite: string
+  /** Where it is written: the state folder, or only in HOLO_PEER_FLEET_SECRET. */
+  readonly from: 'file' | 'environment'
+}
+
+export interface FleetChange extends FleetView {
+  /** Whether a daemon of this library was running and has taken the change up. */
+  readonly daemonReloaded: boolean
+}
+
+/**
+ * Make a new fleet with a secret of its own, and join it.
+ *
+ * @throws {HoloError} blame `input`: the name is taken or malformed, a bootstrap is malformed; blame `host`
+ */
+export async function createFleetHere(
+  machine: Machine,
+  name: string,
+  bootstraps: readonly string[],
+  signal: AbortSignal,
+): Promise<FleetChange> {
+  return join(machine, createFleet(name, randomSecret(), bootstraps), signal)
+}
+
+/**
+ * Join the fleet of an invite; joining again merges the bootstraps.
+ *
+ * @throws {HoloError} blame `input`: the invite or a bootstrap is malformed, another fleet has that name; blame `host`
+ */
+export async function joinFleetHere(
+  machine: Machine,
+  invite: string,
+  bootstraps: readonly string[],
+  signal: AbortSignal,
+): Promise<FleetChange> {
+  const fleet = decodeInvite(invite)
+  return join(machine, { ...fleet, bootstraps: mergeBootstraps(fleet.bootstraps, bootstraps) }, signal)
+}
+
+async function join(machine: Machine, fleet: Fleet, signal: AbortSignal): Promise<FleetChange> {
+  const joined = await rememberFleet(machine.state, fleet)
+  let daemonReloaded = false
+  try {
+    daemonReloaded = await reloadDaemon(machine.state.controlSocket, signal)
+  } catch (error) {
+    signal.throwIfAborted()
+    log.warn`the running daemon could not take the fleet up: ${messageOf(error)}`
+  }
+  return { ...viewOf(joined, 'file'), daemonReloaded }
+}
+
+/** The fleets that commands and the daemon use, for showing. @throws {HoloError} as `fleetsOf` */
+export async function showFleets(machine: Machine): Promise<FleetView[]> {
+  const from = machine.environment.HOLO_PEER_FLEET_SECRET ? 'environment' : 'file'
+  return (await fleetsOf(machine)).map((fleet) => viewOf(fleet, from))
+}
+
+function viewOf(fleet: Fleet, from: FleetView['from']): FleetView {
+  return { fleet: fleet.name, bootstraps: fleet.bootstraps, invite: encodeInvite(fleet), from }
+}
+
+/**
+ * The fleet of HOLO_PEER_FLEET_SECRET where that is set, else those in the state folder.
+ *
+ * @throws {HoloError} blame `input`: the variable is malformed; blame `host`: the file is exposed or damaged
+ */
+export async function fleetsOf(machine: Machine): Promise<readonly Fleet[]> {
+  const secret = machine.environment.HOLO_PEER_FLEET_SECRET
+  return secret ? [fleetFromEnvironment(secret)] : loadFleets(machine.state)
+}
+
+/** This machine's settings, and every bootstrap that they and the fleets name, without repetition. */
+export async function settingsOf(machine: Machine, port?: number): Promise<Settings> {
+  return loadSettings(machine.settingsFile, { port, environment: machine.environment })
+}
+
+export function bootstrapsOf(settings: Settings, fleets: readonly Fleet[]): readonly string[] {
+  return [...new Set([...settings.discovery.bootstrap, ...fleets.flatMap(({ bootstraps }) => bootstraps)])]
+}

@@ -1,0 +1,117 @@
+/**
+ * The supplies of one restore, opened only when they are asked, in this order: the hololib.zip beside robot.yaml, the
+ * daemon of this library, a swarm of our own. One that fails is passed over for the next.
+ */
+import { HoloError, messageOf } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
+import type { FetchTotals } from '../blob/fetch-all.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import { DaemonUnusableError } from '../daemon/control-client.ts'
+import type { Library } from '../store/library.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { openDaemonSupply } from './daemon-supply.ts'
+import type { Machine } from './machine.ts'
+import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
+import { openSwarmSupply } from './swarm-supply.ts'
+import { openZipSupply } from './zip-supply.ts'
+
+const log = roomLogger('app')
+
+export interface SuppliesOptions {
+  readonly machine: Machine
+  readonly library: Library
+  /** Absolute path. */
+  readonly robotFile: string
+  /** Only what lies on this machine. */
+  readonly offline: boolean
+}
+
+type Opener = (signal: AbortSignal) => Promise<Supply | undefined>
+
+export class Supplies implements AsyncDisposable {
+  readonly #options: SuppliesOptions
+  readonly #openers: readonly Opener[]
+  readonly #opened = new Map<Opener, Supply | undefined>()
+
+  constructor(options: SuppliesOptions) {
+    const { machine, library, robotFile, offline } = options
+    this.#options = options
+    const zip: Opener = () => openZipSupply(robotFile, library)
+    const daemon: Opener = (signal) => openDaemonSupply(machine, signal)
+    const swarm: Opener = (signal) => openSwarmSupply(machine, library, signal)
+    this.#openers = offline ? [zip] : [zip, daemon, swarm]
+  }
+
+  /**
+   * Ask each supply in turn for the catalog.
+   *
+   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail
+   */
+  find(name: CatalogName, signal: AbortSignal): Promise<FoundEnvironment> {
+    return this.#ask(name, (supply) => supply.find(name, signal), signal)
+  }
+
+  /**
+   * Bring the catalog and its blobs into the library from the first supply that can; what it lacks comes from the next.
+   *
+   * @param totals what the call does is added to it, also when it throws
+   * @throws {HoloError} as `find`
+   */
+  async fetch(
+    catalog: VerifiedCatalog,
+    totals: FetchTotals,
+    onProgress: FetchProgress,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#ask(
+      catalog.name,
+      async (supply) => {
+        await supply.fetch(catalog, totals, onProgress, signal)
+        return true
+      },
+      signal,
+    )
+  }
+
+  async #ask<Answer>(
+    name: CatalogName,
+    question: (supply: Supply) => Promise<Answer | undefined>,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    let failure: HoloError | undefined
+    for (const opener of this.#openers) {
+      let supply: Supply | undefined
+      try {
+        supply = await this.#open(opener, signal)
+        if (supply === undefined) continue
+        const answer = await question(supply)
+        if (answer !== undefined) return answer
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!(error instanceof HoloError)) throw error
+        const unusable = error instanceof DaemonUnusableError
+        if (!unusable && (supply?.final || error.blame === 'host')) throw error
+        log.info`${supply?.label ?? 'a source'} is passed over: ${messageOf(error)}`
+        failure = error
+      }
+    }
+    throw failure ?? this.#nowhere(name)
+  }
+
+  async #open(opener: Opener, signal: AbortSignal): Promise<Supply | undefined> {
+    if (!this.#opened.has(opener)) this.#opened.set(opener, await opener(signal))
+    return this.#opened.get(opener)
+  }
+
+  #nowhere(name: CatalogName): HoloError {
+    return new HoloError(`The environment ${name} is not in the library ${this.#options.machine.roots.hololib}`, {
+      code: 'not-in-library',
+      blame: 'missing',
+      hint: 'run the same command without --offline, or let rcc build it',
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const supply of [...this.#opened.values()].reverse()) await supply?.[Symbol.asyncDispose]()
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Where a restore can get an environment from, in one shape: a hololib.zip, the daemon of this library, a swarm.
+ */
+import type { FetchTotals } from '../blob/fetch-all.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+
+/** One moment of a fetch; `blobs` is how many there will be in all. */
+export type FetchProgress = (totals: FetchTotals, blobs: number) => void
+
+/** A verified catalog, and what the user should know about how it was found. */
+export interface FoundEnvironment {
+  readonly catalog: VerifiedCatalog
+  readonly warnings: readonly string[]
+}
+
+export interface Supply extends AsyncDisposable {
+  /** In log lines. */
+  readonly label: string
+  /** Nobody who is asked later knows more: its miss, or its error, is the last word. */
+  readonly final: boolean
+  /**
+   * @returns undefined where it does not have it and there is nothing to say about that
+   * @throws {HoloError} blame `missing`: it is not to be had, with the reason; blame `source`: those who have it fail
+   * @throws `signal.reason` once `signal` aborts
+   */
+  find(name: CatalogName, signal: AbortSignal): Promise<FoundEnvironment | undefined>
+  /**
+   * Bring the catalog and all its blobs into the library.
+   *
+   * @param totals what the call does is added to it, also when it throws
+   * @throws {HoloError} blame `source` or `missing`: some blobs could not be had; blame `host`
+   */
+  fetch(catalog: VerifiedCatalog, totals: FetchTotals, onProgress: FetchProgress, signal: AbortSignal): Promise<void>
+}

@@ -1,0 +1,28 @@
+/** The hololib.zip beside a robot.yaml, as rcc's `robot.yaml` bundles carry it (formats.md §8, §12). */
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Library } from '../store/library.ts'
+import { ZipSource } from '../store/zip-source.ts'
+import { verifyCatalog } from '../trust/verify-catalog.ts'
+import { fetchEnvironment } from './fetch-environment.ts'
+import type { Supply } from './supply.ts'
+
+/** @returns undefined where there is no such file @throws {HoloError} blame `input`: it is no usable zip */
+export async function openZipSupply(robotFile: string, library: Library): Promise<Supply | undefined> {
+  const path = join(dirname(robotFile), 'hololib.zip')
+  if (!existsSync(path)) return undefined
+  const zip = await ZipSource.open(path)
+  const sources = { graceMs: 0, list: () => [zip], subscribe: () => () => {}, drop: () => {} }
+  return {
+    label: path,
+    final: false,
+    find: async (name) => {
+      const stored = await zip.catalog(name)
+      if (stored === undefined) return undefined
+      return { catalog: verifyCatalog({ name, stored, source: path, announced: undefined }), warnings: [] }
+    },
+    fetch: (catalog, totals, onProgress, signal) =>
+      fetchEnvironment({ library, sources }, catalog, totals, onProgress, signal),
+    [Symbol.asyncDispose]: () => zip[Symbol.asyncDispose](),
+  }
+}
