@@ -1,13 +1,13 @@
 /**
- * How fast to send and how much to have under way: BBR, version 1, with delivery-rate sampling.
+ * How fast to send and how much to have under way: BBR, version 1.
  *
  * It models the path by the largest delivery rate of the last ten rounds and the least round-trip time of the last ten
  * seconds, and does not take loss for congestion: a lossy radio link keeps its rate. Bytes and milliseconds throughout,
  * both fractional. Pure: fed with acks, read for `windowBytes` and `paceBytesPerMs`.
- * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, draft-cheng-iccrg-delivery-rate-estimation-02, and Linux'
- * tcp_bbr.c for the allowance for aggregated acks. Different from those: see {@link HOST_DELAY_MS}, and ProbeRTT halves
+ * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, and Linux' tcp_bbr.c for the allowance for aggregated acks. Different from those: see {@link HOST_DELAY_MS}, and ProbeRTT halves
  * the window instead of cutting it to four packets, as BBR version 2 does.
  */
+import type { AckSample, Delivery } from './delivery.ts'
 import { OPEN, type RecoveryState } from './loss-recovery.ts'
 
 export const STARTUP = 0
@@ -35,33 +35,11 @@ const HOST_DELAY_MS = 1
 const EXTRA_ACKED_ROUNDS = 5
 const EXTRA_ACKED_MS_MAX = 100
 
-/** What one ack says about the path. */
-export interface AckSample {
-  /** Newly acked bytes, in order or selectively. */
-  ackedBytes: number
-  /** Bytes found lost by this ack. */
-  lostBytes: number
-  /** Round-trip time, or -1 when there is no honest one. */
-  rttMs: number
-  /** Delivered bytes when the latest of the acked packets was sent, or -1 without a rate sample. */
-  priorDelivered: number
-  /** The longer of sending and acking this flight, or 0 without a rate sample. */
-  intervalMs: number
-  /** The sender had too little to say when that packet was sent. */
-  appLimited: boolean
-}
-
 export class Bbr {
   state: BbrState = STARTUP
   windowBytes: number
   paceBytesPerMs: number
-  /** Bytes acked since the stream began. */
-  deliveredBytes = 0
-  deliveredAt = 0
-  /** Send time of the packet that was acked last: start of the next sending interval. */
-  firstSentAt = 0
-  /** Non-zero while the sender has too little to say: until so many bytes are delivered. */
-  appLimitedUntil = 1
+  readonly #delivery: Delivery
   #packetBytes: number
   #rounds = 0
   #roundEnd = 0
@@ -91,7 +69,8 @@ export class Bbr {
   #extraRounds = 0
 
   /** @param packetBytes payload of a full packet */
-  constructor(packetBytes: number, nowMs: number) {
+  constructor(delivery: Delivery, packetBytes: number, nowMs: number) {
+    this.#delivery = delivery
     this.#packetBytes = packetBytes
     this.windowBytes = INITIAL_PACKETS * packetBytes
     this.paceBytesPerMs = HIGH_GAIN * this.windowBytes
@@ -111,7 +90,7 @@ export class Bbr {
 
   /** The first packet after a pause is about to be sent. */
   onRestart(nowMs: number): void {
-    if (this.appLimitedUntil === 0) return
+    if (this.#delivery.appLimitedUntil === 0) return
     this.#idleRestart = true
     this.#extraEpochAt = nowMs
     this.#extraEpochBytes = 0
@@ -128,7 +107,7 @@ export class Bbr {
     this.#roundStart = true
   }
 
-  /** Take in one ack; call it after `deliveredBytes` and `deliveredAt` are up to date. */
+  /** Take in one ack. */
   onAck(sample: AckSample, recovery: RecoveryState, inflightBytes: number, nowMs: number): void {
     this.#updateRate(sample)
     this.#updateExtraAcked(sample, nowMs)
@@ -145,14 +124,14 @@ export class Bbr {
     this.#roundStart = false
     if (sample.priorDelivered < 0 || sample.intervalMs <= 0) return
     if (sample.priorDelivered >= this.#roundEnd) {
-      this.#roundEnd = this.deliveredBytes
+      this.#roundEnd = this.#delivery.bytes
       this.#rounds++
       this.#roundStart = true
       this.#conserve = false
       this.#rates[this.#rounds % RATE_ROUNDS] = 0
       this.#rate = Math.max(...this.#rates)
     }
-    const rate = (this.deliveredBytes - sample.priorDelivered) / sample.intervalMs
+    const rate = (this.#delivery.bytes - sample.priorDelivered) / sample.intervalMs
     if (sample.appLimited && rate < this.#rate) return
     const slot = this.#rounds % RATE_ROUNDS
     if (rate > (this.#rates[slot] ?? 0)) this.#rates[slot] = rate
@@ -179,14 +158,14 @@ export class Bbr {
 
   #updateCycle(sample: AckSample, inflightBytes: number): void {
     if (this.state !== PROBE_BANDWIDTH) return
-    const elapsed = this.deliveredAt - this.#cycleAt > this.#minRttMs
+    const elapsed = this.#delivery.at - this.#cycleAt > this.#minRttMs
     const gain = CYCLE_GAINS[this.#cycle] ?? 1
     let next = elapsed
     if (gain > 1) next = elapsed && (sample.lostBytes > 0 || inflightBytes >= this.#product(gain))
     else if (gain < 1) next = elapsed || inflightBytes <= this.#product(1)
     if (!next) return
     this.#cycle = (this.#cycle + 1) % CYCLE_GAINS.length
-    this.#cycleAt = this.deliveredAt
+    this.#cycleAt = this.#delivery.at
   }
 
   #checkFull(sample: AckSample): void {
@@ -216,11 +195,11 @@ export class Bbr {
       this.#probeRttUntil = 0
     }
     if (this.state === PROBE_RTT) {
-      this.appLimitedUntil = Math.max(1, this.deliveredBytes + inflightBytes)
+      this.#delivery.limited(inflightBytes)
       if (this.#probeRttUntil === 0 && inflightBytes <= this.#probeRttWindow()) {
         this.#probeRttUntil = nowMs + PROBE_RTT_MS
         this.#probeRttRound = false
-        this.#roundEnd = this.deliveredBytes
+        this.#roundEnd = this.#delivery.bytes
       } else if (this.#probeRttUntil > 0) {
         if (this.#roundStart) this.#probeRttRound = true
         if (this.#probeRttRound) this.#leaveProbeRtt(nowMs)
@@ -240,7 +219,7 @@ export class Bbr {
   #enterProbeBandwidth(): void {
     this.state = PROBE_BANDWIDTH
     this.#cycle = 2
-    this.#cycleAt = this.deliveredAt
+    this.#cycleAt = this.#delivery.at
   }
 
   #updateGains(): void {
@@ -281,7 +260,7 @@ export class Bbr {
       if (recovery === 2 && previous !== 2) {
         if (previous === OPEN) this.#saveWindow()
         this.#conserve = true
-        this.#roundEnd = this.deliveredBytes
+        this.#roundEnd = this.#delivery.bytes
         this.windowBytes = inflightBytes + sample.ackedBytes
       } else if (recovery === OPEN && previous !== OPEN) {
         this.windowBytes = Math.max(this.windowBytes, this.#priorWindow)
@@ -292,7 +271,7 @@ export class Bbr {
       } else {
         const target = this.#product(this.#windowGain) + this.#extraAllowance()
         if (this.#full) this.windowBytes = Math.min(this.windowBytes + sample.ackedBytes, target)
-        else if (this.windowBytes < target || this.deliveredBytes < INITIAL_PACKETS * this.#packetBytes) {
+        else if (this.windowBytes < target || this.#delivery.bytes < INITIAL_PACKETS * this.#packetBytes) {
           this.windowBytes += sample.ackedBytes
         }
       }

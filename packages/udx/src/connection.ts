@@ -372,7 +372,7 @@ export class Connection implements SenderHost, Task {
   }
 
   #arm(): void {
-    this.#alarm.set(this.sender.nextDeadline())
+    this.#alarm.set(this.sender.deadlines.next())
   }
 
   #onAlarm(): void {

@@ -2,37 +2,34 @@
  * The sending half of a stream: cuts what is written into packets, paces them, retransmits, and reads acks.
  *
  * Takes the time with every call and speaks to the world through {@link SenderHost} and the path's port only, so a
- * simulation can drive it. Keeps no timer: {@link nextDeadline} says when {@link onTimer} wants to be called.
+ * simulation can drive it. Keeps no timer: `deadlines` say when {@link Sender.onTimer} wants to be called.
  */
-
+import { type AckVisitor, readCumulativeAck, readSelectiveAcks } from './acks.ts'
 import {
   FLAG_DATA,
   FLAG_END,
   HEADER_BYTES,
   type Header,
   PADDING_BYTES_MAX,
-  readUint32,
   refreshHeader,
-  sackBlocks,
   seqAdd,
   seqDiff,
   writeHeader,
 } from './codec.ts'
-import { type AckSample, Bbr } from './congestion.ts'
+import { Bbr } from './congestion.ts'
+import { Deadlines, NEVER } from './deadlines.ts'
+import { Delivery } from './delivery.ts'
 import { FLIGHT_PACKETS_MAX, Flight, type SentPacket } from './flight.ts'
 import { LossRecovery } from './loss-recovery.ts'
-import { PACKET_SIZE_MAX, PacketSize } from './packet-size.ts'
-import type { Path } from './path.ts'
+import { Pacer } from './pacer.ts'
+import { PacketSize } from './packet-size.ts'
+import { overheadBytes, type Path } from './path.ts'
+import { RemoteWindow } from './remote-window.ts'
 import { RoundTrip } from './rtt.ts'
 import { WriteQueue } from './write-queue.ts'
 
-const NEVER = Number.POSITIVE_INFINITY
-/** What a remote is taken to accept before it has said so. */
-const REMOTE_WINDOW_INITIAL_BYTES = 4 * 1024 * 1024
+/** What system timers resolve. */
 const PACE_TICK_MS = 1
-/** A late timer may catch up on so much, not more: a burst beyond it overruns receive buffers. */
-const BURST_MS = 2
-const BURST_PACKETS_MIN = 16
 
 /** What the sender asks of the stream around it. */
 export interface SenderHost {
@@ -48,58 +45,43 @@ export interface SenderHost {
 export class Sender {
   readonly flight = new Flight()
   readonly rtt = new RoundTrip()
+  readonly delivery = new Delivery()
   readonly recovery: LossRecovery
   readonly bbr: Bbr
   readonly packetSize = new PacketSize()
   readonly queue = new WriteQueue()
+  readonly window = new RemoteWindow()
+  readonly deadlines = new Deadlines()
   path: Path | undefined
-  remoteWindow = REMOTE_WINDOW_INITIAL_BYTES
   retransmits = 0
   /** Payload bytes acked in order since the stream began. */
   ackedBytes = 0
-  keepaliveMs = 0
   readonly #host: SenderHost
+  readonly #pacer: Pacer
+  readonly #visitor: AckVisitor
+  #keepaliveMs = 0
   #endQueued = false
   #endSeq: number | undefined
-  #windowSeq = 0
-  #windowAck = 0
-  #tokens = BURST_PACKETS_MIN * PACKET_SIZE_MAX
-  #tokensAt: number
-  #paceAt = NEVER
-  #timeoutAt = NEVER
-  #reorderAt = NEVER
-  #tailAt = NEVER
-  #zeroWindowAt = NEVER
-  #keepaliveAt = NEVER
-  readonly #sample: AckSample = {
-    ackedBytes: 0,
-    lostBytes: 0,
-    rttMs: -1,
-    priorDelivered: -1,
-    intervalMs: 0,
-    appLimited: false,
-  }
-  #sampledOrder = 0
-  #transmissions = 0
-  #sampledDeliveredAt = 0
+  #nowMs: number
 
   constructor(host: SenderHost, nowMs: number) {
     this.#host = host
-    this.#tokensAt = nowMs
+    this.#nowMs = nowMs
+    this.#pacer = new Pacer(this.packetSize.bytes, nowMs)
     this.recovery = new LossRecovery(this.flight, this.rtt, (packet) => this.#probeLost(packet))
-    this.bbr = new Bbr(this.packetSize.bytes - 48, nowMs)
+    this.bbr = new Bbr(this.delivery, this.packetSize.bytes - overheadBytes(4), nowMs)
+    this.#visitor = {
+      acked: (packet) => this.#acked(packet),
+      sacked: () => this.recovery.sacked++,
+      confirmed: () => this.recovery.sacked--,
+    }
   }
 
   /** Start with another sequence number than 0; before anything is sent. */
   start(seq: number): void {
     this.flight.start(seq)
     this.recovery.start(seq)
-    this.#windowAck = seq
-  }
-
-  /** The receiving half starts at `ack`: the remote's first packet has that sequence number. */
-  expect(ack: number): void {
-    this.#windowSeq = ack
+    this.window.start({ seq })
   }
 
   /** Bytes written and not yet acked in order. */
@@ -109,11 +91,7 @@ export class Sender {
 
   /** Bytes that may be under way now. */
   get windowBytes(): number {
-    return Math.min(this.bbr.windowBytes, this.remoteWindow)
-  }
-
-  get idle(): boolean {
-    return this.flight.packets === 0 && this.queue.bytes === 0 && (!this.#endQueued || this.#endSeq !== undefined)
+    return Math.min(this.bbr.windowBytes, this.window.bytes)
   }
 
   /** True once the remote has acked our END. */
@@ -139,45 +117,38 @@ export class Sender {
     this.#resized()
   }
 
-  /** When {@link onTimer} is wanted; infinite when not at all. */
-  nextDeadline(): number {
-    return Math.min(this.#paceAt, this.#timeoutAt, this.#reorderAt, this.#tailAt, this.#zeroWindowAt, this.#keepaliveAt)
-  }
-
   /** Set the keep-alive interval; 0 turns it off. */
   setKeepalive(intervalMs: number, nowMs: number): void {
-    this.keepaliveMs = intervalMs
-    this.#keepaliveAt = NEVER
+    this.#keepaliveMs = intervalMs
+    this.deadlines.keepalive = NEVER
     this.armIdle(nowMs)
   }
 
   /** Begin to count an idle period, if there is one. */
   armIdle(nowMs: number): void {
-    if (this.flight.packets > 0 || this.path === undefined) return
-    if (this.keepaliveMs > 0) this.#keepaliveAt = nowMs + this.keepaliveMs
+    if (this.flight.packets > 0 || this.path === undefined || this.#keepaliveMs === 0) return
+    this.deadlines.keepalive = nowMs + this.#keepaliveMs
   }
 
   /** Work off every deadline that has passed. @returns false when the remote does not answer any more */
   onTimer(nowMs: number): boolean {
-    const { flight } = this
-    if (this.#timeoutAt <= nowMs && flight.packets > 0) {
-      this.#tailAt = NEVER
-      this.#reorderAt = NEVER
+    const { flight, deadlines } = this
+    if (deadlines.timeout <= nowMs && flight.packets > 0) {
+      deadlines.allAcked()
       if (!this.recovery.timedOut(nowMs)) return false
       this.bbr.onTimeout(flight.inflight.bytes)
-      this.#timeoutAt = nowMs + this.rtt.timeoutMs * 2
-      // One packet must go out whatever the pace says.
-      this.#tokens = Math.max(this.#tokens, 1)
+      deadlines.timeout = nowMs + this.rtt.timeoutMs * 2
+      this.#pacer.admitOne()
     }
-    if (this.#reorderAt <= nowMs) this.#reorderAt = this.recovery.detect(nowMs)
-    if (this.#tailAt <= nowMs) this.#probeTail(nowMs)
-    if (this.#zeroWindowAt <= nowMs) {
+    if (deadlines.reorder <= nowMs) deadlines.reorder = this.recovery.detect(nowMs)
+    if (deadlines.tail <= nowMs) this.#probeTail(nowMs)
+    if (deadlines.zeroWindow <= nowMs) {
       this.#host.sendHeartbeat()
-      this.#zeroWindowAt = nowMs + this.rtt.timeoutMs * 2
+      deadlines.zeroWindow = nowMs + this.rtt.timeoutMs * 2
     }
-    if (this.#keepaliveAt <= nowMs) {
+    if (deadlines.keepalive <= nowMs) {
       this.#host.sendHeartbeat()
-      this.#keepaliveAt = nowMs + this.keepaliveMs
+      deadlines.keepalive = nowMs + this.#keepaliveMs
     }
     this.pump(nowMs, true)
     return true
@@ -189,10 +160,10 @@ export class Sender {
    * @param partial false leaves a last packet that is not full for a little later, when more may have been written
    */
   pump(nowMs: number, partial: boolean): void {
-    const { path, flight } = this
+    const { path, flight, deadlines } = this
     if (path === undefined) return
-    this.#paceAt = NEVER
-    this.#refill(nowMs)
+    deadlines.pace = NEVER
+    this.#pacer.refill(this.bbr.paceBytesPerMs, this.packetSize.bytes, nowMs)
     let packet = flight.lost.first
     while (packet !== undefined && this.#maySend(path, packet.bytes.byteLength)) {
       this.#retransmit(packet, path, nowMs)
@@ -200,7 +171,7 @@ export class Sender {
     }
     if (packet === undefined) while (this.#sendNew(path, nowMs, partial, false)) {}
     path.port.flush()
-    if (this.#tokens <= 0 && this.#hasMore()) this.#paceAt = nowMs + PACE_TICK_MS
+    if (!this.#pacer.open && this.#hasMore()) deadlines.pace = nowMs + PACE_TICK_MS
     this.#watchZeroWindow(nowMs)
   }
 
@@ -210,40 +181,31 @@ export class Sender {
    * @returns false when the packet acks what was never sent; nothing has changed then
    */
   onAck(header: Header, bytes: Uint8Array, nowMs: number): boolean {
-    const { flight, recovery, bbr } = this
+    const { flight, recovery, delivery, deadlines } = this
     const { ack } = header
     if (seqDiff(ack, flight.next) > 0) return false
-    this.#updateWindow(header)
+    this.#nowMs = nowMs
+    if (seqDiff(ack, flight.unacked) >= 0) this.window.update(header)
     const outstanding = flight.packets > 0
-    const deliveredBefore = bbr.deliveredBytes
+    if (!outstanding) return true
+    const deliveredBefore = delivery.bytes
     const lostBefore = recovery.lostBytes
-    this.#beginSample()
+    delivery.begin()
     const advanced = seqDiff(ack, flight.unacked) > 0
-    while (seqDiff(ack, flight.unacked) > 0) {
-      const packet = flight.get(flight.unacked)
-      if (packet === undefined) break
-      if (packet.delivered) recovery.sacked--
-      else this.#acked(packet, nowMs)
-      this.ackedBytes += flight.shift()
-    }
+    this.ackedBytes += readCumulativeAck(flight, ack, this.#visitor)
     if (advanced) recovery.ackedUpTo(ack)
-    this.#readSacks(header, bytes, nowMs)
-    const delivered = bbr.deliveredBytes - deliveredBefore
-    if (delivered > 0) {
+    readSelectiveAcks(flight, header, bytes, this.#visitor)
+    if (delivery.bytes > deliveredBefore) {
       this.packetSize.begin()
-      this.#timeoutAt = flight.packets > 0 ? nowMs + this.rtt.timeoutMs : NEVER
-      this.#reorderAt = recovery.detect(nowMs)
+      deadlines.timeout = nowMs + this.rtt.timeoutMs
+      deadlines.reorder = recovery.detect(nowMs)
     }
     if (flight.packets === 0) {
-      this.#timeoutAt = NEVER
-      this.#reorderAt = NEVER
-      this.#tailAt = NEVER
-      if (outstanding) this.armIdle(nowMs)
+      deadlines.allAcked()
+      this.armIdle(nowMs)
     } else if (advanced) this.#armTail(nowMs)
-    if (outstanding) {
-      this.#finishSample(delivered, recovery.lostBytes - lostBefore, nowMs)
-      bbr.onAck(this.#sample, recovery.state, flight.inflight.bytes, nowMs)
-    }
+    const sample = delivery.finish(recovery.lostBytes - lostBefore, this.rtt.minimumMs, nowMs)
+    this.bbr.onAck(sample, recovery.state, flight.inflight.bytes, nowMs)
     return true
   }
 
@@ -252,63 +214,46 @@ export class Sender {
     this.flight.clear()
     this.queue.clear()
     this.path = undefined
-    this.#paceAt = NEVER
-    this.#timeoutAt = NEVER
-    this.#reorderAt = NEVER
-    this.#tailAt = NEVER
-    this.#zeroWindowAt = NEVER
-    this.#keepaliveAt = NEVER
+    this.deadlines.clear()
   }
 
   #hasMore(): boolean {
     return this.flight.lost.length > 0 || this.queue.bytes > 0 || (this.#endQueued && this.#endSeq === undefined)
   }
 
-  #maxPayload(path: Path): number {
+  #maxPayload(path: Pick<Path, 'overheadBytes'>): number {
     return this.packetSize.bytes - path.overheadBytes
   }
 
   #maySend(path: Path, bytes: number): boolean {
-    if (this.#tokens <= 0 || !path.port.writable) return false
+    if (!this.#pacer.open || !path.port.writable) return false
     const inflight = this.flight.inflight.bytes
     return inflight === 0 || inflight + bytes <= this.bbr.windowBytes
   }
 
-  #fitsRemote(payloadBytes: number): boolean {
-    const { outstandingBytes, packets } = this.flight
-    if (packets >= FLIGHT_PACKETS_MAX) return false
-    if (payloadBytes === 0) return true
-    return outstandingBytes === 0 ? this.remoteWindow > 0 : outstandingBytes + payloadBytes <= this.remoteWindow
-  }
-
   /** Send the next new packet. @returns false when there is none, or none may go yet */
   #sendNew(path: Path, nowMs: number, partial: boolean, tailProbe: boolean): boolean {
+    const { flight } = this
     const room = this.#maxPayload(path)
     const size = Math.min(room, this.queue.bytes)
     const ending = size === 0
     if (ending && !(this.#endQueued && this.#endSeq === undefined)) return false
     if (size < room && !ending && !partial && !this.#endQueued) return false
-    if (!this.#fitsRemote(size)) return false
+    if (flight.packets >= FLIGHT_PACKETS_MAX || !this.window.fits(size, flight.outstandingBytes)) return false
     if (!tailProbe && !this.#maySend(path, size + HEADER_BYTES)) return false
-    const packet = this.flight.allocate()
+    const packet = flight.allocate()
     this.queue.take(packet.buffer, HEADER_BYTES, size)
     packet.payloadBytes = size
     packet.setLength(HEADER_BYTES + size)
     packet.path = path
     // END travels alone: so an END that stays unanswered never stands for unanswered data.
-    if (ending) this.#endSeq = this.flight.next
-    const { receiveWindow, receiveAck } = this.#host
-    writeHeader(
-      packet.buffer,
-      ending ? FLAG_END : FLAG_DATA,
-      path.remoteId,
-      receiveWindow.call(this.#host),
-      this.flight.next,
-      receiveAck.call(this.#host),
-    )
-    if (this.flight.inflight.length === 0) this.bbr.onRestart(nowMs)
-    const first = this.flight.packets === 0
-    this.flight.add(packet)
+    if (ending) this.#endSeq = flight.next
+    const flags = ending ? FLAG_END : FLAG_DATA
+    const window = this.#host.receiveWindow()
+    writeHeader(packet.buffer, flags, path.remoteId, window, flight.next, this.#host.receiveAck())
+    if (flight.inflight.length === 0) this.bbr.onRestart(nowMs)
+    const first = flight.packets === 0
+    flight.add(packet)
     const probe = size === room && !tailProbe ? this.#probeOf(packet, path) : undefined
     this.#transmit(packet, probe ?? packet.bytes, path, first, nowMs)
     if (tailProbe) this.recovery.probed(packet)
@@ -322,8 +267,7 @@ export class Sender {
     const way = packet.timeouts === 0 ? (packet.path ?? path) : path
     if (way !== packet.path) {
       packet.path = way
-      const flags = packet.buffer[2] ?? FLAG_DATA
-      writeHeader(packet.buffer, flags, way.remoteId, 0, packet.seq, 0)
+      writeHeader(packet.buffer, packet.buffer[2] ?? FLAG_DATA, way.remoteId, 0, packet.seq, 0)
     }
     refreshHeader(packet.buffer, this.#host.receiveWindow(), this.#host.receiveAck())
     packet.lost = false
@@ -334,27 +278,15 @@ export class Sender {
   }
 
   #transmit(packet: SentPacket, bytes: Uint8Array, path: Path, first: boolean, nowMs: number): void {
-    const { bbr, flight } = this
+    const { flight, deadlines } = this
     if (this.queue.bytes < this.#maxPayload(path) && flight.lost.length === 0) {
-      if (flight.inflight.bytes < bbr.windowBytes) {
-        bbr.appLimitedUntil = Math.max(1, bbr.deliveredBytes + flight.inflight.bytes)
-      }
+      if (flight.inflight.bytes < this.bbr.windowBytes) this.delivery.limited(flight.inflight.bytes)
     }
-    if (first) {
-      bbr.firstSentAt = nowMs
-      bbr.deliveredAt = nowMs
-    }
-    packet.transmits++
-    packet.sentAt = nowMs
-    packet.order = ++this.#transmissions
-    packet.firstSentAt = bbr.firstSentAt
-    packet.deliveredAt = bbr.deliveredAt
-    packet.deliveredBytes = bbr.deliveredBytes
-    packet.appLimited = bbr.appLimitedUntil > 0
+    this.delivery.sent(packet, first, nowMs)
     flight.inflight.append(packet)
-    this.#tokens -= bytes.byteLength
-    this.#keepaliveAt = NEVER
-    if (this.#timeoutAt === NEVER) this.#timeoutAt = nowMs + this.rtt.timeoutMs
+    this.#pacer.spend(bytes.byteLength)
+    deadlines.keepalive = NEVER
+    if (deadlines.timeout === NEVER) deadlines.timeout = nowMs + this.rtt.timeoutMs
     path.port.queue(bytes, path.remotePort, path.remoteHost)
     this.#host.sent(bytes.byteLength)
   }
@@ -379,8 +311,8 @@ export class Sender {
   }
 
   #probeTail(nowMs: number): void {
-    this.#tailAt = NEVER
-    const { path, flight, recovery } = this
+    const { path, flight, recovery, deadlines } = this
+    deadlines.tail = NEVER
     if (path === undefined || flight.packets === 0 || recovery.probing || !recovery.probeAllowed) return
     if (!this.#sendNew(path, nowMs, true, true)) {
       const last = flight.get(seqAdd(flight.next, -1))
@@ -389,102 +321,29 @@ export class Sender {
       recovery.probed(last)
     }
     path.port.flush()
-    this.#timeoutAt = nowMs + this.rtt.timeoutMs
+    deadlines.timeout = nowMs + this.rtt.timeoutMs
   }
 
   #armTail(nowMs: number): void {
     const at = this.recovery.probeTime(nowMs)
-    this.#tailAt = at < this.#timeoutAt ? at : NEVER
+    this.deadlines.tail = at < this.deadlines.timeout ? at : NEVER
   }
 
   #watchZeroWindow(nowMs: number): void {
-    const stuck = this.remoteWindow === 0 && this.flight.packets === 0 && this.queue.bytes > 0
-    if (!stuck) this.#zeroWindowAt = NEVER
-    else if (this.#zeroWindowAt === NEVER) {
+    const stuck = this.window.bytes === 0 && this.flight.packets === 0 && this.queue.bytes > 0
+    if (!stuck) this.deadlines.zeroWindow = NEVER
+    else if (this.deadlines.zeroWindow === NEVER) {
       this.#host.sendHeartbeat()
-      this.#zeroWindowAt = nowMs + this.rtt.timeoutMs
+      this.deadlines.zeroWindow = nowMs + this.rtt.timeoutMs
     }
   }
 
-  #refill(nowMs: number): void {
-    const elapsed = nowMs - this.#tokensAt
-    if (elapsed <= 0) return
-    const pace = this.bbr.paceBytesPerMs
-    const most = Math.max(pace * BURST_MS, BURST_PACKETS_MIN * this.packetSize.bytes)
-    this.#tokens = Math.min(most, this.#tokens + elapsed * pace)
-    this.#tokensAt = nowMs
-  }
-
-  #updateWindow(header: Header): void {
-    if (seqDiff(header.ack, this.flight.unacked) < 0) return
-    const newer = seqDiff(header.seq, this.#windowSeq)
-    if (newer < 0 || (newer === 0 && seqDiff(header.ack, this.#windowAck) < 0)) return
-    this.remoteWindow = header.window
-    this.#windowSeq = header.seq
-    this.#windowAck = header.ack
-  }
-
-  #readSacks(header: Header, bytes: Uint8Array, nowMs: number): void {
-    const { flight, recovery } = this
-    const blocks = sackBlocks(header, bytes.byteLength)
-    let floor = flight.unacked
-    for (let i = 0; i < blocks; i++) {
-      const start = readUint32(bytes, HEADER_BYTES + i * 8)
-      const end = readUint32(bytes, HEADER_BYTES + i * 8 + 4)
-      // Ascending and within the flight: so that the work is bounded by the flight, whatever the blocks say.
-      if (seqDiff(start, floor) < 0 || seqDiff(end, start) <= 0 || seqDiff(end, flight.next) > 0) return
-      for (let seq = start; seq !== end; seq = seqAdd(seq, 1)) {
-        const packet = flight.get(seq)
-        if (packet === undefined || packet.delivered) continue
-        recovery.sacked++
-        this.#acked(packet, nowMs)
-        packet.delivered = true
-        packet.list?.remove(packet)
-      }
-      floor = end
-    }
-  }
-
-  #acked(packet: SentPacket, nowMs: number): void {
-    const { bbr } = this
+  #acked(packet: SentPacket): void {
     if (packet.probeBytes > 0 && this.packetSize.arrived(packet.probeBytes)) this.#resized()
-    bbr.deliveredBytes += packet.bytes.byteLength
-    const rtt = this.recovery.acked(packet, nowMs)
-    if (rtt >= 0) this.#sample.rttMs = rtt
-    if (this.#sample.priorDelivered >= 0 && packet.order < this.#sampledOrder) return
-    this.#sampledOrder = packet.order
-    this.#sampledDeliveredAt = packet.deliveredAt
-    this.#sample.priorDelivered = packet.deliveredBytes
-    this.#sample.intervalMs = packet.sentAt - packet.firstSentAt
-    this.#sample.appLimited = packet.appLimited
-    bbr.firstSentAt = packet.sentAt
-  }
-
-  #beginSample(): void {
-    const sample = this.#sample
-    sample.ackedBytes = 0
-    sample.lostBytes = 0
-    sample.rttMs = -1
-    sample.priorDelivered = -1
-    sample.intervalMs = 0
-    sample.appLimited = false
-  }
-
-  #finishSample(ackedBytes: number, lostBytes: number, nowMs: number): void {
-    const { bbr } = this
-    const sample = this.#sample
-    if (bbr.appLimitedUntil > 0 && bbr.deliveredBytes > bbr.appLimitedUntil) bbr.appLimitedUntil = 0
-    if (ackedBytes > 0) bbr.deliveredAt = nowMs
-    sample.ackedBytes = ackedBytes
-    sample.lostBytes = lostBytes
-    if (sample.priorDelivered < 0) return
-    sample.intervalMs = Math.max(sample.intervalMs, nowMs - this.#sampledDeliveredAt)
-    // Shorter than the path allows: acks were compressed on the way.
-    if (sample.intervalMs < this.rtt.minimumMs) sample.priorDelivered = -1
+    this.delivery.acked(packet, this.recovery.acked(packet, this.#nowMs))
   }
 
   #resized(): void {
-    const overhead = this.path?.overheadBytes ?? 48
-    this.bbr.resize(this.packetSize.bytes - overhead)
+    this.bbr.resize(this.#maxPayload(this.path ?? { overheadBytes: overheadBytes(4) }))
   }
 }

@@ -179,7 +179,7 @@ export class UDXStream extends Duplex<StreamEvents> {
     this.#take(path, socket)
     if (settings.ack) {
       this.connection.receiver.ack = settings.ack >>> 0
-      this.connection.sender.expect(settings.ack >>> 0)
+      this.connection.sender.window.start({ ack: settings.ack >>> 0 })
     }
     this.connection.connect(path)
     // Packets that came before may have ended it.
