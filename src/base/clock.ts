@@ -26,6 +26,13 @@ export const systemClock: Clock = {
     }),
 }
 
+/** Resolve after the event loop has turned once: sockets and other waiters have had their turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
+
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal
 

@@ -1,0 +1,131 @@
+/**
+ * The in-memory twin of a link: two ends in one process, with the semantics of the real one.
+ *
+ * Frames are copied, arrive whole, in order and in a later turn; the send queue is bounded; a closed end delivers what
+ * was sent before. No encryption, no loss.
+ */
+import { FRAME_BYTES_MAX } from '../base/limits.ts'
+import type { FrameLink } from '../base/link.ts'
+import type { KeyPair } from '../trust/keys.ts'
+import { randomSecret } from '../trust/keys.ts'
+
+/** Bytes on their way in one direction before `send` asks for patience. */
+const QUEUE_BYTES = 256 * 1024
+
+class MemoryEnd implements FrameLink {
+  readonly closed: Promise<Error | undefined>
+  readonly #resolveClosed: (error: Error | undefined) => void
+  #other: MemoryEnd | undefined
+  #listener: ((frame: Uint8Array) => void) | undefined
+  /** Frames that the other end has sent and this one has not delivered. */
+  #inbox: Uint8Array[] = []
+  #inboxBytes = 0
+  #delivering = false
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #drainedWaiters: (() => void)[] = []
+
+  constructor(
+    readonly localKey: Uint8Array,
+    readonly remoteKey: Uint8Array,
+    readonly handshakeHash: Uint8Array,
+    readonly initiator: boolean,
+    readonly address: string,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+    this.closed = promise
+    this.#resolveClosed = resolve
+  }
+
+  attach(other: MemoryEnd): void {
+    this.#other = other
+  }
+
+  send(frame: Uint8Array): boolean {
+    const other = this.#other
+    if (this.#state !== 'open' || other === undefined) return true
+    if (frame.byteLength > FRAME_BYTES_MAX) {
+      this.destroy()
+      return true
+    }
+    other.#inbox.push(new Uint8Array(frame))
+    other.#inboxBytes += frame.byteLength
+    other.#deliverSoon()
+    return other.#inboxBytes < QUEUE_BYTES
+  }
+
+  async drained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const other = this.#other
+    if (this.#state !== 'open' || other === undefined || other.#inboxBytes < QUEUE_BYTES) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    other.#drainedWaiters.push(resolve)
+    try {
+      await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  onFrame(listener: (frame: Uint8Array) => void): void {
+    this.#listener = listener
+    this.#deliverSoon()
+  }
+
+  close(): void {
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    const other = this.#other
+    if (other !== undefined) {
+      if (other.#state === 'open') other.#state = 'closing'
+      other.#deliverSoon()
+    }
+    this.#finish(undefined)
+  }
+
+  destroy(): void {
+    if (this.#state === 'closed') return
+    this.#finish(undefined)
+    const other = this.#other
+    if (other !== undefined) other.#finish(new Error('the other end was destroyed'))
+  }
+
+  #deliverSoon(): void {
+    if (this.#delivering || this.#listener === undefined) return
+    this.#delivering = true
+    setImmediate(() => {
+      this.#delivering = false
+      this.#deliver()
+    })
+  }
+
+  #deliver(): void {
+    const frames = this.#inbox
+    this.#inbox = []
+    this.#inboxBytes = 0
+    for (const waiter of this.#drainedWaiters.splice(0)) waiter()
+    for (const frame of frames) if (this.#state !== 'closed') this.#listener?.(frame)
+    if (this.#inbox.length > 0) this.#deliverSoon()
+    else if (this.#state === 'closing') this.#finish(undefined)
+  }
+
+  #finish(error: Error | undefined): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#inbox = []
+    this.#inboxBytes = 0
+    for (const waiter of this.#drainedWaiters.splice(0)) waiter()
+    this.#resolveClosed(error)
+  }
+}
+
+/** @returns both ends of a new link; the first belongs to the side that opened it */
+export function memoryLink(initiator: KeyPair, responder: KeyPair): [FrameLink, FrameLink] {
+  const handshakeHash = randomSecret(64)
+  const left = new MemoryEnd(initiator.publicKey, responder.publicKey, handshakeHash, true, 'memory:1')
+  const right = new MemoryEnd(responder.publicKey, initiator.publicKey, handshakeHash, false, 'memory:2')
+  left.attach(right)
+  right.attach(left)
+  return [left, right]
+}

@@ -1,0 +1,281 @@
+/**
+ * All connections of this process, and what the members at their ends hold.
+ *
+ * Takes links from discovery, keeps those whose remote is a member, answers "who holds this catalog", and shuts out
+ * peers that proved bad. Which links are tried, and when, is discovery's business.
+ */
+import { type Clock, deadline } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { MAJORITY_GRACE_MS, PEERS_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
+import type { FrameLink } from '../base/link.ts'
+import { roomLogger } from '../base/log.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { SourceSet } from '../blob/fetch-all.ts'
+import type { BlobSource } from '../blob/source.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import { fingerprint } from '../trust/keys.ts'
+import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { type Choice, chooseCatalog, type Offer } from './choose.ts'
+import { type ConnectionOptions, PeerConnection, peerName } from './connection.ts'
+import type { Role } from './messages.ts'
+
+export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets'> {
+  /** Secrets of all fleets of this machine; asked at each new connection, so that a fleet joined later counts. */
+  readonly secrets: () => readonly Uint8Array[]
+}
+
+/** A connected member, for `peers` and reports. */
+export interface PeerView {
+  readonly name: string
+  readonly fingerprint: string
+  readonly machineKey: Uint8Array
+  readonly address: string
+  readonly role: Role
+  readonly agent: string
+  readonly catalogs: number
+  readonly sentBytes: number
+}
+
+/** What `find` found: the catalog, and what the user should know about how. */
+export interface FoundInSwarm {
+  readonly catalog: VerifiedCatalog
+  readonly warnings: readonly string[]
+}
+
+export class FleetSwarm implements AsyncDisposable {
+  readonly #options: SwarmOptions
+  readonly #clock: Clock
+  readonly #log = roomLogger('peer')
+  /** Links that have not proved anything yet; dropped after their deadline. */
+  readonly #strangers = new Set<PeerConnection>()
+  /** By the key of their link, in hex: the daemon and a command of one machine are two members. */
+  readonly #members = new Map<string, PeerConnection>()
+  /** Keys in hex, of links and machines. */
+  readonly #banned = new Map<string, HoloError>()
+  readonly #listeners = new Set<() => void>()
+  #firstMemberMs: number | undefined
+  #closed = false
+
+  constructor(options: SwarmOptions) {
+    this.#options = options
+    this.#clock = options.clock
+  }
+
+  /** Take over a link; strangers, banned ones and those beyond the bound are closed. */
+  accept(link: FrameLink): void {
+    if (this.#closed || this.isBanned(link.remoteKey) || this.#strangers.size + this.#members.size >= PEERS_MAX) {
+      link.destroy()
+      return
+    }
+    const connection = new PeerConnection(
+      link,
+      { ...this.#options, secrets: this.#options.secrets() },
+      {
+        onOpen: () => this.#welcome(connection),
+        onHave: () => this.#changed(),
+        onEnd: (error) => this.#forget(connection, error),
+      },
+    )
+    this.#strangers.add(connection)
+    connection.start()
+  }
+
+  /** Whether a key, of a link or of a machine, is shut out; for the firewall of discovery. */
+  isBanned(publicKey: Uint8Array): boolean {
+    return this.#banned.has(hex(publicKey))
+  }
+
+  peers(): readonly PeerView[] {
+    return [...this.#members.values()].flatMap((connection) => {
+      const { remote, name, address, catalogs, sentBytes } = connection
+      if (remote === undefined) return []
+      const { machineKey, role, agent } = remote
+      const print = fingerprint(machineKey)
+      return [{ name, fingerprint: print, machineKey, address, role, agent, catalogs: catalogs.size, sentBytes }]
+    })
+  }
+
+  /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * The members that hold this very catalog, as sources of its blobs; follows their coming and going.
+   *
+   * @param sha256 of the decoded catalog: holders of another one under this name are not asked
+   */
+  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
+    return {
+      graceMs: SOURCE_GRACE_MS,
+      list: () => this.#holders(name, sha256).map(({ source }): BlobSource => source),
+      subscribe: (listener) => this.subscribe(listener),
+      drop: (source, error) => this.drop(source, error),
+    }
+  }
+
+  /**
+   * Never talk to this peer again in this process.
+   *
+   * @param peer its name, as in its source and in errors
+   */
+  drop(peer: string, reason: HoloError): void {
+    for (const connection of this.#members.values()) {
+      if (connection.name === peer) this.#ban(connection, reason)
+    }
+  }
+
+  /**
+   * Find a catalog among the members, waiting for the first one that holds it.
+   *
+   * Where members differ the local one wins, else the majority; a holder that then sends another one is dropped.
+   *
+   * @param local SHA-256 of the decoded catalog that this machine holds, if any
+   * @param waitMs for the first holder; 0 asks only who is connected now
+   * @returns undefined where no member holds it
+   * @throws `signal.reason`
+   */
+  async find(
+    name: CatalogName,
+    { local, waitMs }: { readonly local?: Sha256Digest; readonly waitMs: number },
+    signal: AbortSignal,
+  ): Promise<FoundInSwarm | undefined> {
+    const warnings: string[] = []
+    const missed = new Set<PeerConnection>()
+    const limit = deadline(waitMs, new Error('nobody holds it'), signal)
+    try {
+      for (;;) {
+        const choose = () => chooseCatalog(name, this.#offers(name, missed), local)
+        const choice = await this.#awaitChoice(choose, limit.signal, signal)
+        if (choice === undefined) return undefined
+        if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
+        for (const connection of choice.holders) {
+          const catalog = await this.#fetchCatalog(connection, name, warnings, signal)
+          if (catalog !== undefined) return { catalog, warnings }
+          missed.add(connection)
+        }
+      }
+    } finally {
+      limit.clear()
+    }
+  }
+
+  /** Say goodbye to all. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    for (const connection of [...this.#strangers, ...this.#members.values()]) {
+      connection.leave('leaving', 'shutting down', undefined)
+    }
+  }
+
+  /** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
+  async #awaitChoice(
+    choose: () => Choice<PeerConnection> | undefined,
+    limit: AbortSignal,
+    signal: AbortSignal,
+  ): Promise<Choice<PeerConnection> | undefined> {
+    for (;;) {
+      signal.throwIfAborted()
+      const choice = choose()
+      if (choice !== undefined && choice.holders.length > 0) {
+        const freshMs = MAJORITY_GRACE_MS - (this.#clock.nowMs() - (this.#firstMemberMs ?? 0))
+        if (freshMs <= 0) return choice
+        await this.#clock.sleep(freshMs, signal)
+        continue
+      }
+      if (limit.aborted) return undefined
+      await this.#nextChange(limit)
+    }
+  }
+
+  async #fetchCatalog(
+    connection: PeerConnection,
+    name: CatalogName,
+    warnings: string[],
+    signal: AbortSignal,
+  ): Promise<VerifiedCatalog | undefined> {
+    const held = connection.catalogs.get(name)
+    if (held === undefined) return undefined
+    try {
+      const found = await connection.source.findCatalog(held, signal)
+      return found === undefined ? undefined : verifyCatalog(found)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof HoloError) || error.blame !== 'source') throw error
+      this.#log.warn(error.message)
+      warnings.push(`${error.message}; it was dropped`)
+      this.#ban(connection, error)
+      return undefined
+    }
+  }
+
+  #offers(name: CatalogName, except: ReadonlySet<PeerConnection>): Offer<PeerConnection>[] {
+    return [...this.#members.values()].flatMap((holder) => {
+      const held = holder.catalogs.get(name)
+      if (held === undefined || holder.remote === undefined || except.has(holder)) return []
+      return [{ holder, holderName: holder.name, machine: hex(holder.remote.machineKey), sha256: held.sha256 }]
+    })
+  }
+
+  #holders(name: CatalogName, sha256: Sha256Digest): PeerConnection[] {
+    return [...this.#members.values()].filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
+  }
+
+  #welcome(connection: PeerConnection): void {
+    this.#strangers.delete(connection)
+    const { remote } = connection
+    if (remote === undefined) return
+    const ban = this.#banned.get(hex(remote.machineKey))
+    if (ban !== undefined) {
+      connection.leave('dropped', 'this machine was dropped', ban)
+      return
+    }
+    // A peer that comes back while its old link still hangs keeps the new one.
+    const key = hex(connection.linkKey)
+    const older = this.#members.get(key)
+    this.#members.set(key, connection)
+    older?.leave('leaving', 'you have opened another connection', undefined)
+    this.#firstMemberMs ??= this.#clock.nowMs()
+    this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
+    this.#changed()
+  }
+
+  #forget(connection: PeerConnection, error: HoloError | undefined): void {
+    this.#strangers.delete(connection)
+    if (error !== undefined) this.#log.warn(error.message)
+    if (error?.code === 'protocol-violation') this.#shutOut(connection, error)
+    const key = hex(connection.linkKey)
+    if (this.#members.get(key) !== connection) return
+    this.#members.delete(key)
+    this.#log.info(`${connection.name} left`)
+    this.#changed()
+  }
+
+  #ban(connection: PeerConnection, reason: HoloError): void {
+    this.#shutOut(connection, reason)
+    connection.leave('dropped', messageOf(reason), reason)
+  }
+
+  #shutOut(connection: PeerConnection, reason: HoloError): void {
+    this.#banned.set(hex(connection.linkKey), reason)
+    if (connection.remote !== undefined) this.#banned.set(hex(connection.remote.machineKey), reason)
+    this.#log.warn(`${peerName(connection.linkKey, connection.address)} is shut out: ${reason.message}`)
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  /** Resolves at the next change, or when `signal` aborts. */
+  #nextChange(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const unsubscribe = this.subscribe(resolve)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    return promise.finally(unsubscribe)
+  }
+}
+
+function hex(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex')
+}

@@ -1,0 +1,228 @@
+/**
+ * The answering side of one connection: what the remote asked for, sent in the order of its questions.
+ *
+ * Small blobs share frames; a frame is sent only when the remote has credit for it and the link has room, so what is
+ * held in memory per connection is one blob and one frame. After each frame other connections get their turn. Any
+ * SHA-256 blob of the library is served to a proved member, whether or not an announced catalog lists it: members
+ * share blobs across catalogs, and a digest cannot be guessed. Digests of a `compress.no` library never travel.
+ */
+import { nextTurn } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES_MAX, PEER_CREDIT_BYTES } from '../base/limits.ts'
+import type { Logger } from '../base/log.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import type { HeldCatalog, Message, Missing, Part } from './messages.ts'
+
+/** What this machine offers to the members of its fleets. */
+export interface ServedLibrary extends StoredBlobs {
+  /** Catalogs whose blobs are all here, recorded with SHA-256 digests. */
+  catalogs(): readonly HeldCatalog[]
+  /** Whether a blob is there, without opening it: 1,024 are asked at once. */
+  holds(digest: Sha256Digest): boolean
+  /** Call `listener` whenever `catalogs` has changed. @returns ends the subscription */
+  subscribe(listener: () => void): () => void
+  /** The gzip'd form. @returns undefined where the catalog is not held */
+  storedCatalog(name: CatalogName): Promise<Uint8Array | undefined>
+}
+
+/** A library that offers nothing: that of a client which only fetches. */
+export const nothingServed: ServedLibrary = {
+  catalogs: () => [],
+  subscribe: () => () => {},
+  storedCatalog: async () => undefined,
+  stored: () => undefined,
+  holds: () => false,
+}
+
+export interface UploadOptions {
+  readonly library: ServedLibrary
+  readonly log: Logger
+  /** Queue one frame. @returns false when `drained` should be awaited before the next */
+  send(message: Message): boolean
+  drained(signal: AbortSignal): Promise<void>
+  /** `count` things of `request` have been answered. */
+  onAnswered(request: number, count: number): void
+  /** A bug: something else than a HoloError was thrown. */
+  onCrash(error: unknown): void
+}
+
+interface Job {
+  readonly request: number
+  readonly index: number
+  readonly wanted: Sha256Digest | { readonly catalog: CatalogName }
+  cancelled: boolean
+}
+
+export class Uploads {
+  readonly #options: UploadOptions
+  readonly #queue: Job[] = []
+  #head = 0
+  readonly #jobs = new Map<string, Job>()
+  #credit = PEER_CREDIT_BYTES
+  #wakeCredit: (() => void) | undefined
+  #pumping = false
+  readonly #stopped = new AbortController()
+  #frame: Part[] = []
+  #frameBytes = 0
+  #missing: { readonly job: Job; readonly reason: Missing['reason'] }[] = []
+  #sinceTurnBytes = 0
+  /** Bytes of chunks sent so far. */
+  sentBytes = 0
+
+  constructor(options: UploadOptions) {
+    this.#options = options
+  }
+
+  want(request: number, digests: readonly Sha256Digest[]): void {
+    this.#enqueue(digests.map((wanted, index) => ({ request, index, wanted, cancelled: false })))
+  }
+
+  catalog(request: number, name: CatalogName): void {
+    this.#enqueue([{ request, index: 0, wanted: { catalog: name }, cancelled: false }])
+  }
+
+  /** @returns the numbers of those that are held; bounded by the length of a question */
+  holding(digests: readonly Sha256Digest[]): number[] {
+    return digests.flatMap((digest, index) => (this.#options.library.holds(digest) ? [index] : []))
+  }
+
+  /** Unknown numbers are of things that ended while the cancel was on its way. */
+  cancel(request: number, indexes: readonly number[]): void {
+    for (const index of indexes) {
+      const job = this.#jobs.get(`${request}:${index}`)
+      if (job !== undefined) job.cancelled = true
+    }
+  }
+
+  /** @returns false where the remote gives more credit than it can have */
+  credit(bytes: number): boolean {
+    this.#credit += bytes
+    this.#wakeCredit?.()
+    return this.#credit <= PEER_CREDIT_BYTES
+  }
+
+  stop(): void {
+    this.#stopped.abort(new Error('the connection has ended'))
+    this.#wakeCredit?.()
+  }
+
+  #enqueue(jobs: readonly Job[]): void {
+    for (const job of jobs) {
+      this.#queue.push(job)
+      this.#jobs.set(`${job.request}:${job.index}`, job)
+    }
+    if (this.#pumping) return
+    this.#pumping = true
+    this.#pump().catch((error: unknown) => {
+      if (!this.#stopped.signal.aborted) this.#options.onCrash(error)
+    })
+  }
+
+  async #pump(): Promise<void> {
+    for (;;) {
+      const job = this.#queue[this.#head]
+      if (job === undefined) break
+      this.#head++
+      if (this.#head === 1024) this.#head -= this.#queue.splice(0, this.#head).length
+      await this.#answer(job)
+      this.#jobs.delete(`${job.request}:${job.index}`)
+      if (this.#stopped.signal.aborted) return
+    }
+    await this.#flush()
+    // What was asked while the last frame waited is in the queue already.
+    if (this.#head < this.#queue.length) return this.#pump()
+    this.#pumping = false
+  }
+
+  async #answer(job: Job): Promise<void> {
+    let reason: Missing['reason'] | undefined
+    try {
+      const stored = job.cancelled ? undefined : await this.#open(job)
+      if (stored !== undefined) reason = await this.#gather(job, stored)
+      else reason = job.cancelled ? 'cancelled' : 'not-held'
+    } catch (error) {
+      this.#stopped.signal.throwIfAborted()
+      if (!(error instanceof HoloError)) throw error
+      this.#options.log.warn(`A peer was not served: ${messageOf(error)}`)
+      reason = 'failed'
+    }
+    if (reason !== undefined) this.#missing.push({ job, reason })
+  }
+
+  /** @returns why it was not sent whole, undefined where it was */
+  async #gather(job: Job, stored: StoredBlob): Promise<Missing['reason'] | undefined> {
+    let left = stored.sizeBytes
+    let begun = false
+    const pieces = left <= BLOB_WHOLE_BYTES_MAX ? [stored.whole()] : stored.bytes()
+    for await (const piece of pieces) {
+      let from = 0
+      do {
+        const chunk = piece.subarray(from, from + Math.min(CHUNK_BYTES_MAX, left))
+        from += chunk.byteLength
+        left -= chunk.byteLength
+        if (this.#frameBytes + chunk.byteLength > CHUNK_BYTES_MAX) await this.#flush()
+        if (job.cancelled) return 'cancelled'
+        const { request, index } = job
+        const storedBytes = begun ? undefined : stored.sizeBytes
+        this.#frame.push({ request, index, encoding: stored.encoding, storedBytes, last: left === 0, chunk })
+        this.#frameBytes += chunk.byteLength
+        begun = true
+      } while (from < piece.byteLength && left > 0)
+      if (left === 0) return undefined
+    }
+    return 'failed'
+  }
+
+  async #open({ wanted }: Job): Promise<StoredBlob | undefined> {
+    const { library } = this.#options
+    if (typeof wanted === 'string') return library.stored(wanted)
+    const stored = await library.storedCatalog(wanted.catalog)
+    if (stored === undefined) return undefined
+    return {
+      encoding: 'gzip',
+      sizeBytes: stored.byteLength,
+      whole: () => stored,
+      bytes: async function* () {
+        yield stored
+      },
+    }
+  }
+
+  /** Send what is gathered, as soon as the remote and the link have room for it. */
+  async #flush(): Promise<void> {
+    const { send, drained, onAnswered } = this.#options
+    const { signal } = this.#stopped
+    let hasRoom = true
+    if (this.#frame.length > 0) {
+      while (this.#credit < this.#frameBytes) {
+        await new Promise<void>((resolve) => {
+          this.#wakeCredit = resolve
+        })
+        signal.throwIfAborted()
+      }
+      const parts = this.#frame
+      this.#credit -= this.#frameBytes
+      this.sentBytes += this.#frameBytes
+      this.#sinceTurnBytes += this.#frameBytes
+      this.#frame = []
+      this.#frameBytes = 0
+      for (const part of parts) if (part.last) onAnswered(part.request, 1)
+      hasRoom = send({ type: 'parts', parts })
+    }
+    for (const { job, reason } of this.#missing) {
+      onAnswered(job.request, 1)
+      hasRoom = send({ type: 'missing', request: job.request, reason, indexes: [job.index] }) && hasRoom
+    }
+    this.#missing = []
+    if (!hasRoom) await drained(signal)
+    else if (this.#sinceTurnBytes < TURN_BYTES) return
+    else await nextTurn()
+    this.#sinceTurnBytes = 0
+    signal.throwIfAborted()
+  }
+}
+
+/** After so many bytes other connections, and the sockets themselves, get their turn. */
+const TURN_BYTES = 4 * CHUNK_BYTES_MAX

@@ -1,0 +1,216 @@
+/**
+ * One connected member as a source of blobs.
+ *
+ * What is asked for in the same tick goes out as one `want`; so many blobs are under way at once, the others queue,
+ * and while the pipe is full new wants are gathered until half of it is free: 10,000 small blobs cost some hundred
+ * questions. Bytes are unverified; the store that they are put into compares digests.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { HoloError } from '../base/errors.ts'
+import {
+  BLOB_BYTES_MAX,
+  CATALOG_STORED_BYTES_MAX,
+  PEER_BLOBS_IN_FLIGHT_MAX,
+  PEER_CREDIT_BYTES,
+  WANT_DIGESTS_MAX,
+} from '../base/limits.ts'
+import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
+import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
+import type { FoundCatalog } from '../trust/verify-catalog.ts'
+import { Incoming } from './incoming.ts'
+import type { HeldCatalog, Message } from './messages.ts'
+import { gzipBytesMax, Requests } from './requests.ts'
+
+interface Pending {
+  readonly ref: BlobRef & { readonly digest: Sha256Digest }
+  readonly incoming: Incoming
+  /** Set once the want is out. */
+  sent: { readonly request: number; readonly index: number } | undefined
+}
+
+export class PeerSource implements BlobSource {
+  readonly requests = new Requests()
+  #pending: Pending[] = []
+  #flushing = false
+  #consumedBytes = 0
+  #ended: HoloError | undefined
+
+  /**
+   * @param name in every error and log line: `peer k5w3-8xqh-9m2p (10.0.0.7:49738)`
+   * @param send queues one message on the connection
+   * @param onOwed called when the peer begins to owe us something
+   */
+  constructor(
+    readonly name: string,
+    private readonly send: (message: Message) => void,
+    private readonly clock: Clock,
+    private readonly onOwed: () => void,
+  ) {}
+
+  async has(digests: readonly Digest[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
+    const asked = digests.filter(isSha256)
+    const held = new Set<Digest>()
+    for (let from = 0; from < asked.length; from += WANT_DIGESTS_MAX) {
+      signal.throwIfAborted()
+      if (this.#ended !== undefined) throw this.#ended
+      const some = asked.slice(from, from + WANT_DIGESTS_MAX)
+      const { request, answer } = this.requests.ask(some.length, this.clock.nowMs())
+      this.send({ type: 'ask', request, digests: some })
+      this.onOwed()
+      for (const index of await abortable(answer, signal)) {
+        const digest = some[index]
+        if (digest !== undefined) held.add(digest)
+      }
+    }
+    return held
+  }
+
+  async get(ref: BlobRef, signal: AbortSignal): Promise<BlobStream | undefined> {
+    signal.throwIfAborted()
+    if (this.#ended !== undefined) throw this.#ended
+    if (!isSha256(ref.digest) || ref.sizeBytes > BLOB_BYTES_MAX) return undefined
+    const incoming = new Incoming((bytes) => this.#consumed(bytes))
+    const pending: Pending = { ref: { digest: ref.digest, sizeBytes: ref.sizeBytes }, incoming, sent: undefined }
+    this.#pending.push(pending)
+    this.#flushSoon()
+    // Stays until the blob has ended: a reader that leaves before it read is noticed when its signal aborts.
+    // One listener until the blob has ended, whether its head is waited for, its bytes, or its reader.
+    const abandon = () => this.#abandon(pending)
+    const onAbort = () => {
+      incoming.fail(signal.reason)
+      abandon()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    const done = () => signal.removeEventListener('abort', onAbort)
+    try {
+      const encoding = await incoming.head
+      if (encoding !== undefined) {
+        return { source: this.name, encoding, bytes: endingWith(done, incoming.bytes(abandon)) }
+      }
+      done()
+      return undefined
+    } catch (error) {
+      done()
+      throw error
+    }
+  }
+
+  /**
+   * Fetch the stored form of a catalog that this peer has announced.
+   *
+   * @returns undefined where the peer does not have it any more
+   * @throws {HoloError} blame `source`, or `signal.reason`
+   */
+  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
+    signal.throwIfAborted()
+    if (this.#ended !== undefined) throw this.#ended
+    const incoming = new Incoming((bytes) => this.#consumed(bytes))
+    const label = `Catalog ${held.name} of ${this.name}`
+    const storedBytesMax = CATALOG_STORED_BYTES_MAX
+    const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
+    const request = this.requests.open([wanted], this.clock.nowMs())
+    this.send({ type: 'catalog', request, name: held.name })
+    this.onOwed()
+    const abandon = () => {
+      incoming.discard()
+      this.#cancel(request, 0)
+    }
+    const onAbort = () => {
+      incoming.fail(signal.reason)
+      abandon()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      if ((await incoming.head) === undefined) return undefined
+      const chunks: Uint8Array[] = []
+      for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
+      return { name: held.name, stored: Buffer.concat(chunks), source: this.name, announced: held.sha256 }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Something of ours has ended: there may be room for more. */
+  advance(): void {
+    this.#flushSoon()
+  }
+
+  /** The connection has ended; whatever is under way fails with `error`. */
+  end(error: HoloError): void {
+    this.#ended ??= error
+    for (const { incoming } of this.#pending) incoming.fail(error)
+    this.#pending = []
+    this.requests.failAll(error)
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing || this.#pending.length === 0) return
+    if (this.requests.openThings > PEER_BLOBS_IN_FLIGHT_MAX / 2) return
+    this.#flushing = true
+    queueMicrotask(() => {
+      this.#flushing = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    if (this.#ended !== undefined || this.#pending.length === 0) return
+    const room = PEER_BLOBS_IN_FLIGHT_MAX - this.requests.openThings
+    const batch = this.#pending.splice(0, room)
+    if (batch.length === 0) return
+    const wanted = batch.map(({ ref, incoming }) => ({
+      incoming,
+      sizeBytes: ref.sizeBytes,
+      storedBytesMax: gzipBytesMax(ref.sizeBytes),
+      label: `Blob ${ref.digest} of ${this.name}`,
+    }))
+    const request = this.requests.open(wanted, this.clock.nowMs())
+    for (const [index, pending] of batch.entries()) pending.sent = { request, index }
+    this.send({ type: 'want', request, digests: batch.map(({ ref }) => ref.digest) })
+    this.onOwed()
+  }
+
+  #abandon(pending: Pending): void {
+    pending.incoming.discard()
+    if (pending.sent !== undefined) this.#cancel(pending.sent.request, pending.sent.index)
+    else this.#pending = this.#pending.filter((each) => each !== pending)
+  }
+
+  #cancel(request: number, index: number): void {
+    if (this.#ended !== undefined) return
+    const cancel = this.requests.cancel(request, index)
+    if (cancel !== undefined) this.send(cancel)
+  }
+
+  /** Give credit back in quarters, so that it costs few frames. */
+  #consumed(bytes: number): void {
+    this.#consumedBytes += bytes
+    if (this.#consumedBytes < PEER_CREDIT_BYTES / 4 || this.#ended !== undefined) return
+    const given = this.#consumedBytes
+    this.#consumedBytes = 0
+    this.requests.grant(given)
+    this.send({ type: 'credit', bytes: given })
+  }
+}
+
+/** `promise`, or `signal.reason` where that comes first. */
+async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = () => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** `bytes`, with `done` called when the reader is through. */
+async function* endingWith(done: () => void, bytes: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* bytes
+  } finally {
+    done()
+  }
+}

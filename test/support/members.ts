@@ -1,0 +1,125 @@
+/** Members of a fleet in one process: a library in memory, a swarm each, and links between them. */
+import { systemClock } from '../../src/base/clock.ts'
+import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
+import type { StoredBlob } from '../../src/blob/local.ts'
+import type { BlobRef } from '../../src/blob/source.ts'
+import { parseCatalogName } from '../../src/catalog/names.ts'
+import type { CatalogName } from '../../src/catalog/tree.ts'
+import { memoryLink } from '../../src/discovery/memory.ts'
+import { FleetSwarm } from '../../src/peer/fleet-swarm.ts'
+import type { HeldCatalog, Role } from '../../src/peer/messages.ts'
+import type { ServedLibrary } from '../../src/peer/serve.ts'
+import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+
+export const CATALOG = parseCatalogName('0123456789abcdefv12.linux_amd64') as CatalogName
+
+/** A catalog of no files, gzip'd, with the SHA-256 of its JSON. `rcc` tells two of one name apart. */
+export function emptyCatalog(rcc = 'v18.18.1', name: CatalogName = CATALOG): { held: HeldCatalog; stored: Uint8Array } {
+  const json = new TextEncoder().encode(
+    JSON.stringify({
+      rcc,
+      identity: 'hdc4d952_493f813dad24d3t',
+      path: '/home/robot/.robocorp/holotree/hdc4d952_493f813dad24d3t',
+      controller: '',
+      space: '',
+      platform: name.slice(20),
+      blueprint: name.slice(0, 16),
+      lifted: true,
+      tree: { name: '', mode: 2147484141, subdirs: {}, files: {} },
+    }),
+  )
+  const stored = Bun.gzipSync(json)
+  return { held: { name, sha256: sha256Of(json), storedBytes: stored.byteLength }, stored }
+}
+
+/** A `ServedLibrary` in memory; blobs may be stored gzip'd, may lie, and may never come. */
+export class MemoryLibrary implements ServedLibrary {
+  readonly blobs = new Map<Sha256Digest, { encoding: 'identity' | 'gzip'; bytes: Uint8Array }>()
+  readonly held = new Map<CatalogName, { held: HeldCatalog; stored: Uint8Array }>()
+  readonly #listeners = new Set<() => void>()
+
+  /** @returns what to ask for */
+  add(content: Uint8Array, encoding: 'identity' | 'gzip' = 'identity'): BlobRef & { digest: Sha256Digest } {
+    const digest = sha256Of(content)
+    this.blobs.set(digest, { encoding, bytes: encoding === 'gzip' ? Bun.gzipSync(Uint8Array.from(content)) : content })
+    return { digest, sizeBytes: content.byteLength }
+  }
+
+  hold(catalog: { held: HeldCatalog; stored: Uint8Array }): void {
+    this.held.set(catalog.held.name, catalog)
+    for (const listener of this.#listeners) listener()
+  }
+
+  release(name: CatalogName): void {
+    this.held.delete(name)
+    for (const listener of this.#listeners) listener()
+  }
+
+  catalogs(): HeldCatalog[] {
+    return [...this.held.values()].map(({ held }) => held)
+  }
+
+  async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {
+    return this.held.get(name)?.stored
+  }
+
+  holds(digest: Sha256Digest): boolean {
+    return this.blobs.has(digest)
+  }
+
+  stored(digest: Sha256Digest): StoredBlob | undefined {
+    const blob = this.blobs.get(digest)
+    if (blob === undefined) return undefined
+    const { bytes, encoding } = blob
+    return {
+      encoding,
+      sizeBytes: bytes.byteLength,
+      whole: () => bytes,
+      bytes: async function* () {
+        for (let from = 0; from < bytes.byteLength; from += 300_000) yield bytes.subarray(from, from + 300_000)
+      },
+    }
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+}
+
+export interface Member {
+  readonly keys: KeyPair
+  readonly library: MemoryLibrary
+  readonly swarm: FleetSwarm
+}
+
+export function member(secret: Uint8Array, role: Role = 'daemon', keys = keyPairFrom(randomSecret())): Member {
+  const library = new MemoryLibrary()
+  const swarm = new FleetSwarm({
+    secrets: () => [secret],
+    role,
+    agent: 'holo-peer/test',
+    delegation: undefined,
+    library,
+    clock: systemClock,
+  })
+  return { keys, library, swarm }
+}
+
+/** Link two members. */
+export function connect(left: Member, right: Member): void {
+  const [first, second] = memoryLink(left.keys, right.keys)
+  left.swarm.accept(first)
+  right.swarm.accept(second)
+}
+
+/** Resolve once `condition` holds after a change of the swarm. */
+export async function until(swarm: FleetSwarm, condition: () => boolean): Promise<void> {
+  if (condition()) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const unsubscribe = swarm.subscribe(() => {
+    if (condition()) resolve()
+  })
+  await promise
+  unsubscribe()
+}
