@@ -66,6 +66,8 @@ export interface RestoreOutcome {
   readonly restored: RestoreReport | undefined
   /** Blobs of the library whose bytes proved wrong: where they lie now. */
   readonly quarantined: readonly string[]
+  /** Milliseconds from the start of this process to the first byte of a blob, where one was fetched. */
+  readonly firstByteMs: number | undefined
   /** Milliseconds of each stage, and of the whole. */
   readonly ms: {
     readonly find: number
@@ -141,6 +143,7 @@ class RestoreRun {
   readonly #fetched = emptyTotals()
   readonly #quarantined: string[] = []
   #fetchMs = 0
+  #fetchStartedMs: number | undefined
 
   constructor(given: RunOptions) {
     this.#given = given
@@ -217,6 +220,7 @@ class RestoreRun {
   async #fetch(signal: AbortSignal): Promise<void> {
     const { supplies, catalog, events } = this.#given
     const startedMs = systemClock.nowMs()
+    this.#fetchStartedMs ??= startedMs
     try {
       await supplies.fetch(catalog, this.#fetched, events.onFetch, signal)
     } catch (error) {
@@ -249,6 +253,14 @@ class RestoreRun {
     appendFileSync(spacePaths(this.#path).use, '.')
   }
 
+  /** The clock's zero is the start of the process. */
+  #firstByteMs(): number | undefined {
+    const { firstByteMs } = this.#fetched
+    return firstByteMs === undefined || this.#fetchStartedMs === undefined
+      ? undefined
+      : this.#fetchStartedMs + firstByteMs
+  }
+
   #outcome(
     plan: PlanTotals,
     restored: RestoreReport | undefined,
@@ -269,6 +281,7 @@ class RestoreRun {
       fetched: this.#fetched,
       restored,
       quarantined: this.#quarantined,
+      firstByteMs: this.#firstByteMs(),
       ms: {
         find: foundMs - startedMs,
         plan: plannedMs - foundMs,

@@ -1,0 +1,96 @@
+/**
+ * `bun bench/lan.ts [PAIRS]`: a whole environment from one LAN peer, against `tar` over a socket, pair by pair.
+ *
+ * Two hosts as in test/netns (root and iproute2 needed), the golden environment v1, nothing shaped. The baseline moves
+ * the same gzip blobs by `tar` through a plain TCP connection, verifies nothing and restores nothing.
+ */
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { blobEntryName } from '../src/catalog/layout.ts'
+import { distinctBlobs } from '../src/catalog/walk.ts'
+import { Library } from '../src/store/library.ts'
+import { FleetHost, fleetObstacle, SPACES } from '../test/support/fleet-hosts.ts'
+import { environmentRoots, environmentVersion } from '../test/support/golden.ts'
+import { Lan } from '../test/support/lan.ts'
+
+const obstacle = fleetObstacle()
+if (obstacle !== undefined) {
+  console.log(`This benchmark cannot run here: ${obstacle}.`)
+  process.exit(1)
+}
+const pairs = Number(process.argv[2] ?? 5)
+const TAR_PORT = 9000
+/** Accept one connection and let tar write to it: nothing between tar and the socket. */
+const SEND = `use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 1, LocalPort => ${TAR_PORT}, ReuseAddr => 1) or die;
+print STDERR "up\\n"; my $c = $s->accept; open(STDOUT, ">&", $c) or die; exec("tar", "-c", "-C", $ARGV[0], "-T", $ARGV[1]);`
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((left, right) => left - right)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+}
+
+function listBlobs(path: string): void {
+  const found = new Library(environmentRoots()).catalog(environmentVersion(1).name)
+  if (found === undefined) throw new Error('the golden library has no v1')
+  fs.writeFileSync(
+    path,
+    distinctBlobs(found.catalog)
+      .map(({ digest }) => `${blobEntryName(digest)}\n`)
+      .join(''),
+  )
+}
+
+async function tarMs(a: FleetHost, b: FleetHost): Promise<number> {
+  const list = join(a.host.folder, 'blobs.txt')
+  listBlobs(list)
+  const target = join(b.host.folder, 'tar')
+  fs.mkdirSync(target)
+  const sender = a.host.spawn(['perl', '-e', SEND, join(a.host.home, 'hololib'), list])
+  for await (const _up of sender.stderr) break
+  const startedMs = performance.now()
+  const receive = `exec tar -x -C ${target} < /dev/tcp/${a.host.address}/${TAR_PORT}`
+  const { exitCode, stderr } = await b.host.run(['bash', '-c', receive])
+  const ms = performance.now() - startedMs
+  if (exitCode !== 0) throw new Error(stderr)
+  fs.rmSync(target, { recursive: true })
+  return ms
+}
+
+async function restoreMs(b: FleetHost): Promise<{ whole: number; fetch: number; firstByte: number }> {
+  fs.rmSync(join(b.host.home, 'hololib'), { recursive: true, force: true })
+  fs.rmSync(join(b.host.golden, 'holotree'), { recursive: true, force: true })
+  const startedMs = performance.now()
+  const report = await b.restore('v1')
+  const whole = performance.now() - startedMs
+  if (report.exitCode !== 0) throw new Error(JSON.stringify(report.error))
+  return { whole, fetch: report.ms.find + report.ms.fetch, firstByte: report.firstByteMs }
+}
+
+async function versionMs(b: FleetHost): Promise<number> {
+  const startedMs = performance.now()
+  await b.run('--version')
+  return performance.now() - startedMs
+}
+
+await using lan = new Lan()
+const a = FleetHost.withLibrary(lan)
+const b = FleetHost.on(lan)
+const { invite } = await a.report('fleet', 'create', 'bench')
+const { address } = await a.startDaemon()
+await b.report('fleet', 'join', invite, '--bootstrap', address)
+
+const rows: { tar: number; whole: number; fetch: number; firstByte: number; version: number }[] = []
+await restoreMs(b)
+for (let pair = 0; pair < pairs; pair++)
+  rows.push({ tar: await tarMs(a, b), ...(await restoreMs(b)), version: await versionMs(b) })
+
+const column = (name: keyof (typeof rows)[number]) => median(rows.map((row) => row[name]))
+console.log(`golden environment v1 into space ${SPACES.v1}, medians of ${pairs} pairs, whole processes`)
+console.log(`  tar over a socket (gzip blobs, unverified, not restored)   ${column('tar').toFixed(0)} ms`)
+console.log(`  holo-peer restore, start to exit                           ${column('whole').toFixed(0)} ms`)
+console.log(`    find and fetch, verified                                 ${column('fetch').toFixed(0)} ms`)
+console.log(`    process start to the first byte of a blob                ${column('firstByte').toFixed(0)} ms`)
+console.log(
+  `  ratio restore / tar                                        ${median(rows.map((row) => row.whole / row.tar)).toFixed(2)}`,
+)
+console.log(`  holo-peer --version, start to exit (with ip netns exec)    ${column('version').toFixed(0)} ms`)
