@@ -22,12 +22,12 @@ import {
   seqDiff,
   writeHeader,
 } from './codec.ts'
+import { Inbound, type InboundEvents } from './inbound.ts'
+import type { Farewell } from './linger.ts'
 import type { Path } from './path.ts'
-import { ReceiveWindow } from './receive-window.ts'
 import { Sender, type SenderHost } from './sender.ts'
+import { Traffic } from './traffic.ts'
 
-/** The window that we offer, as the native implementation does. */
-export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024
 /** Writing pauses when so much waits beyond what may be under way. */
 const HIGH_WATERMARK_BYTES = 256 * 1024
 /** Acks wait for the events at hand, but not for more packets than this. */
@@ -38,10 +38,7 @@ const END_TIMEOUTS = 3
 export type CloseCode = 'ETIMEDOUT' | 'ECONNRESET'
 
 /** What happens on a stream. Any of these may destroy it. */
-export interface ConnectionEvents {
-  /** In order, each byte once; the buffer is the receiver's to keep. */
-  onData(payload: Uint8Array): void
-  onEnd(): void
+export interface ConnectionEvents extends InboundEvents {
   onMessage(payload: Uint8Array): void
   /** Room again after {@link Connection.write} returned false. */
   onDrain(): void
@@ -50,26 +47,6 @@ export interface ConnectionEvents {
   onRemoteChanged(): void
   /** The last event. Undefined: both sides ended, or we destroyed it. */
   onClose(code: CloseCode | undefined): void
-  /** Bytes delivered by `onData` that nobody has read yet. */
-  unreadBytes(): number
-}
-
-/** What is left of a stream that has closed: the packet that answers latecomers. */
-export interface Farewell {
-  packet: Uint8Array
-  path: Path
-  /** How long an answer takes, in milliseconds. */
-  rttMs: number
-  /** True after a reset: the remote is told again even without asking. */
-  destroyed: boolean
-}
-
-/** Bytes and packets, in both directions. */
-export class Traffic {
-  bytesTransmitted = 0
-  packetsTransmitted = 0
-  bytesReceived = 0
-  packetsReceived = 0
 }
 
 const ackBuffer = new Uint8Array(HEADER_BYTES + SACK_BLOCKS_MAX * SACK_BLOCK_BYTES)
@@ -77,7 +54,7 @@ const plainAck = ackBuffer.subarray(0, HEADER_BYTES)
 
 export class Connection implements SenderHost, Task {
   readonly sender: Sender
-  readonly receiver = new ReceiveWindow(RECEIVE_WINDOW_BYTES)
+  readonly inbound: Inbound
   readonly traffic = new Traffic()
   closed = false
   /** Set by {@link close}, where a latecomer deserves an answer. */
@@ -93,13 +70,12 @@ export class Connection implements SenderHost, Task {
   #acksTaken = 0
   #draining = false
   #ending = false
-  #remoteEnded = false
   #changeSeq: number | undefined
-  #offeredWindow = RECEIVE_WINDOW_BYTES
 
   constructor(clock: Clock, events: ConnectionEvents) {
     this.#clock = clock
     this.#events = events
+    this.inbound = new Inbound(events)
     this.sender = new Sender(this, clock.now())
     this.#alarm = new Alarm(clock, () => this.#onAlarm())
   }
@@ -150,8 +126,7 @@ export class Connection implements SenderHost, Task {
 
   /** Tell the remote that the window has opened, if it could be waiting for that. */
   onRead(): void {
-    if (this.closed || this.#offeredWindow > RECEIVE_WINDOW_BYTES / 4) return
-    if (this.receiveWindow() >= RECEIVE_WINDOW_BYTES / 2) this.sendAck()
+    if (!this.closed && this.inbound.shouldTell) this.sendAck()
   }
 
   /** The system takes packets again. */
@@ -192,8 +167,7 @@ export class Connection implements SenderHost, Task {
 
   /** A packet with our id has arrived. `bytes` may be kept. */
   receive(bytes: Uint8Array, header: Header): void {
-    this.traffic.bytesReceived += bytes.byteLength
-    this.traffic.packetsReceived++
+    this.traffic.received(bytes.byteLength)
     if (this.relayTarget !== undefined) {
       this.#relay(bytes, header, this.relayTarget)
       return
@@ -205,8 +179,8 @@ export class Connection implements SenderHost, Task {
     const start = payloadStart(header, bytes.byteLength)
     if (start < 0) return
     const { flags, seq } = header
-    if (seqDiff(seq, this.receiver.ack) >= 0) {
-      if ((flags & (FLAG_DATA | FLAG_END)) !== 0) this.#receiveData(bytes.subarray(start), flags, seq)
+    if (seqDiff(seq, this.inbound.packets.ack) >= 0) {
+      if ((flags & (FLAG_DATA | FLAG_END)) !== 0) this.inbound.take(seq, flags, bytes.subarray(start))
       if (this.closed) return
       if ((flags & FLAG_DESTROY) !== 0) {
         this.#close('ECONNRESET')
@@ -232,20 +206,17 @@ export class Connection implements SenderHost, Task {
   // SenderHost
 
   receiveWindow(): number {
-    const window = RECEIVE_WINDOW_BYTES - this.receiver.heldBytes - this.#events.unreadBytes()
-    this.#offeredWindow = Math.max(0, window)
-    return this.#offeredWindow
+    return this.inbound.offer()
   }
 
   receiveAck(): number {
-    return this.receiver.ack
+    return this.inbound.packets.ack
   }
 
   sent(bytes: number): void {
-    this.traffic.bytesTransmitted += bytes
-    this.traffic.packetsTransmitted++
+    this.traffic.sent(bytes)
     // Every packet says what we expect next; only holes need an ack of their own.
-    if (!this.receiver.hasHoles) this.#acksOwed = 0
+    if (!this.inbound.packets.hasHoles) this.#acksOwed = 0
   }
 
   sendHeartbeat(): void {
@@ -261,53 +232,26 @@ export class Connection implements SenderHost, Task {
       this.#acksOwed++
       return
     }
-    const sackBytes = this.receiver.hasHoles ? this.receiver.writeSacks(ackBuffer, HEADER_BYTES) : 0
+    const sackBytes = this.inbound.packets.hasHoles ? this.inbound.packets.writeSacks(ackBuffer, HEADER_BYTES) : 0
     this.#writeHeader(ackBuffer, sackBytes > 0 ? FLAG_SACK : 0, path)
     this.#acksOwed = 0
     this.#send(sackBytes > 0 ? ackBuffer.subarray(0, HEADER_BYTES + sackBytes) : plainAck, path)
   }
 
   #writeHeader(packet: Uint8Array, flags: number, path: Path): void {
-    writeHeader(packet, flags, path.remoteId, this.receiveWindow(), this.sender.flight.next, this.receiver.ack)
+    writeHeader(packet, flags, path.remoteId, this.inbound.offer(), this.sender.flight.next, this.inbound.packets.ack)
   }
 
   #send(packet: Uint8Array, path: Path): void {
-    this.traffic.bytesTransmitted += packet.byteLength
-    this.traffic.packetsTransmitted++
+    this.traffic.sent(packet.byteLength)
     path.port.queue(packet, path.remotePort, path.remoteHost)
     path.port.flush()
-  }
-
-  #receiveData(payload: Uint8Array, flags: number, seq: number): void {
-    const { receiver } = this
-    if (this.#remoteEnded) return
-    if (seq !== receiver.ack) {
-      receiver.hold(seq, { flags, payload })
-      return
-    }
-    // A remote that keeps to the window never comes here with so much unread.
-    if (this.#events.unreadBytes() > 2 * RECEIVE_WINDOW_BYTES) return
-    receiver.advance()
-    this.#deliver(flags, payload)
-    while (!this.closed && !this.#remoteEnded) {
-      const arrival = receiver.takeNext()
-      if (arrival === undefined) break
-      this.#deliver(arrival.flags, arrival.payload)
-    }
-  }
-
-  #deliver(flags: number, payload: Uint8Array): void {
-    if (payload.byteLength > 0) this.#events.onData(payload)
-    if ((flags & FLAG_END) === 0 || this.closed) return
-    this.#remoteEnded = true
-    this.receiver.clear()
-    this.#events.onEnd()
   }
 
   #oweAck(): void {
     this.#acksOwed++
     if (this.sender.path === undefined) return
-    if (this.#acksOwed >= ACK_PACKETS || (this.#remoteEnded && this.sender.endAcked)) this.sendAck()
+    if (this.#acksOwed >= ACK_PACKETS || (this.inbound.ended && this.sender.endAcked)) this.sendAck()
     else this.#defer()
   }
 
@@ -329,7 +273,7 @@ export class Connection implements SenderHost, Task {
         if (this.closed) return
       }
     }
-    if (sender.endAcked && this.#remoteEnded) {
+    if (sender.endAcked && this.inbound.ended) {
       this.#closeOrderly()
       return
     }
@@ -381,7 +325,7 @@ export class Connection implements SenderHost, Task {
       this.#close('ETIMEDOUT')
       return
     }
-    if (this.#ending && this.#remoteEnded && this.sender.onlyEndTimedOut(END_TIMEOUTS)) {
+    if (this.#ending && this.inbound.ended && this.sender.onlyEndTimedOut(END_TIMEOUTS)) {
       this.#closeOrderly()
       return
     }
@@ -391,11 +335,11 @@ export class Connection implements SenderHost, Task {
   #close(code: CloseCode | undefined): void {
     if (this.closed) return
     this.closed = true
+    this.inbound.close()
     this.#alarm.stop()
     if (this.relayTarget !== undefined) this.relayTarget.#relaySources.delete(this)
     this.#events.onClose(code)
     this.sender.close()
-    this.receiver.clear()
     for (const source of this.#relaySources) {
       source.relayTarget = undefined
       source.destroy()

@@ -6,8 +6,7 @@
  */
 import { Alarm, type Clock } from './clock.ts'
 import { FLAG_DATA, FLAG_DESTROY, FLAG_END, FLAG_HEARTBEAT } from './codec.ts'
-import type { Farewell } from './connection.ts'
-import type { PacketPort } from './path.ts'
+import type { PacketPort, Path } from './path.ts'
 
 /** Longer than a remote of ours or a native one goes on with a lost END in the usual case: 1 s, 2 s, 2 s. */
 const LINGER_MS = 6000
@@ -16,6 +15,16 @@ const ANSWERS_MAX = 32
 /** A reset is repeated unasked: nobody acks it. */
 const REPEATS = 2
 const REPEAT_MS_MIN = 25
+
+/** What is left of a stream that has closed: the packet that answers latecomers. */
+export interface Farewell {
+  packet: Uint8Array
+  path: Path
+  /** How long an answer takes, in milliseconds. */
+  rttMs: number
+  /** True after a reset: the remote is told again even without asking. */
+  destroyed: boolean
+}
 
 interface Entry extends Farewell {
   until: number

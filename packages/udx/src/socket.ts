@@ -6,23 +6,12 @@
  */
 import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
-import type { udp } from 'bun'
-import { Traffic } from './connection.ts'
+import { Datagrams } from './datagrams.ts'
 import type { PacketPort } from './path.ts'
 import type { UDXStream } from './stream.ts'
 import * as system from './system.ts'
+import { Traffic } from './traffic.ts'
 import type { UDX } from './udx.ts'
-
-const TTL_DEFAULT = 64
-/** What sendmmsg takes in one call on Bun. */
-const BATCH_PACKETS = 64
-const BACKLOG_PACKETS_MAX = 1024
-/** Enough for a full window of one stream while our thread is busy elsewhere. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-const SEND_BUFFER_BYTES = 1024 * 1024
-/** Bun's own flags for {@link Bun.udpSocket}: libusockets.h. */
-const FLAG_REUSE_ADDRESS = 16
-const FLAG_IPV6_ONLY = 8
 
 export interface SocketOptions {
   ipv6Only?: boolean
@@ -43,37 +32,21 @@ interface SocketEvents {
   close: []
 }
 
-interface Waiting {
-  bytes: Uint8Array
-  port: number
-  host: string
-  ttl: number
-  done: ((sent: boolean) => void) | undefined
-}
-
-type BunSocket = udp.Socket<'buffer'> & { readonly fd?: number }
-
 export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort {
   readonly udx: UDX
   readonly streams = new Set<UDXStream>()
   userData: unknown = null
   readonly traffic = new Traffic()
-  readonly #ipv6Only: boolean
-  readonly #reuseAddress: boolean
-  #bun: BunSocket | undefined
+  readonly #options: { ipv6Only: boolean; reuseAddress: boolean }
+  #datagrams: Datagrams | undefined
   #address: Address | undefined
-  #dontFragment = false
-  #ttl = TTL_DEFAULT
   #closing: Promise<void> | undefined
   #closed = false
-  readonly #batch: (Uint8Array | number | string)[] = []
-  #backlog: Waiting[] = []
 
   constructor(udx: UDX, options: SocketOptions = {}) {
     super()
     this.udx = udx
-    this.#ipv6Only = options.ipv6Only === true
-    this.#reuseAddress = options.reuseAddress === true
+    this.#options = { ipv6Only: options.ipv6Only === true, reuseAddress: options.reuseAddress === true }
   }
 
   get bound(): boolean {
@@ -119,8 +92,7 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
       closing: this.closing,
       streams: this.streams.size,
       address: this.address(),
-      ipv6Only: this.#ipv6Only,
-      reuseAddress: this.#reuseAddress,
+      ...this.#options,
       idle: this.idle,
       busy: this.busy,
     }
@@ -187,36 +159,35 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
 
   /** Hops for everything that is sent without a `ttl` of its own, 1 to 255. */
   setTTL(ttl: number): void {
-    this.#active().setTTL(ttl)
-    this.#ttl = ttl
+    this.#active().ttl = ttl
   }
 
   getRecvBufferSize(): number {
-    return system.receiveBuffer(this.#fd()) ?? 0
+    return system.receiveBuffer(this.#active().fd) ?? 0
   }
 
   /** @returns what the system granted, 0 where it cannot be known */
   setRecvBufferSize(bytes: number): number {
-    return system.setReceiveBuffer(this.#fd(), bytes) ?? 0
+    return system.setReceiveBuffer(this.#active().fd, bytes) ?? 0
   }
 
   getSendBufferSize(): number {
-    return system.sendBuffer(this.#fd()) ?? 0
+    return system.sendBuffer(this.#active().fd) ?? 0
   }
 
   /** @returns what the system granted, 0 where it cannot be known */
   setSendBufferSize(bytes: number): number {
-    return system.setSendBuffer(this.#fd(), bytes) ?? 0
+    return system.setSendBuffer(this.#active().fd, bytes) ?? 0
   }
 
   addMembership(group: string, interfaceAddress?: string): void {
-    const socket = this.#active()
+    const socket = this.#active().raw
     if (interfaceAddress) socket.addMembership(group, interfaceAddress)
     else socket.addMembership(group)
   }
 
   dropMembership(group: string, interfaceAddress?: string): void {
-    const socket = this.#active()
+    const socket = this.#active().raw
     if (interfaceAddress) socket.dropMembership(group, interfaceAddress)
     else socket.dropMembership(group)
   }
@@ -224,30 +195,22 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
   // PacketPort, for streams
 
   get writable(): boolean {
-    return this.#backlog.length === 0
+    return this.#datagrams?.writable === true
   }
 
   get probesSize(): boolean {
-    return this.#dontFragment
+    return this.#datagrams?.dontFragment === true
   }
 
   queue(bytes: Uint8Array, port: number, host: string): void {
-    this.#batch.push(bytes, port, host)
-    this.traffic.packetsTransmitted++
-    this.traffic.bytesTransmitted += bytes.byteLength
-    this.udx.traffic.packetsTransmitted++
-    this.udx.traffic.bytesTransmitted += bytes.byteLength
-    if (this.#batch.length >= BATCH_PACKETS * 3) this.flush()
+    if (this.#datagrams === undefined) return
+    this.traffic.sent(bytes.byteLength)
+    this.udx.traffic.sent(bytes.byteLength)
+    this.#datagrams.queue(bytes, port, host)
   }
 
   flush(): void {
-    const batch = this.#batch
-    if (batch.length === 0) return
-    let at = this.#backlog.length > 0 ? 0 : this.#sendBatch(batch)
-    for (; at < batch.length; at += 3) {
-      this.#wait(batch[at] as Uint8Array, batch[at + 1] as number, batch[at + 2] as string, 0, undefined)
-    }
-    batch.length = 0
+    this.#datagrams?.flush()
   }
 
   /** For streams: this one sends over the socket now. */
@@ -263,146 +226,49 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
     if (this.idle && !this.#closeMaybe()) this.emit('idle')
   }
 
-  #open(port: number, hostname: string): void {
-    let flags = 0
-    if (this.#ipv6Only && hostname.includes(':')) flags |= FLAG_IPV6_ONLY
-    if (this.#reuseAddress) flags |= FLAG_REUSE_ADDRESS
-    const options = {
-      hostname,
-      port,
-      flags,
-      socket: {
-        data: (_socket: unknown, data: Buffer, from: number, host: string) => this.#onData(data, from, host),
-        drain: () => this.#onDrain(),
-        // An ICMP error of some earlier datagram: nobody waits for it.
-        error: () => {},
+  #open(port: number, host: string): void {
+    this.#datagrams = new Datagrams(port, host, this.#options, {
+      onData: (data, from, sender) => this.#onData(data, from, sender),
+      onWritable: () => {
+        for (const stream of this.streams) stream.onWritable()
       },
-    }
-    // Bun binds before it returns: the promise is settled, and a failure has been thrown.
-    const socket = Bun.peek(Bun.udpSocket(options))
-    if (socket instanceof Promise) throw new Error(`binding ${hostname} port ${port} did not finish at once`)
-    this.#bun = socket
-    const family = hostname.includes(':') ? 6 : 4
-    this.#address = { host: hostname, family, port: socket.port }
-    this.#tune(socket, family)
-  }
-
-  #tune(socket: BunSocket, family: 4 | 6): void {
-    socket.setTTL(this.#ttl)
-    const { fd } = socket
-    if (typeof fd !== 'number' || fd < 0) return
-    this.#dontFragment = system.setDontFragment(fd, family)
-    system.ignoreIcmpErrors(fd, family)
-    system.setReceiveBuffer(fd, RECEIVE_BUFFER_BYTES)
-    system.setSendBuffer(fd, SEND_BUFFER_BYTES)
+    })
+    this.#address = { host, family: this.#datagrams.family, port: this.#datagrams.port }
   }
 
   #onData(data: Buffer, port: number, from: string): void {
-    this.traffic.bytesReceived += data.byteLength
-    this.traffic.packetsReceived++
+    this.traffic.received(data.byteLength)
     if (this.udx.receive(this, data, port, from)) return
     const host = unmapped(from)
     this.emit('message', data, { host, family: host.includes(':') ? 6 : 4, port })
   }
 
-  #onDrain(): void {
-    const waiting = this.#backlog
-    this.#backlog = []
-    for (const [i, { bytes, port, host, ttl, done }] of waiting.entries()) {
-      if (this.#sendOne(bytes, port, host, ttl)) {
-        done?.(true)
-        continue
-      }
-      this.#backlog = waiting.slice(i)
-      return
-    }
-    for (const stream of this.streams) stream.onWritable()
-  }
-
-  #sendDatagram(
-    buffer: Uint8Array,
-    port: number,
-    host: string,
-    ttl: number,
-    done: ((sent: boolean) => void) | undefined,
-  ): void {
+  #sendDatagram(buffer: Uint8Array, port: number, host: string, ttl: number, done?: (sent: boolean) => void): void {
     if (isIP(host) === 0) throw new Error(`${host} is not a valid IP address`)
     if (!this.bound) this.bind(0)
-    this.traffic.packetsTransmitted++
-    this.traffic.bytesTransmitted += buffer.byteLength
-    this.udx.traffic.packetsTransmitted++
-    this.udx.traffic.bytesTransmitted += buffer.byteLength
-    if (this.#backlog.length === 0 && this.#sendOne(buffer, port, host, ttl)) done?.(true)
-    else this.#wait(buffer, port, host, ttl, done)
-  }
-
-  /** @returns false when the system wants us to wait; a datagram that it refuses is gone */
-  #sendOne(bytes: Uint8Array, port: number, host: string, ttl: number): boolean {
-    const socket = this.#bun
-    if (socket === undefined) return true
-    if (ttl > 0) socket.setTTL(ttl)
-    try {
-      return socket.send(bytes, port, host)
-    } catch {
-      // Unreachable, too large, no route: lost, as it might have been further on.
-      return true
-    } finally {
-      if (ttl > 0) socket.setTTL(this.#ttl)
-    }
-  }
-
-  /** @returns index into the batch of the first packet that the system wants us to wait with */
-  #sendBatch(batch: (Uint8Array | number | string)[]): number {
-    const socket = this.#bun
-    if (socket === undefined) return batch.length
-    let at = 0
-    while (at < batch.length) {
-      let sent: number
-      try {
-        sent = socket.sendMany(at === 0 ? batch : batch.slice(at))
-      } catch {
-        // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
-        sent = 1
-      }
-      if (sent === 0) break
-      at += sent * 3
-    }
-    return at
-  }
-
-  #wait(bytes: Uint8Array, port: number, host: string, ttl: number, done: ((sent: boolean) => void) | undefined): void {
-    if (this.#backlog.length >= BACKLOG_PACKETS_MAX) {
-      done?.(false)
-      return
-    }
-    // The bytes are the sender's again as soon as we return.
-    this.#backlog.push({ bytes: bytes.slice(), port, host, ttl, done })
+    this.traffic.sent(buffer.byteLength)
+    this.udx.traffic.sent(buffer.byteLength)
+    this.#active().send(buffer, port, host, ttl, done)
   }
 
   #closeMaybe(): boolean {
     if (this.#closed || this.#closing === undefined) return this.#closed
     if (this.busy) return false
     this.#closed = true
-    if (this.#bun === undefined) {
+    if (this.#datagrams === undefined) {
       this.emit('close')
       return true
     }
     this.udx.linger.leave(this)
-    for (const { done } of this.#backlog) done?.(false)
-    this.#backlog = []
-    this.#bun.close()
-    this.#bun = undefined
+    this.#datagrams.close()
+    this.#datagrams = undefined
     setImmediate(() => this.emit('close'))
     return true
   }
 
-  #active(): BunSocket {
-    if (this.#bun === undefined) throw new Error('Socket not active')
-    return this.#bun
-  }
-
-  #fd(): number {
-    return this.#active().fd ?? -1
+  #active(): Datagrams {
+    if (this.#datagrams === undefined) throw new Error('Socket not active')
+    return this.#datagrams
   }
 }
 

@@ -178,7 +178,7 @@ export class UDXStream extends Duplex<StreamEvents> {
     if (!socket.bound) socket.bind(0)
     this.#take(path, socket)
     if (settings.ack) {
-      this.connection.receiver.ack = settings.ack >>> 0
+      this.connection.inbound.packets.ack = settings.ack >>> 0
       this.connection.sender.window.start({ ack: settings.ack >>> 0 })
     }
     this.connection.connect(path)

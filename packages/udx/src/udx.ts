@@ -8,11 +8,11 @@ import { lookup as resolveHost } from 'node:dns/promises'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { type Clock, systemClock } from './clock.ts'
 import { emptyHeader, readHeader } from './codec.ts'
-import { Traffic } from './connection.ts'
 import { listInterfaces, type NetworkInterface, NetworkInterfaces } from './interfaces.ts'
 import { Linger } from './linger.ts'
 import { type SocketOptions, UDXSocket, unmapped } from './socket.ts'
 import { type StreamOptions, UDXStream } from './stream.ts'
+import { Traffic } from './traffic.ts'
 
 export class UDX {
   readonly clock: Clock
@@ -106,8 +106,7 @@ export class UDX {
 
   /** For sockets: a datagram has come in. @returns false when it is no stream's */
   receive(socket: UDXSocket, bytes: Buffer, port: number, from: string): boolean {
-    this.traffic.bytesReceived += bytes.byteLength
-    this.traffic.packetsReceived++
+    this.traffic.received(bytes.byteLength)
     const header = this.#header
     if (!readHeader(bytes, header)) return false
     const stream = this.#streams.get(header.id)

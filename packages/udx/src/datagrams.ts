@@ -1,0 +1,188 @@
+/**
+ * A bound UDP socket of Bun: sends in batches, keeps what the system cannot take right now, sets the options that UDX
+ * wants. Datagrams that the system refuses are lost, as on any network.
+ */
+import type { udp } from 'bun'
+import * as system from './system.ts'
+
+const TTL_DEFAULT = 64
+/** What sendmmsg takes in one call on Bun. */
+const BATCH_PACKETS = 64
+const BACKLOG_PACKETS_MAX = 1024
+/** Enough for a full window of one stream while our thread is busy elsewhere. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+const SEND_BUFFER_BYTES = 1024 * 1024
+/** Bun's own flags for {@link Bun.udpSocket}: libusockets.h. */
+const FLAG_REUSE_ADDRESS = 16
+const FLAG_IPV6_ONLY = 8
+
+export interface DatagramEvents {
+  onData(data: Buffer, port: number, host: string): void
+  /** The system takes datagrams again. */
+  onWritable(): void
+}
+
+interface Waiting {
+  bytes: Uint8Array
+  port: number
+  host: string
+  ttl: number
+  done: ((sent: boolean) => void) | undefined
+}
+
+type BunSocket = udp.Socket<'buffer'> & { readonly fd?: number }
+type Batch = (Uint8Array | number | string)[]
+
+export class Datagrams {
+  readonly family: 4 | 6
+  readonly port: number
+  /** Whether oversized datagrams are dropped on the way instead of being fragmented. */
+  readonly dontFragment: boolean
+  readonly fd: number
+  readonly #socket: BunSocket
+  readonly #events: DatagramEvents
+  readonly #batch: Batch = []
+  #backlog: Waiting[] = []
+  #ttl = TTL_DEFAULT
+
+  /**
+   * Bind to an IP address and port; 0 lets the system choose.
+   *
+   * @throws {Error} with the system's code, such as EADDRINUSE
+   */
+  constructor(
+    port: number,
+    hostname: string,
+    options: { ipv6Only: boolean; reuseAddress: boolean },
+    events: DatagramEvents,
+  ) {
+    this.#events = events
+    this.family = hostname.includes(':') ? 6 : 4
+    let flags = 0
+    if (options.ipv6Only && this.family === 6) flags |= FLAG_IPV6_ONLY
+    if (options.reuseAddress) flags |= FLAG_REUSE_ADDRESS
+    const config = {
+      hostname,
+      port,
+      flags,
+      socket: {
+        data: (_: unknown, data: Buffer, from: number, host: string) => events.onData(data, from, host),
+        drain: () => this.#onDrain(),
+        // An ICMP error of some earlier datagram: nobody waits for it.
+        error: () => {},
+      },
+    }
+    // Bun binds before it returns: the promise is settled, and a failure has been thrown.
+    const socket = Bun.peek(Bun.udpSocket(config))
+    if (socket instanceof Promise) throw new Error(`binding ${hostname} port ${port} did not finish at once`)
+    this.#socket = socket
+    this.port = socket.port
+    this.fd = this.#socket.fd ?? -1
+    this.dontFragment = this.#tune()
+  }
+
+  /** The socket itself, for what concerns neither sending nor receiving. */
+  get raw(): udp.Socket<'buffer'> {
+    return this.#socket
+  }
+
+  /** False while the system takes no more. */
+  get writable(): boolean {
+    return this.#backlog.length === 0
+  }
+
+  /** Hops of everything that has no `ttl` of its own. */
+  set ttl(ttl: number) {
+    this.#socket.setTTL(ttl)
+    this.#ttl = ttl
+  }
+
+  /** Line a packet up; its bytes stay as they are until {@link flush}. */
+  queue(bytes: Uint8Array, port: number, host: string): void {
+    if (this.#batch.push(bytes, port, host) >= BATCH_PACKETS * 3) this.flush()
+  }
+
+  /** Send what is lined up. */
+  flush(): void {
+    const batch = this.#batch
+    if (batch.length === 0) return
+    let at = this.writable ? this.#sendBatch(batch) : 0
+    for (; at < batch.length; at += 3) {
+      this.#wait(batch[at] as Uint8Array, batch[at + 1] as number, batch[at + 2] as string, 0, undefined)
+    }
+    batch.length = 0
+  }
+
+  /** Send one datagram now or as soon as the system takes it. @param done told whether it was taken */
+  send(bytes: Uint8Array, port: number, host: string, ttl: number, done?: (sent: boolean) => void): void {
+    if (this.writable && this.#sendOne(bytes, port, host, ttl)) done?.(true)
+    else this.#wait(bytes, port, host, ttl, done)
+  }
+
+  close(): void {
+    for (const { done } of this.#backlog) done?.(false)
+    this.#backlog = []
+    this.#socket.close()
+  }
+
+  #tune(): boolean {
+    this.#socket.setTTL(this.#ttl)
+    if (this.fd < 0) return false
+    system.ignoreIcmpErrors(this.fd, this.family)
+    system.setReceiveBuffer(this.fd, RECEIVE_BUFFER_BYTES)
+    system.setSendBuffer(this.fd, SEND_BUFFER_BYTES)
+    return system.setDontFragment(this.fd, this.family)
+  }
+
+  #onDrain(): void {
+    const waiting = this.#backlog
+    this.#backlog = []
+    for (const [i, { bytes, port, host, ttl, done }] of waiting.entries()) {
+      if (!this.#sendOne(bytes, port, host, ttl)) {
+        this.#backlog = waiting.slice(i)
+        return
+      }
+      done?.(true)
+    }
+    this.#events.onWritable()
+  }
+
+  /** @returns false when the system wants us to wait; a datagram that it refuses is gone */
+  #sendOne(bytes: Uint8Array, port: number, host: string, ttl: number): boolean {
+    if (ttl > 0) this.#socket.setTTL(ttl)
+    try {
+      return this.#socket.send(bytes, port, host)
+    } catch {
+      // Unreachable, too large, no route: lost, as it might have been further on.
+      return true
+    } finally {
+      if (ttl > 0) this.#socket.setTTL(this.#ttl)
+    }
+  }
+
+  /** @returns index into the batch of the first packet that the system wants us to wait with */
+  #sendBatch(batch: Batch): number {
+    let at = 0
+    while (at < batch.length) {
+      let sent: number
+      try {
+        sent = this.#socket.sendMany(at === 0 ? batch : batch.slice(at))
+      } catch {
+        // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
+        sent = 1
+      }
+      if (sent === 0) break
+      at += sent * 3
+    }
+    return at
+  }
+
+  #wait(bytes: Uint8Array, port: number, host: string, ttl: number, done: Waiting['done']): void {
+    if (this.#backlog.length >= BACKLOG_PACKETS_MAX) {
+      done?.(false)
+      return
+    }
+    // The bytes are the sender's again as soon as we return.
+    this.#backlog.push({ bytes: bytes.slice(), port, host, ttl, done })
+  }
+}
