@@ -274,6 +274,11 @@ export class UDXStream extends Duplex<StreamEvents> {
     this.connection.onWritable()
   }
 
+  /** Write `data`, if given, and end our side. */
+  override end(data?: unknown): this {
+    return super.end(data)
+  }
+
   override _read(done: Callback): void {
     this.connection.onRead()
     done(null)
