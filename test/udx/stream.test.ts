@@ -148,7 +148,7 @@ describe('UDXStream', () => {
   })
 
   test('changeRemote() moves a live stream to other sockets', async () => {
-    const { udx, there, left, right } = pair('127.0.0.1', '127.0.0.1', { firewall: () => false })
+    const { udx, here, there, left, right } = pair('127.0.0.1', '127.0.0.1', { firewall: () => false })
     const bytes = randomBytes(2_000_000)
     const received = collect(right)
     left.write(bytes.subarray(0, 1_000_000))
@@ -156,7 +156,8 @@ describe('UDXStream', () => {
     const fresh = bound(udx, '127.0.0.1')
     const changed = left.changeRemote(fresh, 2, portOf(there))
     expect(() => left.changeRemote(fresh, 2, portOf(there))).toThrow('Remote already changing')
-    await changed
+    await Promise.all([changed, right.changeRemote(there, 1, portOf(fresh))])
+    await here.close()
     left.end(bytes.subarray(1_000_000))
     right.end()
     expect(sha256(await received)).toBe(sha256(bytes))
