@@ -1,13 +1,15 @@
 /**
- * The in-memory twin of a link: two ends in one process, with the semantics of the real one.
+ * The in-memory twin of discovery and of its links: in one process, with the semantics of the real ones.
  *
  * Frames are copied, arrive whole, in order and in a later turn; the send queue is bounded; a closed end delivers what
  * was sent before. No encryption, no loss.
  */
+import type { HostPort } from '../base/host-port.ts'
 import { FRAME_BYTES_MAX } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import type { KeyPair } from '../trust/keys.ts'
 import { randomSecret } from '../trust/keys.ts'
+import type { Discovery, Joined } from './discovery.ts'
 
 /** Bytes on their way in one direction before `send` asks for patience. */
 const QUEUE_BYTES = 256 * 1024
@@ -128,4 +130,66 @@ export function memoryLink(initiator: KeyPair, responder: KeyPair): [FrameLink, 
   left.attach(right)
   right.attach(left)
   return [left, right]
+}
+
+/** Where in-memory members meet. Of two that join one topic, one that announces is found by the other. */
+export class MemoryNetwork {
+  readonly #members = new Set<MemoryDiscovery>()
+
+  /** @param mode as for Hyperswarm: a `daemon` is found and looks, a `client` only looks */
+  enter(keyPair: KeyPair, mode: 'daemon' | 'client'): Discovery {
+    const member = new MemoryDiscovery(keyPair, mode, this.#members)
+    this.#members.add(member)
+    return member
+  }
+}
+
+class MemoryDiscovery implements Discovery {
+  readonly bootstrapAddresses: readonly HostPort[] = []
+  readonly #topics = new Set<string>()
+  readonly #links = new Map<MemoryDiscovery, FrameLink>()
+  #listener: ((link: FrameLink) => void) | undefined
+  #kept: FrameLink[] = []
+
+  constructor(
+    private readonly keyPair: KeyPair,
+    private readonly mode: 'daemon' | 'client',
+    private readonly members: Set<MemoryDiscovery>,
+  ) {}
+
+  onLink(listener: (link: FrameLink) => void): void {
+    this.#listener = listener
+    for (const link of this.#kept.splice(0)) listener(link)
+  }
+
+  join(topic: Uint8Array): Joined {
+    const name = Buffer.from(topic).toString('hex')
+    this.#topics.add(name)
+    for (const other of this.members) {
+      if (other === this || !other.#topics.has(name) || this.#links.has(other)) continue
+      if (this.mode === 'client' && other.mode === 'client') continue
+      const [ours, theirs] = memoryLink(this.keyPair, other.keyPair)
+      this.#take(other, ours)
+      other.#take(this, theirs)
+    }
+    return {
+      flushed: async (signal) => signal.throwIfAborted(),
+      leave: async () => void this.#topics.delete(name),
+    }
+  }
+
+  addBootstraps(): void {}
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.members.delete(this)
+    this.#topics.clear()
+    for (const link of this.#links.values()) link.destroy()
+  }
+
+  #take(other: MemoryDiscovery, link: FrameLink): void {
+    this.#links.set(other, link)
+    void link.closed.then(() => this.#links.delete(other))
+    if (this.#listener === undefined) this.#kept.push(link)
+    else this.#listener(link)
+  }
 }

@@ -5,6 +5,7 @@ import type { StoredBlob } from '../../src/blob/local.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
 import { parseCatalogName } from '../../src/catalog/names.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
+import type { Discovery } from '../../src/discovery/discovery.ts'
 import { memoryLink } from '../../src/discovery/memory.ts'
 import { FleetSwarm } from '../../src/peer/fleet-swarm.ts'
 import type { HeldCatalog, Role } from '../../src/peer/messages.ts'
@@ -111,6 +112,13 @@ export function connect(left: Member, right: Member): void {
   const [first, second] = memoryLink(left.keys, right.keys)
   left.swarm.accept(first)
   right.swarm.accept(second)
+}
+
+/** A member whose links come from `discovery`. */
+export function connectedSwarm(secret: Uint8Array, role: Role, discovery: Discovery): Member {
+  const made = member(secret, role)
+  discovery.onLink((link) => made.swarm.accept(link))
+  return made
 }
 
 /** Resolve once `condition` holds after a change of the swarm. */

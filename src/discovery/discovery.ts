@@ -1,0 +1,30 @@
+/**
+ * How connections to other machines come about: the door that the composition root plugs into the peer protocol.
+ *
+ * A topic is not authentication: whoever knows its 32 bytes can join. And a link is not of a topic: the accepting side
+ * is not told which one led the other to it, and two machines that share several topics still have one link. So links
+ * come out in one stream, whatever topics were joined.
+ */
+import type { HostPort } from '../base/host-port.ts'
+import type { FrameLink } from '../base/link.ts'
+
+/** One topic that was joined. */
+export interface Joined {
+  /** Resolves when the first announcement and look-up are through; links may come before. @throws `signal.reason` */
+  flushed(signal: AbortSignal): Promise<void>
+  /** Stop looking; links that are open stay. */
+  leave(): Promise<void>
+}
+
+export interface Discovery extends AsyncDisposable {
+  /** Addresses at which others can find this machine: to be given as their bootstrap. Empty for a client. */
+  readonly bootstrapAddresses: readonly HostPort[]
+  /** Called for every link from now on; links that came before are kept for it. */
+  onLink(listener: (link: FrameLink) => void): void
+  /** @param topic 32 bytes */
+  join(topic: Uint8Array): Joined
+  /** Look there too; those that are known already are left alone. */
+  addBootstraps(bootstraps: readonly HostPort[]): void
+  /** Leave all topics and close all links, in bounded time. */
+  [Symbol.asyncDispose](): Promise<void>
+}

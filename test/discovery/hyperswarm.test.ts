@@ -1,0 +1,218 @@
+/** Hyperswarm over real UDP sockets on loopback, with a private DHT. */
+import { afterEach, describe, expect, test } from 'bun:test'
+import { never, systemClock } from '../../src/base/clock.ts'
+import type { HostPort } from '../../src/base/host-port.ts'
+import type { FrameLink } from '../../src/base/link.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import type { Discovery } from '../../src/discovery/discovery.ts'
+import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
+import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+import { CATALOG, connectedSwarm, emptyCatalog, until } from '../support/members.ts'
+
+const started: AsyncDisposable[] = []
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((each) => each[Symbol.asyncDispose]()))
+})
+
+let nextPort = 46_000 + Math.floor(performance.now() % 1000) * 8
+
+async function start(
+  mode: 'daemon' | 'client',
+  bootstraps: readonly HostPort[],
+  {
+    keyPair = keyPairFrom(randomSecret()),
+    isBanned = () => false,
+    port = nextPort++,
+  }: {
+    keyPair?: KeyPair
+    isBanned?: (key: Uint8Array) => boolean
+    port?: number
+  } = {},
+): Promise<Discovery> {
+  const discovery = await startHyperswarm(
+    { keyPair, mode, bootstraps, port, dht: 'private', isBanned, clock: systemClock, random: systemRandom },
+    never,
+  )
+  started.push(discovery)
+  return discovery
+}
+
+const loopbackOf = (discovery: Discovery): HostPort => ({
+  host: '127.0.0.1',
+  port: discovery.bootstrapAddresses[0]?.port ?? 0,
+})
+
+function nextLink(discovery: Discovery): Promise<FrameLink> {
+  return new Promise((resolve) => discovery.onLink(resolve))
+}
+
+function nextFrame(link: FrameLink): Promise<string> {
+  return new Promise((resolve) => link.onFrame((frame) => resolve(Buffer.from(frame).toString())))
+}
+
+describe('startHyperswarm()', () => {
+  test('links a client with a daemon, and frames travel whole', async () => {
+    const topic = randomSecret()
+    const daemon = await start('daemon', [])
+    await daemon.join(topic).flushed(never)
+    const atDaemon = nextLink(daemon)
+    const client = await start('client', [loopbackOf(daemon)])
+    const atClient = nextLink(client)
+    client.join(topic)
+    const [left, right] = await Promise.all([atClient, atDaemon])
+
+    expect(left.handshakeHash).toEqual(right.handshakeHash)
+    expect(left.handshakeHash.byteLength).toBe(64)
+    expect(left.remoteKey).toEqual(right.localKey)
+    expect([left.initiator, right.initiator]).toEqual([true, false])
+    expect(left.address).toMatch(/^[0-9.]+:\d+$/)
+    const big = 'x'.repeat(200_000)
+    left.send(Buffer.from(big))
+    expect(await nextFrame(right)).toBe(big)
+    left.close()
+    expect(await right.closed).toBeUndefined()
+  })
+
+  // Goal: daemons that know one address between them form one DHT.
+  // Method: B and C know A only; a client that knows C only meets all three.
+  test('makes one DHT of three daemons that know one address', async () => {
+    const topic = randomSecret()
+    const daemonA = await start('daemon', [])
+    daemonA.join(topic)
+    const daemonB = await start('daemon', [loopbackOf(daemonA)])
+    daemonB.join(topic)
+    const daemonC = await start('daemon', [loopbackOf(daemonA)])
+    daemonC.join(topic)
+    const ports = [daemonA, daemonB, daemonC].map((each) => loopbackOf(each).port)
+    expect(new Set(ports).size).toBe(3)
+
+    const client = await start('client', [loopbackOf(daemonC)])
+    const met = new Set<string>()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    client.onLink((link) => {
+      met.add(Buffer.from(link.remoteKey).toString('hex'))
+      if (met.size === 3) resolve()
+    })
+    client.join(topic)
+    await promise
+    expect(met.size).toBe(3)
+  })
+
+  test('moves to the next port where its own is taken, and says so', async () => {
+    const first = await start('daemon', [])
+    const second = await start('daemon', [], { port: loopbackOf(first).port })
+    expect(loopbackOf(second).port).toBe(loopbackOf(first).port + 1)
+  })
+
+  test('passes over a dead bootstrap and a name that does not resolve', async () => {
+    const topic = randomSecret()
+    const daemon = await start('daemon', [
+      { host: '127.0.0.1', port: 9 },
+      { host: 'no-such-host.invalid', port: 49737 },
+    ])
+    daemon.join(topic)
+    const client = await start('client', [
+      { host: 'no-such-host.invalid', port: 49737 },
+      { host: '127.0.0.1', port: 9 },
+      loopbackOf(daemon),
+    ])
+    const link = nextLink(client)
+    client.join(topic)
+    expect((await link).initiator).toBe(true)
+  })
+
+  test('finds a daemon that is named only later', async () => {
+    const topic = randomSecret()
+    const daemon = await start('daemon', [])
+    daemon.join(topic)
+    const client = await start('client', [])
+    const other = await start('daemon', [])
+    const links = Promise.all([nextLink(client), nextLink(other)])
+    client.join(topic)
+    other.join(topic)
+    client.addBootstraps([loopbackOf(daemon)])
+    other.addBootstraps([loopbackOf(daemon)])
+    expect(await links).toHaveLength(2)
+  })
+
+  test('refuses a banned key', async () => {
+    const topic = randomSecret()
+    const banned = keyPairFrom(randomSecret())
+    let asked = 0
+    const daemon = await start('daemon', [], {
+      isBanned: (key) => {
+        if (!Buffer.from(key).equals(banned.publicKey)) return false
+        asked++
+        return true
+      },
+    })
+    const keys: Uint8Array[] = []
+    daemon.onLink((link) => keys.push(link.remoteKey))
+    await daemon.join(topic).flushed(never)
+    const outcast = await start('client', [loopbackOf(daemon)], { keyPair: banned })
+    outcast.join(topic)
+    const friend = await start('client', [loopbackOf(daemon)])
+    const link = nextLink(friend)
+    await outcast.join(topic).flushed(never)
+    friend.join(topic)
+    await link
+    expect(asked).toBeGreaterThan(0)
+    expect(keys.some((key) => Buffer.from(key).equals(banned.publicKey))).toBe(false)
+  })
+
+  test('ends within two seconds, also when its network is gone', async () => {
+    const topic = randomSecret()
+    const daemon = await start('daemon', [])
+    const client = await start('daemon', [loopbackOf(daemon)])
+    const link = nextLink(client)
+    await Promise.all([daemon.join(topic).flushed(never), client.join(topic).flushed(never)])
+    await link
+    await daemon[Symbol.asyncDispose]()
+    const startMs = performance.now()
+    await client[Symbol.asyncDispose]()
+    expect(performance.now() - startMs).toBeLessThan(2_000)
+  })
+})
+
+// Goal: the whole of it, on real sockets: two holders and a client with the secret; what one lacks the other sends.
+test('two daemons and a client exchange a catalog and blobs', async () => {
+  const secret = randomSecret()
+  const topic = randomSecret()
+  const daemonA = await start('daemon', [])
+  const seed = connectedSwarm(secret, 'daemon', daemonA)
+  await daemonA.join(topic).flushed(never)
+  const daemonB = await start('daemon', [loopbackOf(daemonA)])
+  const second = connectedSwarm(secret, 'daemon', daemonB)
+  daemonB.join(topic)
+  const catalog = emptyCatalog()
+  for (const { library } of [seed, second]) library.hold(catalog)
+  const refs = Array.from({ length: 200 }, (_, index) => seed.library.add(Buffer.from(`blob ${index} `.repeat(index))))
+
+  const network = await start('client', [loopbackOf(daemonA)])
+  const client = connectedSwarm(secret, 'client', network)
+  network.join(topic)
+  const found = await client.swarm.find(CATALOG, { waitMs: 5_000 }, never)
+  expect(found?.catalog.sha256).toBe(catalog.held.sha256)
+  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
+  await until(client.swarm, () => sources.list().length === 2)
+  const holder = await Promise.any(
+    sources.list().map(async (source) => {
+      const held = await source.has(
+        refs.map(({ digest }) => digest),
+        never,
+      )
+      if (held.size !== refs.length) throw new Error('holds none')
+      return source
+    }),
+  )
+  const sizes = await Promise.all(
+    refs.map(async (ref) => {
+      const stream = await holder.get(ref, never)
+      let bytes = 0
+      for await (const chunk of stream?.bytes ?? []) bytes += chunk.byteLength
+      return bytes
+    }),
+  )
+  expect(sizes).toEqual(refs.map(({ sizeBytes }) => sizeBytes))
+  await client.swarm[Symbol.asyncDispose]()
+})

@@ -1,0 +1,45 @@
+/** The part of hyperdht 6.34 (and dht-rpc 6.27 below it) that holo-peer uses; the package ships no types. */
+declare module 'hyperdht' {
+  interface Address {
+    host: string
+    port: number
+  }
+  interface DHTOptions {
+    /** One port, or a range [first, after the last]; where all are taken a free one is used. */
+    port?: number | [number, number]
+    /** Address to bind. */
+    host?: string
+    bootstrap?: (string | Address)[]
+    firewalled?: boolean
+    ephemeral?: boolean
+    anyPort?: boolean
+    /** Milliseconds. */
+    connectionKeepAlive?: number
+  }
+  interface KeyPair {
+    publicKey: Uint8Array
+    secretKey: Uint8Array
+  }
+  class HyperDHT {
+    constructor(options?: DHTOptions)
+    static readonly BOOTSTRAP: string[]
+    static bootstrapper(port: number, host: string, options?: DHTOptions): HyperDHT
+    readonly bootstrapNodes: Address[]
+    readonly destroyed: boolean
+    readonly host: string | null
+    readonly io: { readonly serverSocket: { address(): Address } | null }
+    /** Resolves once the sockets are bound. */
+    bind(): Promise<void>
+    fullyBootstrapped(): Promise<void>
+    localAddress(): Address | null
+    remoteAddress(): Address | null
+    /** Rejects after a second without an answer, tried once where `retry` is false. */
+    ping(to: Address, options?: { retry?: boolean }): Promise<unknown>
+    /** Look for more nodes, in the background. */
+    refresh(): void
+    toArray(): Address[]
+    destroy(options?: { force?: boolean }): Promise<void>
+    on(event: 'add-node', listener: () => void): this
+  }
+  export = HyperDHT
+}
