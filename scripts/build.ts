@@ -18,7 +18,8 @@ const built = await Bun.build({
     autoloadBunfig: false,
     ...(values.target === undefined ? {} : { target: values.target as Bun.Build.CompileTarget }),
   },
-  minify: true,
+  // Names stay, so that the stack of a bug can be read.
+  minify: { whitespace: true, syntax: true, identifiers: false },
   bytecode: true,
   define: { HOLO_PEER_COMMIT: JSON.stringify(commit) },
 })

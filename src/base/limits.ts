@@ -120,3 +120,8 @@ export const ZIP_DIRECTORY_BYTES_MAX = 512 * MIB
 
 /** How long a restore waits for another process that restores into the same space: a large cold restore of rcc. */
 export const LOCK_WAIT_MS = 120_000
+
+/** How long a command waits for the first member of its fleet to answer. */
+export const MEMBER_WAIT_MS = 5_000
+/** How long it then waits for a member that has the environment: others may still be connecting. */
+export const CATALOG_WAIT_MS = 2_000

@@ -51,6 +51,11 @@ export class Output {
     )
   }
 
+  /** One line of a command that goes on. */
+  line(text: string): void {
+    process.stdout.write(`${text}\n`)
+  }
+
   /** Something that a person should see beside the result. */
   note(text: string): void {
     if (this.#options.quiet || this.json) return

@@ -49,10 +49,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const command of [restoreCommand(context), daemonCommand(context), fleetCommand(context)]) {
-    addCommonOptions(command)
+  for (const command of [restoreCommand(context), daemonCommand(context), fleetCommand(context)])
     program.addCommand(command)
-  }
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)
   program.hook('preAction', async (_program, command) => {

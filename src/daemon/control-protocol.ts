@@ -30,7 +30,7 @@ export type WireTotals = z.infer<typeof totals>
 export const status = z.object({
   version: z.string().max(100),
   pid: count,
-  fleet: z.string().max(100),
+  fleets: z.array(z.string().max(100)).max(100),
   key: z.string().max(100),
   port: count,
   catalogs: z.array(catalog).max(100_000),

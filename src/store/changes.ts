@@ -33,7 +33,7 @@ function isShareable(refs: readonly BlobRef[]): boolean {
 /**
  * Report every complete catalog once at the start, then each change, until `signal` aborts; then return.
  *
- * @param onChange called with one change at a time, never with an empty one
+ * @param onChange called with one change at a time; only the first one, which ends the look at the start, may be empty
  * @throws {HoloError} blame `host`: the catalog directory cannot be made
  */
 export async function watchCatalogs(
@@ -47,10 +47,12 @@ export async function watchCatalogs(
   const watcher = watchDirectory(library.ensureCatalogDirectory(), bell)
   // A catalog that rcc recorded with blobs missing (formats.md §6) stays incomplete: looks get rarer again.
   let pollMs = CATALOG_POLL_INCOMPLETE_MS
+  let first = true
   try {
     while (!signal.aborted) {
       const change = await watch.look(signal)
-      if (change.added.length + change.removed.length > 0) onChange(change)
+      if (first || change.added.length + change.removed.length > 0) onChange(change)
+      first = false
       const rung = await bell.wait(watch.hasIncomplete ? pollMs : CATALOG_POLL_MS, clock, signal)
       pollMs = rung ? CATALOG_POLL_INCOMPLETE_MS : Math.min(2 * pollMs, CATALOG_POLL_MS)
       // A recording raises several events; the last one counts.

@@ -56,7 +56,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   }
 
   async has(digest: Digest): Promise<boolean> {
-    return this.#holds(digest)
+    return this.holds(digest)
   }
 
   /**
@@ -72,7 +72,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
         hint: `remove ${layout.noCompressMarker(this.roots)} and let rcc record again, or use another ROBOCORP_HOME`,
       })
     }
-    if (this.#holds(ref.digest)) return
+    if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
     await ingestBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
   }
@@ -157,7 +157,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     const missing: BlobRef[] = []
     let asked = 0
     for (const ref of refs) {
-      if (!this.#holds(ref.digest) && missing.push(ref) >= most) break
+      if (!this.holds(ref.digest) && missing.push(ref) >= most) break
       if (++asked % QUESTIONS_PER_TURN === 0) await nextTurn()
       signal.throwIfAborted()
     }
@@ -234,7 +234,8 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     return this.#catalogs
   }
 
-  #holds(digest: Digest): boolean {
+  /** As `has`, at once. */
+  holds(digest: Digest): boolean {
     const status = fs.statSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })
     return status !== undefined && !status.isDirectory()
   }

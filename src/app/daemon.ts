@@ -1,0 +1,210 @@
+/**
+ * `daemon`: announces what the library holds to the fleets, serves it, and fetches for the commands of this machine.
+ */
+import { systemClock } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import type { HeldLock } from '../base/held-lock.ts'
+import type { HostPort } from '../base/host-port.ts'
+import { roomLogger } from '../base/log.ts'
+import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
+import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
+import { parseCatalogName } from '../catalog/names.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import { makeStateFolder } from '../config/state.ts'
+import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
+import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
+import { Library } from '../store/library.ts'
+import { acquireLock } from '../store/lock.ts'
+import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { wireTotals } from './daemon-supply.ts'
+import { fetchEnvironment } from './fetch-environment.ts'
+import { fleetsOf, settingsOf } from './fleet.ts'
+import { FleetNode } from './fleet-node.ts'
+import { type Machine, thisMachine } from './machine.ts'
+import { ServedCatalogs } from './served-catalogs.ts'
+import { VERSION } from './version.ts'
+
+const log = roomLogger('daemon')
+
+/** What a daemon says once it serves. */
+export interface DaemonReady {
+  readonly fleets: readonly string[]
+  /** Fingerprint of the machine's key. */
+  readonly key: string
+  /** UDP port of its bootstrap node. */
+  readonly port: number
+  /** `host:port`, each usable as `--bootstrap` on a machine that can reach it. */
+  readonly addresses: readonly string[]
+  readonly catalogs: readonly string[]
+}
+
+/**
+ * Serve until `signal` aborts, then leave in order.
+ *
+ * @param port UDP port of the bootstrap node; undefined for that of the settings
+ * @throws {HoloError} blame `locked`, code `daemon-running`; blame `input`: settings; blame `host`
+ */
+export async function runDaemon(
+  port: number | undefined,
+  onReady: (ready: DaemonReady) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const machine = thisMachine()
+  const settings = await settingsOf(machine, port)
+  const fleets = await fleetsOf(machine)
+  await makeStateFolder(machine.state.directory)
+  await using _only = await onlyDaemon(machine, signal)
+  const library = new Library(machine.roots)
+  const swept = library.sweep(systemClock.wallMs())
+  if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
+
+  const served = new ServedCatalogs(library)
+  const looked = Promise.withResolvers<void>()
+  const following = served.follow(looked.resolve, signal)
+  following.catch(looked.reject)
+  await looked.promise
+  await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
+  const jobs = new FetchJobs(library, node, signal)
+  await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  onReady(readyOf(node, served))
+  if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
+  await following
+  await jobs.settled()
+  log.info`leaving`
+}
+
+async function onlyDaemon(machine: Machine, signal: AbortSignal): Promise<HeldLock> {
+  try {
+    return await acquireLock(machine.state.daemonLock, { waitMs: 0, shared: false }, signal)
+  } catch (error) {
+    if (!(error instanceof HoloError) || error.code !== 'lock-held') throw error
+    throw new HoloError(`A daemon is already running for the library of ${machine.roots.robocorpHome}`, {
+      code: 'daemon-running',
+      blame: 'locked',
+      hint: 'use it as it is, or stop it first',
+      cause: error,
+    })
+  }
+}
+
+function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
+  return {
+    fleets: node.fleets.map(({ name }) => name),
+    key: node.fingerprint,
+    port: portOf(node),
+    addresses: node.bootstrapAddresses.map(({ host, port }: HostPort) => `${host}:${port}`),
+    catalogs: served.catalogs().map(({ name }) => name),
+  }
+}
+
+function portOf(node: FleetNode): number {
+  return node.bootstrapAddresses[0]?.port ?? 0
+}
+
+function handlers(
+  machine: Machine,
+  port: number | undefined,
+  node: FleetNode,
+  served: ServedCatalogs,
+  jobs: FetchJobs,
+): ControlHandlers {
+  return {
+    status: (): DaemonStatus => ({
+      version: VERSION,
+      pid: process.pid,
+      fleets: node.fleets.map(({ name }) => name),
+      key: node.fingerprint,
+      port: portOf(node),
+      catalogs: served.catalogs().map(({ name }) => name),
+      peers: node.peers().map(({ name, address, catalogs }) => ({ name, address, catalogs })),
+    }),
+    find: async (catalog, inner): Promise<FindAnswer> => {
+      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), undefined, inner)
+      const stored = Buffer.from(found.stored).toString('base64')
+      return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
+    },
+    fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
+    reload: async () => {
+      await node.takePart(await fleetsOf(machine), await settingsOf(machine, port))
+      log.info`now in ${node.fleets.length} fleets`
+    },
+  }
+}
+
+function catalogNameOf(text: string): CatalogName {
+  const name = parseCatalogName(text)
+  if (name !== undefined) return name
+  throw new HoloError(`"${text}" is not the name of a catalog`, { code: 'catalog-name-invalid', blame: 'input' })
+}
+
+/** Fetches of this daemon, one per catalog at a time however many commands wait for it. */
+class FetchJobs {
+  readonly #jobs = new Map<string, FetchJob>()
+
+  constructor(
+    private readonly library: Library,
+    private readonly node: FleetNode,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  start(name: CatalogName, sha256: string): FetchJob {
+    const wanted = parseSha256(sha256)
+    if (wanted === undefined) throw new TypeError('the control socket let a malformed SHA-256 through')
+    const key = `${name} ${wanted}`
+    const running = this.#jobs.get(key)
+    if (running !== undefined) return running
+    const totals = emptyTotals()
+    let blobs = 0
+    const done = this.#fetch(name, wanted, totals, (count) => {
+      blobs = count
+    }).finally(() => this.#jobs.delete(key))
+    const job: FetchJob = { progress: () => ({ totals: wireTotals(totals), blobs }), done }
+    this.#jobs.set(key, job)
+    return job
+  }
+
+  async #fetch(
+    name: CatalogName,
+    wanted: Sha256Digest,
+    totals: FetchTotals,
+    onBlobs: (count: number) => void,
+  ): Promise<void> {
+    const catalog = this.#local(name, wanted) ?? (await this.#remote(name, wanted))
+    const sources = this.node.sourcesFor(name, wanted)
+    await fetchEnvironment(
+      { library: this.library, sources },
+      catalog,
+      totals,
+      (_totals, blobs) => onBlobs(blobs),
+      this.signal,
+    )
+    log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
+  }
+
+  #local(name: CatalogName, wanted: Sha256Digest): VerifiedCatalog | undefined {
+    try {
+      const found = this.library.catalog(name)
+      if (found === undefined) return undefined
+      const catalog = verifyCatalog({ name, stored: found.stored, source: 'library', announced: undefined })
+      return catalog.sha256 === wanted ? catalog : undefined
+    } catch (error) {
+      log.debug`the catalog ${name} of the library is not used: ${messageOf(error)}`
+      return undefined
+    }
+  }
+
+  async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
+    const { catalog } = await this.node.find(name, wanted, this.signal)
+    if (catalog.sha256 === wanted) return catalog
+    throw new HoloError(`The environment ${name} changed at the peers while it was about to be fetched`, {
+      code: 'catalog-differs',
+      blame: 'source',
+      hint: 'run the same command again',
+    })
+  }
+
+  /** Wait for the fetches under way, which end soon once the signal has aborted. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#jobs.values()].map(({ done }) => done))
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * This process as a member of its fleets: discovery and peers plugged together. A daemon is one for its lifetime, a
+ * command without a daemon for a moment.
+ */
+import { deadline, systemClock } from '../base/clock.ts'
+import { HoloError } from '../base/errors.ts'
+import { type HostPort, parseHostPort } from '../base/host-port.ts'
+import { CATALOG_WAIT_MS, MEMBER_WAIT_MS } from '../base/limits.ts'
+import { systemRandom } from '../base/random.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { SourceSet } from '../blob/fetch-all.ts'
+import { catalogNameParts } from '../catalog/names.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import type { Settings } from '../config/settings.ts'
+import { loadMachineKey } from '../config/state.ts'
+import type { Discovery, Joined } from '../discovery/discovery.ts'
+import { startHyperswarm } from '../discovery/hyperswarm.ts'
+import { FleetSwarm, type PeerView } from '../peer/fleet-swarm.ts'
+import type { ServedLibrary } from '../peer/serve.ts'
+import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
+import { bootstrapsOf } from './fleet.ts'
+import type { Machine } from './machine.ts'
+import type { FoundEnvironment } from './supply.ts'
+import { VERSION } from './version.ts'
+
+export interface FleetNodeOptions {
+  readonly machine: Machine
+  readonly settings: Settings
+  readonly fleets: readonly Fleet[]
+  /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
+  readonly mode: 'daemon' | 'client'
+  readonly served: ServedLibrary
+}
+
+export class FleetNode implements AsyncDisposable {
+  readonly #topics = new Map<string, Joined>()
+  #fleets: readonly Fleet[] = []
+  #settings: Settings
+
+  private constructor(
+    readonly fingerprint: string,
+    private readonly platform: string,
+    private readonly swarm: FleetSwarm,
+    private readonly discovery: Discovery,
+    settings: Settings,
+  ) {
+    this.#settings = settings
+  }
+
+  /**
+   * Start to take part in every fleet of `options`.
+   *
+   * @throws {HoloError} blame `host`: the machine key cannot be used, no UDP port is free; `signal.reason`
+   */
+  static async start(options: FleetNodeOptions, signal: AbortSignal): Promise<FleetNode> {
+    const { machine, settings, fleets, mode, served } = options
+    const machineKey = await loadMachineKey(machine.state)
+    // One key cannot be in a swarm twice, and a daemon may run beside this command.
+    const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
+    let node: FleetNode | undefined
+    const swarm = new FleetSwarm({
+      secrets: () => node?.secrets() ?? fleets.map(({ secret }) => secret),
+      role: mode,
+      agent: `holo-peer/${VERSION}`,
+      delegation: session?.delegation,
+      library: served,
+      clock: systemClock,
+    })
+    const discovery = await startHyperswarm(
+      {
+        keyPair: session?.keyPair ?? machineKey,
+        mode,
+        bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
+        port: settings.discovery.port,
+        dht: settings.discovery.dht,
+        isBanned: (key) => swarm.isBanned(key),
+        clock: systemClock,
+        random: systemRandom,
+      },
+      signal,
+    )
+    discovery.onLink((link) => swarm.accept(link))
+    const { os, arch } = machine.roots.platform
+    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, settings)
+    await node.takePart(fleets, settings)
+    return node
+  }
+
+  /** Addresses that other machines can use as bootstrap, the most useful first. Empty for a client. */
+  get bootstrapAddresses(): readonly HostPort[] {
+    return this.discovery.bootstrapAddresses
+  }
+
+  get fleets(): readonly Fleet[] {
+    return this.#fleets
+  }
+
+  secrets(): readonly Uint8Array[] {
+    return this.#fleets.map(({ secret }) => secret)
+  }
+
+  peers(): readonly PeerView[] {
+    return this.swarm.peers()
+  }
+
+  /** Take part in exactly these fleets from now on. */
+  async takePart(fleets: readonly Fleet[], settings: Settings): Promise<void> {
+    this.#fleets = fleets
+    this.#settings = settings
+    this.discovery.addBootstraps(hostPorts(bootstrapsOf(settings, fleets)))
+    const wanted = new Map(
+      fleets
+        .map(({ secret }) => fleetTopic(secret, this.platform))
+        .map((topic) => [Buffer.from(topic).toString('hex'), topic]),
+    )
+    for (const [key, joined] of this.#topics) {
+      if (wanted.has(key)) continue
+      this.#topics.delete(key)
+      await joined.leave()
+    }
+    for (const [key, topic] of wanted) if (!this.#topics.has(key)) this.#topics.set(key, this.discovery.join(topic))
+  }
+
+  /**
+   * Find a catalog with the members of our fleets.
+   *
+   * @param local SHA-256 of the decoded catalog that this machine holds, if any: it wins where members differ
+   * @throws {HoloError} blame `missing`: code `no-fleet`, `no-peer` (nobody answered within `MEMBER_WAIT_MS`) or
+   *   `environment-nowhere` (nobody who answered has it); `signal.reason`
+   */
+  async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+    if (this.#fleets.length === 0) throw noFleet(name)
+    if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
+    const found = await this.swarm.find(
+      name,
+      { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
+      signal,
+    )
+    if (found !== undefined) return found
+    const { blueprint } = catalogNameParts(name)
+    const machines = this.peers().length
+    throw new HoloError(
+      `None of the ${machines === 1 ? 'one machine' : `${machines} machines`} that answer in ${this.#fleetNames()} has the environment ${blueprint}`,
+      {
+        code: 'environment-nowhere',
+        blame: 'missing',
+        hint: 'let rcc build it on one machine that runs `holo-peer daemon`; the others then get it from there',
+      },
+    )
+  }
+
+  /** Those who hold this very catalog, as sources of its blobs. */
+  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
+    return this.swarm.sourcesFor(name, sha256)
+  }
+
+  async #anyMember(signal: AbortSignal): Promise<boolean> {
+    if (this.peers().length > 0) return true
+    const limit = deadline(MEMBER_WAIT_MS, new Error('nobody answered'), signal)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const unsubscribe = this.swarm.subscribe(resolve)
+    limit.signal.addEventListener('abort', () => resolve(), { once: true })
+    try {
+      await promise
+    } finally {
+      unsubscribe()
+      limit.clear()
+    }
+    signal.throwIfAborted()
+    return this.peers().length > 0
+  }
+
+  #noPeer(name: CatalogName): HoloError {
+    const bootstraps = bootstrapsOf(this.#settings, this.#fleets)
+    const where = bootstraps.length === 0 ? 'no bootstrap is configured' : `bootstraps: ${bootstraps.join(', ')}`
+    return new HoloError(
+      `No machine of ${this.#fleetNames()} answered within ${MEMBER_WAIT_MS / 1000} s, so ${name} could not be looked for (${where})`,
+      {
+        code: 'no-peer',
+        blame: 'missing',
+        hint: 'check that `holo-peer daemon` runs on another machine and that its address is known here: `holo-peer fleet join INVITE --bootstrap HOST:PORT`',
+      },
+    )
+  }
+
+  #fleetNames(): string {
+    const names = this.#fleets.map(({ name }) => name).join(', ')
+    return this.#fleets.length === 1 ? `the fleet ${names}` : `the fleets ${names}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.swarm[Symbol.asyncDispose]()
+    await this.discovery[Symbol.asyncDispose]()
+  }
+}
+
+/** Thrown before anything is started. */
+export function noFleet(name: CatalogName): HoloError {
+  return new HoloError(`The environment ${name} is not in the library, and this machine belongs to no fleet to ask`, {
+    code: 'no-fleet',
+    blame: 'missing',
+    hint: 'join one with `holo-peer fleet join INVITE`, or let rcc build the environment',
+  })
+}
+
+function hostPorts(texts: readonly string[]): HostPort[] {
+  return texts.map(parseHostPort).filter((address) => address !== undefined)
+}

@@ -1,0 +1,37 @@
+/** The fleet through a swarm of this command's own, where no daemon runs. */
+
+import { nothingServed } from '../peer/serve.ts'
+import type { Library } from '../store/library.ts'
+import { fetchEnvironment } from './fetch-environment.ts'
+import { fleetsOf, settingsOf } from './fleet.ts'
+import { FleetNode, noFleet } from './fleet-node.ts'
+import type { Machine } from './machine.ts'
+import type { Supply } from './supply.ts'
+
+/** @throws {HoloError} blame `input`: settings or fleet are malformed; blame `host`: no UDP port, an exposed secret */
+export async function openSwarmSupply(machine: Machine, library: Library, signal: AbortSignal): Promise<Supply> {
+  const settings = await settingsOf(machine)
+  const fleets = await fleetsOf(machine)
+  const node =
+    fleets.length === 0
+      ? undefined
+      : await FleetNode.start({ machine, settings, fleets, mode: 'client', served: nothingServed }, signal)
+  return {
+    label: 'the swarm',
+    final: true,
+    find: async (name, inner) => {
+      if (node === undefined) throw noFleet(name)
+      return node.find(name, undefined, inner)
+    },
+    fetch: async (catalog, totals, onProgress, inner) => {
+      if (node === undefined) throw noFleet(catalog.name)
+      // Also where the catalog came from the library: it tells who holds the very same one.
+      const { catalog: found } = await node.find(catalog.name, catalog.sha256, inner)
+      const sources = node.sourcesFor(found.name, catalog.sha256)
+      await fetchEnvironment({ library, sources }, catalog, totals, onProgress, inner)
+    },
+    [Symbol.asyncDispose]: async () => {
+      await node?.[Symbol.asyncDispose]()
+    },
+  }
+}
