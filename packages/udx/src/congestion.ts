@@ -32,6 +32,15 @@ const PACE_MARGIN = 0.99
  * round trip of 0.1 ms would get a window of a few packets and starve.
  */
 const HOST_DELAY_MS = 1
+/** A round that loses more than this has overrun a buffer: a lossy link alone is not expected to. As in BBR version 2. */
+const LOSS_TOLERATED = 0.02
+/** The same while starting, where the pace is raised until something gives. */
+const LOSS_TOLERATED_STARTUP = 0.15
+const HEADROOM_CUT = 0.7
+const HEADROOM_GROWTH = 0.01
+/** Without headroom, still so much of the product: less, and the rate would decay with the losses it causes. */
+const BARE_GAIN = 1.25
+const BARE_PACKETS = 16
 const EXTRA_ACKED_ROUNDS = 5
 const EXTRA_ACKED_MS_MAX = 100
 
@@ -58,6 +67,10 @@ export class Bbr {
   #cycleAt = 0
   #probeRttUntil = 0
   #probeRttRound = false
+  /** How much of the window beyond the bare product is used, 0 to 1. */
+  #headroom = 1
+  #roundLost = 0
+  #roundAcked = 0
   #priorWindow = 0
   #idleRestart = false
   #previousRecovery: RecoveryState = OPEN
@@ -110,6 +123,7 @@ export class Bbr {
   /** Take in one ack. */
   onAck(sample: AckSample, recovery: RecoveryState, inflightBytes: number, nowMs: number): void {
     this.#updateRate(sample)
+    this.#updateHeadroom(sample)
     this.#updateExtraAcked(sample, nowMs)
     this.#updateCycle(sample, inflightBytes)
     this.#checkFull(sample)
@@ -136,6 +150,22 @@ export class Bbr {
     const slot = this.#rounds % RATE_ROUNDS
     if (rate > (this.#rates[slot] ?? 0)) this.#rates[slot] = rate
     if (rate > this.#rate) this.#rate = rate
+  }
+
+  /**
+   * Loss does not lower the rate, but what lies under way beyond the bare product: small receive buffers overflow when
+   * a batch arrives while their process is busy.
+   */
+  #updateHeadroom(sample: AckSample): void {
+    this.#roundLost += sample.lostBytes
+    this.#roundAcked += sample.ackedBytes
+    if (!this.#roundStart) return
+    const loss = this.#roundLost / Math.max(1, this.#roundLost + this.#roundAcked)
+    this.#roundLost = 0
+    this.#roundAcked = 0
+    if (loss <= LOSS_TOLERATED) this.#headroom = Math.min(1, this.#headroom + HEADROOM_GROWTH)
+    else this.#headroom *= HEADROOM_CUT
+    if (loss > LOSS_TOLERATED_STARTUP) this.#full = true
   }
 
   #updateExtraAcked(sample: AckSample, nowMs: number): void {
@@ -269,7 +299,7 @@ export class Bbr {
       if (this.#conserve) {
         this.windowBytes = Math.max(this.windowBytes, inflightBytes + sample.ackedBytes)
       } else {
-        const target = this.#product(this.#windowGain) + this.#extraAllowance()
+        const target = this.#targetWindow()
         if (this.#full) this.windowBytes = Math.min(this.windowBytes + sample.ackedBytes, target)
         else if (this.windowBytes < target || this.#delivery.bytes < INITIAL_PACKETS * this.#packetBytes) {
           this.windowBytes += sample.ackedBytes
@@ -278,6 +308,13 @@ export class Bbr {
       this.windowBytes = Math.max(this.windowBytes, floor)
     }
     if (this.state === PROBE_RTT) this.windowBytes = Math.min(this.windowBytes, this.#probeRttWindow())
+  }
+
+  #targetWindow(): number {
+    const target = this.#product(this.#windowGain) + this.#extraAllowance()
+    if (this.#headroom === 1 || this.#minRttMs === Number.POSITIVE_INFINITY) return target
+    const bare = Math.max(BARE_GAIN * this.#rate * this.#minRttMs, BARE_PACKETS * this.#packetBytes)
+    return bare >= target ? target : bare + this.#headroom * (target - bare)
   }
 
   #probeRttWindow(): number {
