@@ -4,16 +4,13 @@
  *
  * Writes to a temporary folder and to the place that the sample's catalog was recorded for, and removes both.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 
 const root = resolve(import.meta.dir, '..')
 const binary = join(root, 'dist', process.platform === 'win32' ? 'holo-peer.exe' : 'holo-peer')
-const samples: Readonly<Record<string, { library: string; base: string }>> = {
-  'linux-x64': { library: 'gzip', base: '/tmp/holo-golden/small-gzip' },
-  'darwin-arm64': { library: 'darwin_arm64', base: '/tmp/holo-golden/small-darwin' },
-}
+const samples: Readonly<Record<string, string>> = { 'linux-x64': 'gzip', 'darwin-arm64': 'darwin_arm64' }
 const sample = samples[`${process.platform}-${process.arch}`]
 if (sample === undefined) {
   console.log(
@@ -21,15 +18,8 @@ if (sample === undefined) {
   )
   process.exit(1)
 }
-if (existsSync(sample.base)) {
-  console.log(`${sample.base} exists already: the sample would restore there. Move it away and run this again.`)
-  process.exit(1)
-}
-
-const golden = join(root, 'test', 'golden', 'small', sample.library)
+const golden = join(root, 'test', 'golden', 'small', sample)
 const folder = mkdtempSync(join(tmpdir(), 'holo-peer-sample-'))
-const parent = dirname(sample.base)
-const parentIsOurs = !existsSync(parent)
 
 function environmentOf(machine: string): Record<string, string | undefined> {
   return {
@@ -69,7 +59,20 @@ async function startDaemon(machine: string): Promise<{ process: Bun.Subprocess; 
   throw new Error('the daemon ended before it was ready')
 }
 
+/** Remove a space with its siblings, then the directories above it that it leaves empty. */
+function removeSpace(path: string): void {
+  const holotree = dirname(path)
+  for (const name of readdirSync(holotree))
+    if (name.startsWith(basename(path))) rmSync(join(holotree, name), { recursive: true, force: true })
+  try {
+    for (const directory of [holotree, dirname(holotree), dirname(dirname(holotree))]) rmdirSync(directory)
+  } catch {
+    // Something else stands there: it stays.
+  }
+}
+
 let daemon: Bun.Subprocess | undefined
+let spacePath: string | undefined
 try {
   say(`Machine A gets rcc's library (three versions of a small environment), machine B gets nothing: ${folder}`)
   for (const machine of ['a', 'b']) mkdirSync(join(folder, machine))
@@ -87,19 +90,22 @@ try {
   say('B joins the fleet by the invite')
   process.stdout.write(run('b', ['fleet', 'join', invite, '--bootstrap', `127.0.0.1:${started.port}`]))
 
-  const robot = join(golden, 'robot1', 'robot.yaml')
-  say(`B restores into ${sample.base}/holotree, the base that the environment was recorded for`)
-  process.stdout.write(run('b', ['restore', robot]))
+  const robot = (version: number) => join(golden, `robot${version}`, 'robot.yaml')
+  const space = ['--space', 'holo-peer-sample']
+  const planned = JSON.parse(run('b', ['restore', robot(1), ...space, '--dry-run', '--json']))
+  spacePath = planned.space.path
+  say(`B restores from A, into the base that the environment was recorded for: ${spacePath}`)
+  process.stdout.write(run('b', ['restore', robot(1), ...space]))
 
   say('B restores again: nothing to fetch, nothing to write')
-  process.stdout.write(run('b', ['restore', robot]))
+  process.stdout.write(run('b', ['restore', robot(1), ...space]))
 
-  say('B switches to the next version: only what differs travels')
-  process.stdout.write(run('b', ['restore', join(golden, 'robot2', 'robot.yaml')]))
+  say('B switches the space to the next version: only what differs travels')
+  process.stdout.write(run('b', ['restore', robot(2), ...space]))
 } finally {
   daemon?.kill('SIGTERM')
   await daemon?.exited
   rmSync(folder, { recursive: true, force: true })
-  rmSync(parentIsOurs ? parent : sample.base, { recursive: true, force: true })
-  say(`Cleaned up: ${folder} and ${sample.base} are gone`)
+  if (spacePath !== undefined) removeSpace(spacePath)
+  say(`Cleaned up: ${folder} and ${spacePath ?? 'the space'} are gone`)
 }

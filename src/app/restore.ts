@@ -100,7 +100,8 @@ export async function restore(
   const { catalog, warnings } = await findCatalog(name, library, supplies, signal)
   for (const warning of warnings) events.onWarning(warning)
   const run = new RestoreRun({ machine, library, supplies, catalog, options, events, startedMs })
-  return run.run(signal)
+  // Awaited here: the supplies have to outlive the run.
+  return await run.run(signal)
 }
 
 /** The library's own catalog where it is readable, whatever blobs it lacks; else what the supplies have. */
