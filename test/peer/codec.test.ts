@@ -1,0 +1,135 @@
+import { expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { HoloError } from '../../src/base/errors.ts'
+import type { Sha256Digest } from '../../src/blob/digest.ts'
+import type { CatalogName } from '../../src/catalog/tree.ts'
+import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
+import { BYE_CODES, type Message, MISSING_REASONS } from '../../src/peer/messages.ts'
+import { runs } from '../support/runs.ts'
+
+const request = fc.nat(0xffffffff)
+const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
+const hexOf = (length: number) => bytesOf(length).map((bytes) => Buffer.from(bytes).toString('hex'))
+const digest = hexOf(32).map((text) => text as Sha256Digest)
+const digests = fc.array(digest, { minLength: 1, maxLength: 20 })
+const indexes = fc.array(fc.nat(1023), { maxLength: 20 })
+const name = fc
+  .tuple(hexOf(8), fc.constantFrom('linux_amd64', 'darwin_arm64', 'windows_amd64'))
+  .map(([blueprint, platform]) => `${blueprint}v12.${platform}` as CatalogName)
+const text = fc.stringMatching(/^[ -~]{0,40}$/)
+const part = fc.record({
+  request,
+  index: fc.nat(1023),
+  encoding: fc.constantFrom('identity' as const, 'gzip' as const),
+  storedBytes: fc.option(fc.nat(2 ** 34), { nil: undefined }),
+  last: fc.boolean(),
+  chunk: fc.uint8Array({ maxLength: 200 }),
+})
+const anyMessage: fc.Arbitrary<Message> = fc.oneof(
+  fc.record({
+    type: fc.constant('hello' as const),
+    versionLowest: fc.constant(1),
+    versionHighest: fc.integer({ min: 1, max: 9 }),
+    proofs: fc.array(bytesOf(32), { maxLength: 16 }),
+    role: fc.constantFrom('daemon' as const, 'client' as const),
+    agent: text,
+    delegation: fc.option(fc.record({ machineKey: bytesOf(32), signature: bytesOf(64) }), { nil: undefined }),
+  }),
+  fc.record({ type: fc.constant('bye' as const), code: fc.constantFrom(...BYE_CODES), text }),
+  fc.record({
+    type: fc.constant('have' as const),
+    added: fc.array(fc.record({ name, sha256: digest, storedBytes: fc.nat(2 ** 26) }), { maxLength: 20 }),
+    removed: fc.array(name, { maxLength: 20 }),
+  }),
+  fc.record({ type: fc.constant('catalog' as const), request, name }),
+  fc.record({ type: fc.constantFrom('want' as const, 'ask' as const), request, digests }),
+  fc.record({ type: fc.constant('parts' as const), parts: fc.array(part, { maxLength: 20 }) }),
+  fc.record({ type: fc.constant('missing' as const), request, reason: fc.constantFrom(...MISSING_REASONS), indexes }),
+  fc.record({ type: fc.constantFrom('cancel' as const, 'holding' as const), request, indexes }),
+  fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
+)
+
+/** Buffers and Uint8Arrays alike. */
+const plain = (message: Message) =>
+  JSON.parse(
+    JSON.stringify(message, (_, value) =>
+      value instanceof Uint8Array ? Array.from(value) : value?.type === 'Buffer' ? value.data : value,
+    ),
+  )
+
+test('decodeMessage() gives back every message that encodeMessage() wrote', () => {
+  fc.assert(
+    fc.property(anyMessage, (message) => {
+      expect(plain(decodeMessage(encodeMessage(message)))).toEqual(plain(message))
+    }),
+    { numRuns: runs(500) },
+  )
+})
+
+function outcome(frame: Uint8Array): string {
+  try {
+    return decodeMessage(frame).type
+  } catch (error) {
+    if (error instanceof HoloError) return `${error.code}/${error.blame}`
+    throw error
+  }
+}
+
+// Goal: whatever a hostile peer sends is a message within its bounds or a named error, never a crash.
+test('decodeMessage() answers any bytes with a message or a protocol violation', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(12), (bytes, type) => {
+      expect(outcome(bytes)).toMatch(/^[a-z]+$|^protocol-violation\/source$/)
+      expect(outcome(Buffer.concat([Buffer.from([type]), bytes]))).toMatch(/^[a-z]+$|^protocol-violation\/source$/)
+    }),
+    { numRuns: runs(2000) },
+  )
+})
+
+test('decodeMessage() refuses a message that is cut off or has bytes left over', () => {
+  fc.assert(
+    fc.property(anyMessage, (message) => {
+      const frame = encodeMessage(message)
+      for (let length = 0; length < frame.byteLength; length++)
+        expect(outcome(frame.subarray(0, length))).toBe('protocol-violation/source')
+      const longer = outcome(Buffer.concat([frame, Buffer.from([0])]))
+      // A later version may put more into its hello.
+      expect(longer).toBe(message.type === 'hello' ? 'hello' : 'protocol-violation/source')
+    }),
+    { numRuns: runs(50) },
+  )
+})
+
+test('decodeMessage() refuses counts and lengths beyond their bounds before it reads what they count', () => {
+  const huge = [0xfe, 0xff, 0xff, 0xff, 0x7f]
+  const frames: Record<string, number[]> = {
+    'proofs of hello': [0, 1, 1, 17],
+    'text of bye': [1, 0, 0xfd, 0x01, 0x01],
+    'added of have': [2, ...huge],
+    'digests of want': [4, 0, 0xfd, 0x01, 0x04],
+    'no digest in want': [4, 0, 0],
+    parts: [5, ...huge],
+    'chunk of a part': [5, 1, 0, 0, 2, ...huge],
+    'index of a part': [5, 1, 0, 0xfd, 0x00, 0x04, 0, 0],
+    'flags of a part': [5, 1, 0, 0, 8, 0],
+    credit: [8, ...huge],
+    'unknown type': [11],
+    'unsafe integer': [8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+    'no catalog name': [3, 0, 3, 46, 46, 47],
+    'versions turned round': [0, 2, 1, 0],
+    nothing: [],
+  }
+  for (const [what, frame] of Object.entries(frames)) {
+    expect([what, outcome(Uint8Array.from(frame))]).toEqual([what, 'protocol-violation/source'])
+  }
+})
+
+test('decodeMessage() reads the versions of a hello whose form it does not know', () => {
+  const hello = decodeMessage(Uint8Array.from([0, 7, 9, 1, 2, 3]))
+  expect(hello).toMatchObject({ type: 'hello', versionLowest: 7, versionHighest: 9, proofs: [] })
+})
+
+test('decodeMessage() takes control characters out of what people read', () => {
+  const bye = decodeMessage(encodeMessage({ type: 'bye', code: 'leaving', text: 'a\u001b[31mb\nc' }))
+  expect(bye).toMatchObject({ text: 'a [31mb c' })
+})
