@@ -1,5 +1,6 @@
 /** Members of a fleet in one process: a library in memory, a swarm each, and links between them. */
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
+import type { FrameLink } from '../../src/base/link.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
 import type { StoredBlob } from '../../src/blob/local.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
@@ -7,10 +8,12 @@ import { parseCatalogName } from '../../src/catalog/names.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import type { Discovery } from '../../src/discovery/discovery.ts'
 import { memoryLink } from '../../src/discovery/memory.ts'
+import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
 import { FleetSwarm } from '../../src/peer/fleet-swarm.ts'
-import type { HeldCatalog, Role } from '../../src/peer/messages.ts'
+import type { HeldCatalog, Message, Role } from '../../src/peer/messages.ts'
 import type { ServedLibrary } from '../../src/peer/serve.ts'
 import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+import { proveMembership } from '../../src/trust/membership.ts'
 
 export const CATALOG = parseCatalogName('0123456789abcdefv12.linux_amd64') as CatalogName
 
@@ -94,7 +97,8 @@ export interface Member {
   readonly swarm: FleetSwarm
 }
 
-export function member(secret: Uint8Array, role: Role = 'daemon', keys = keyPairFrom(randomSecret())): Member {
+export function member(secret: Uint8Array, role: Role = 'daemon', clock: Clock = systemClock): Member {
+  const keys = keyPairFrom(randomSecret())
   const library = new MemoryLibrary()
   const swarm = new FleetSwarm({
     secrets: () => [secret],
@@ -102,7 +106,7 @@ export function member(secret: Uint8Array, role: Role = 'daemon', keys = keyPair
     agent: 'holo-peer/test',
     delegation: undefined,
     library,
-    clock: systemClock,
+    clock,
   })
   return { keys, library, swarm }
 }
@@ -112,6 +116,49 @@ export function connect(left: Member, right: Member): void {
   const [first, second] = memoryLink(left.keys, right.keys)
   left.swarm.accept(first)
   right.swarm.accept(second)
+}
+
+/** A remote that a test plays by hand: it knows the secret if it is given one, and says what it is told to. */
+export class HandPlayed {
+  readonly keys = keyPairFrom(randomSecret())
+  readonly link: FrameLink
+  readonly heard: Message[] = []
+  #waiting: (() => void)[] = []
+
+  constructor(other: Member, secret: Uint8Array | undefined) {
+    const [own, theirs] = memoryLink(this.keys, other.keys)
+    this.link = own
+    own.onFrame((frame) => {
+      this.heard.push(decodeMessage(new Uint8Array(frame)))
+      for (const wake of this.#waiting.splice(0)) wake()
+    })
+    other.swarm.accept(theirs)
+    if (secret === undefined) return
+    const { handshakeHash } = own
+    const proof = proveMembership(secret, { handshakeHash, publicKey: this.keys.publicKey, initiator: true })
+    this.say({
+      type: 'hello',
+      versionLowest: 1,
+      versionHighest: 1,
+      proofs: [proof],
+      role: 'daemon',
+      agent: 'by hand',
+      delegation: undefined,
+    })
+  }
+
+  say(message: Message): void {
+    this.link.send(encodeMessage(message))
+  }
+
+  /** The first message of `type` that it heard, or hears. */
+  async hear<Type extends Message['type']>(type: Type): Promise<Extract<Message, { type: Type }>> {
+    for (;;) {
+      const found = this.heard.find((message) => message.type === type)
+      if (found !== undefined) return found as Extract<Message, { type: Type }>
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
 }
 
 /** A member whose links come from `discovery`. */
