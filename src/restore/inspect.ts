@@ -81,13 +81,8 @@ class SpaceWalk {
   #look({ path, wanted, noted, mtimeMs }: PendingDirectory): PresentDirectory {
     const absolute = join(this.spacePath, path)
     const entries = new Map<string, PresentEntry>()
-    let hasUndecodable = false
-    for (const entry of readDirectory(absolute)) {
-      const { name } = entry
-      if (name.includes(REPLACEMENT) && lstat(join(absolute, name)) === undefined) {
-        hasUndecodable = true
-        continue
-      }
+    const { listed, hasUndecodable } = readDirectory(absolute)
+    for (const [name, entry] of listed) {
       const child = path === '' ? name : `${path}/${name}`
       const subdir = wanted.subdirs.get(name)
       const file = wanted.files.get(name)
@@ -174,9 +169,28 @@ function lstat(path: string): fs.Stats | undefined {
   }
 }
 
-function readDirectory(path: string): fs.Dirent[] {
+type Kind = Pick<fs.Stats, 'isDirectory' | 'isFile' | 'isSymbolicLink'>
+
+/** Names with their kinds; those that are not UTF-8 are left out. */
+function readDirectory(path: string): { listed: ReadonlyMap<string, Kind>; hasUndecodable: boolean } {
+  const listed = new Map<string, Kind>()
+  let doubtful = false
   try {
-    return fs.readdirSync(path, { withFileTypes: true })
+    for (const entry of fs.readdirSync(path, { withFileTypes: true })) {
+      listed.set(entry.name, entry)
+      doubtful ||= entry.name.includes(REPLACEMENT)
+    }
+    if (!doubtful) return { listed, hasUndecodable: false }
+    // Bytes that are no UTF-8 read as this character, which a name may also have: only the bytes tell them apart.
+    listed.clear()
+    let hasUndecodable = false
+    for (const bytes of fs.readdirSync(path, { encoding: 'buffer' })) {
+      const name = bytes.toString('utf8')
+      const status = Buffer.from(name).equals(bytes) ? lstat(join(path, name)) : undefined
+      if (status === undefined) hasUndecodable = true
+      else listed.set(name, status)
+    }
+    return { listed, hasUndecodable }
   } catch (error) {
     throw hostError(`list ${path}`, error)
   }

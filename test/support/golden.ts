@@ -126,7 +126,8 @@ export function rebased(catalog: Catalog, base: string): Catalog {
 /** One line of a listing by `treelist.py`. */
 export interface ListedEntry {
   readonly path: string
-  readonly type: 'dir' | 'file' | 'symlink'
+  /** `other` only in listings of ours: rcc restores nothing else. */
+  readonly type: 'dir' | 'file' | 'symlink' | 'other'
   readonly mode?: string
   readonly mtime?: number
   readonly size?: number
@@ -146,13 +147,21 @@ export function listTree(root: string, below = ''): ListedEntry[] {
   const entries: ListedEntry[] = []
   for (const name of fs.readdirSync(join(root, below)).sort()) {
     const path = below === '' ? name : `${below}/${name}`
-    const status = fs.lstatSync(join(root, path))
+    const status = fs.lstatSync(join(root, path), { throwIfNoEntry: false })
+    if (status === undefined) {
+      // A name that is not UTF-8 cannot be named here.
+      entries.push({ path, type: 'other' })
+      continue
+    }
     const mode = (status.mode & 0o7777).toString(8).padStart(4, '0')
     const mtime = Math.floor(status.mtimeMs / 1000)
     if (status.isSymbolicLink()) {
       entries.push({ path, type: 'symlink', target: fs.readlinkSync(join(root, path)) })
     } else if (status.isDirectory()) {
       entries.push({ path, type: 'dir', mode, mtime }, ...listTree(root, path))
+    } else if (!status.isFile()) {
+      // A pipe would block whoever reads it.
+      entries.push({ path, type: 'other' })
     } else {
       const sha256 = createHash('sha256')
         .update(fs.readFileSync(join(root, path)))

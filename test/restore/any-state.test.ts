@@ -1,0 +1,150 @@
+import { expect, test } from 'bun:test'
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { isPristine } from '../../src/restore/plan.ts'
+import { differences, listTree, TemporaryDirectory } from '../support/golden.ts'
+import { type MadeEntry, type MadeTree, MemoryBlobs, madeCatalog, madeListing, STAGE } from '../support/made-catalog.ts'
+import { restoreIn } from './restore-in.ts'
+
+const SPACE = 'dc4d952_5a1fac3_5f364f47'
+
+// Few names and few contents, so that trees collide: same names of other kinds, same sizes with other bytes.
+const names = fc.constantFrom('a', 'b', 'lib', '__pycache__', 'ünï', 'x.py')
+const texts = fc.constantFrom('', 'one', 'two', `#!/x/${STAGE}/bin`, `${STAGE}${STAGE}`, `#!/y/${STAGE}/bin`)
+const modes = fc.constantFrom(0o644, 0o755, 0o400, 0o600)
+const targets = fc.constantFrom('a', '../b', '/nowhere/x', 'lib')
+
+const trees = fc.letrec<{ tree: MadeTree; entry: MadeEntry }>((tie) => ({
+  tree: fc.dictionary(names, tie('entry'), { maxKeys: 5 }),
+  entry: fc.oneof(
+    { maxDepth: 4, withCrossShrink: true },
+    fc.record({ kind: fc.constant('file' as const), text: texts, mode: modes }),
+    fc.record({ kind: fc.constant('link' as const), target: targets }),
+    fc.record({ kind: fc.constant('directory' as const), entries: tie('tree') }),
+  ),
+})).tree
+
+/** What a robot, an operator or a crash may do to a space; `at` picks the place. */
+type Disturbance = { readonly what: (typeof disturbances)[number]; readonly at: number }
+const disturbances = [
+  'remove',
+  'file',
+  'directory',
+  'link out',
+  'edit keeping size',
+  'edit keeping size and time',
+  'chmod',
+  'touch',
+  'extra file',
+  'extra directory',
+  'extra name not UTF-8',
+  'closed directory',
+  'remove .meta',
+  'cut .meta',
+  'pipe',
+] as const
+const disturbance: fc.Arbitrary<Disturbance> = fc.record({ what: fc.constantFrom(...disturbances), at: fc.nat(99) })
+
+function disturb(space: string, outside: string, { what, at }: Disturbance): void {
+  const entries = listTree(space)
+  const entry = entries[at % Math.max(1, entries.length)]
+  const path = join(space, entry?.path ?? 'new')
+  const files = entries.filter(({ type, size = 0 }) => type === 'file' && size > 0)
+  const file = join(space, files[at % Math.max(1, files.length)]?.path ?? '')
+  const directories = ['', ...entries.filter(({ type }) => type === 'dir').map(({ path: below }) => below)]
+  const directory = join(space, directories[at % directories.length] ?? '')
+  const replace = (make: () => void) => {
+    fs.rmSync(path, { recursive: true, force: true })
+    make()
+  }
+  const edit = () => {
+    const content = fs.readFileSync(file)
+    content[0] = (content[0] ?? 0) ^ 1
+    fs.chmodSync(file, 0o600)
+    fs.writeFileSync(file, content)
+  }
+  switch (what) {
+    case 'remove':
+      return replace(() => {})
+    case 'file':
+      return replace(() => fs.writeFileSync(path, 'one'))
+    case 'directory':
+      // rcc's own mode, since a directory that exists keeps its mode.
+      return replace(() => fs.mkdirSync(path, { mode: 0o750 }))
+    case 'link out':
+      return replace(() => fs.symlinkSync(outside, path))
+    case 'pipe':
+      return replace(() => void Bun.spawnSync(['mkfifo', path]))
+    case 'edit keeping size':
+      return files.length === 0 ? undefined : edit()
+    case 'edit keeping size and time':
+      // Nobody can see that one but by its content, so it counts only where nothing vouches for the file.
+      if (files.length === 0) return
+      edit()
+      fs.chmodSync(file, 0o644)
+      fs.utimesSync(file, 1_610_000_000, 1_610_000_000)
+      return fs.rmSync(`${space}.meta`, { force: true })
+    case 'chmod':
+      return files.length === 0 ? undefined : fs.chmodSync(file, 0o777)
+    case 'touch':
+      return files.length === 0 ? undefined : fs.utimesSync(file, 5, 5)
+    case 'extra file':
+      fs.rmSync(join(directory, 'extra'), { recursive: true, force: true })
+      return fs.writeFileSync(join(directory, 'extra'), 'one')
+    case 'extra directory':
+      fs.rmSync(join(directory, 'extra.d'), { recursive: true, force: true })
+      fs.mkdirSync(join(directory, 'extra.d', '__pycache__'), { recursive: true })
+      return fs.writeFileSync(join(directory, 'extra.d', '__pycache__', 'a.pyc'), 'one')
+    case 'extra name not UTF-8':
+      return fs.writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), Buffer.from([0x61, 0xff])]), '')
+    case 'closed directory':
+      return directory === space ? undefined : fs.chmodSync(directory, 0o000)
+    case 'remove .meta':
+      return fs.rmSync(`${space}.meta`, { force: true })
+    case 'cut .meta':
+      return fs.existsSync(`${space}.meta`) ? fs.truncateSync(`${space}.meta`, 40) : undefined
+  }
+}
+
+// Goal: whatever stands in a space, a restore ends with the catalog's tree, writes nothing elsewhere, and has nothing
+// left to do the second time.
+// Method: a first tree is restored, disturbed, and a second tree is restored over it.
+test('applyPlan() makes any tree out of any state', async () => {
+  using home = new TemporaryDirectory()
+  let run = 0
+  await fc.assert(
+    fc.asyncProperty(
+      fc.option(trees, { freq: 5 }),
+      fc.array(disturbance, { maxLength: 4 }),
+      fc.boolean(),
+      trees,
+      async (before, done, back, wanted) => {
+        const base = join(home.path, `${run++}`)
+        const outside = join(home.path, 'outside')
+        fs.mkdirSync(outside, { recursive: true })
+        const blobs = new MemoryBlobs()
+        const space = join(base, SPACE)
+        if (before !== null) {
+          await restoreIn(madeCatalog(before, base, blobs), SPACE, blobs)
+          // A closed directory comes last, or the others could not look for their places.
+          const closing = (each: Disturbance) => each.what === 'closed directory'
+          for (const each of done.filter((other) => !closing(other))) disturb(space, outside, each)
+          const last = done.find(closing)
+          if (last !== undefined) disturb(space, outside, last)
+        }
+        const tree = back && before !== null ? before : wanted
+
+        await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
+
+        expect(differences(space, madeListing(tree, SPACE), { directoryTimes: 'ignored' })).toEqual([])
+        expect(fs.readdirSync(outside)).toEqual([])
+        expect(fs.existsSync(`${space}.restoring`)).toBe(false)
+        const again = await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
+        expect(isPristine(again.plan)).toBe(true)
+        fs.rmSync(base, { recursive: true })
+      },
+    ),
+    { numRuns: 150 * Number(process.env.FUZZ_RUNS ?? 1) },
+  )
+}, 60_000)
