@@ -54,8 +54,8 @@ function disturb(space: string, outside: string, { what, at }: Disturbance): voi
   const file = join(space, files[at % Math.max(1, files.length)]?.path ?? '')
   const directories = ['', ...entries.filter(({ type }) => type === 'dir').map(({ path: below }) => below)]
   const directory = join(space, directories[at % directories.length] ?? '')
-  const replace = (make: () => void) => {
-    fs.rmSync(path, { recursive: true, force: true })
+  const replace = (by: string, make: () => unknown) => {
+    fs.rmSync(by, { recursive: true, force: true })
     make()
   }
   const edit = () => {
@@ -64,47 +64,47 @@ function disturb(space: string, outside: string, { what, at }: Disturbance): voi
     fs.chmodSync(file, 0o600)
     fs.writeFileSync(file, content)
   }
-  switch (what) {
-    case 'remove':
-      return replace(() => {})
-    case 'file':
-      return replace(() => fs.writeFileSync(path, 'one'))
-    case 'directory':
-      // rcc's own mode, since a directory that exists keeps its mode.
-      return replace(() => fs.mkdirSync(path, { mode: 0o750 }))
-    case 'link out':
-      return replace(() => fs.symlinkSync(outside, path))
-    case 'pipe':
-      return replace(() => void Bun.spawnSync(['mkfifo', path]))
-    case 'edit keeping size':
-      return files.length === 0 ? undefined : edit()
-    case 'edit keeping size and time':
-      // Nobody can see that one but by its content, so it counts only where nothing vouches for the file.
-      if (files.length === 0) return
-      edit()
-      fs.chmodSync(file, 0o644)
-      fs.utimesSync(file, 1_610_000_000, 1_610_000_000)
-      return fs.rmSync(`${space}.meta`, { force: true })
-    case 'chmod':
-      return files.length === 0 ? undefined : fs.chmodSync(file, 0o777)
-    case 'touch':
-      return files.length === 0 ? undefined : fs.utimesSync(file, 5, 5)
-    case 'extra file':
-      fs.rmSync(join(directory, 'extra'), { recursive: true, force: true })
-      return fs.writeFileSync(join(directory, 'extra'), 'one')
-    case 'extra directory':
-      fs.rmSync(join(directory, 'extra.d'), { recursive: true, force: true })
-      fs.mkdirSync(join(directory, 'extra.d', '__pycache__'), { recursive: true })
-      return fs.writeFileSync(join(directory, 'extra.d', '__pycache__', 'a.pyc'), 'one')
-    case 'extra name not UTF-8':
-      return fs.writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), Buffer.from([0x61, 0xff])]), '')
-    case 'closed directory':
-      return directory === space ? undefined : fs.chmodSync(directory, 0o000)
-    case 'remove .meta':
-      return fs.rmSync(`${space}.meta`, { force: true })
-    case 'cut .meta':
-      return fs.existsSync(`${space}.meta`) ? fs.truncateSync(`${space}.meta`, 40) : undefined
+  const withFile = (work: () => void) => {
+    if (files.length > 0) work()
   }
+  const actions: Record<Disturbance['what'], () => void> = {
+    remove: () => replace(path, () => {}),
+    file: () => replace(path, () => fs.writeFileSync(path, 'one')),
+    // rcc's own mode, since a directory that exists keeps its mode.
+    directory: () => replace(path, () => fs.mkdirSync(path, { mode: 0o750 })),
+    'link out': () => replace(path, () => fs.symlinkSync(outside, path)),
+    pipe: () => replace(path, () => Bun.spawnSync(['mkfifo', path])),
+    'edit keeping size': () => withFile(edit),
+    // Nobody can see this one but by the content, so it counts only where no note vouches for the file.
+    'edit keeping size and time': () =>
+      withFile(() => {
+        edit()
+        fs.chmodSync(file, 0o644)
+        fs.utimesSync(file, 1_610_000_000, 1_610_000_000)
+        fs.rmSync(`${space}.meta`, { force: true })
+      }),
+    chmod: () => withFile(() => fs.chmodSync(file, 0o777)),
+    touch: () => withFile(() => fs.utimesSync(file, 5, 5)),
+    'extra file': () => {
+      const extra = join(directory, 'extra')
+      replace(extra, () => fs.writeFileSync(extra, 'one'))
+    },
+    'extra directory': () => {
+      const extra = join(directory, 'extra.d')
+      replace(extra, () => fs.mkdirSync(join(extra, '__pycache__'), { recursive: true }))
+      fs.writeFileSync(join(extra, '__pycache__', 'a.pyc'), 'one')
+    },
+    'extra name not UTF-8': () =>
+      fs.writeFileSync(Buffer.concat([Buffer.from(`${directory}/`), Buffer.from([0x61, 0xff])]), ''),
+    'closed directory': () => {
+      if (directory !== space) fs.chmodSync(directory, 0o000)
+    },
+    'remove .meta': () => fs.rmSync(`${space}.meta`, { force: true }),
+    'cut .meta': () => {
+      if (fs.existsSync(`${space}.meta`)) fs.truncateSync(`${space}.meta`, 40)
+    },
+  }
+  actions[what]()
 }
 
 // Goal: whatever stands in a space, a restore ends with the catalog's tree, writes nothing elsewhere, and has nothing
