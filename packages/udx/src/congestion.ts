@@ -4,8 +4,9 @@
  * It models the path by the largest delivery rate of the last ten rounds and the least round-trip time of the last ten
  * seconds, and does not take loss for congestion: a lossy radio link keeps its rate. Bytes and milliseconds throughout,
  * both fractional. Pure: fed with acks, read for `windowBytes` and `paceBytesPerMs`.
- * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, and Linux' tcp_bbr.c for the allowance for aggregated acks. Different from those: see {@link HOST_DELAY_MS}, and ProbeRTT halves
- * the window instead of cutting it to four packets, as BBR version 2 does.
+ * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, and Linux' tcp_bbr.c for the allowance for aggregated acks.
+ * Different from those: HOST_DELAY_MS and the headroom below; and ProbeRTT halves the window instead of cutting it to
+ * four packets, as BBR version 2 does.
  */
 import type { AckSample, Delivery } from './delivery.ts'
 import { OPEN, type RecoveryState } from './loss-recovery.ts'
@@ -32,12 +33,18 @@ const PACE_MARGIN = 0.99
  * round trip of 0.1 ms would get a window of a few packets and starve.
  */
 const HOST_DELAY_MS = 1
-/** A round that loses more than this has overrun a buffer: a lossy link alone is not expected to. As in BBR version 2. */
+/** A share of loss beyond this is taken for an overrun buffer, as in BBR version 2. */
 const LOSS_TOLERATED = 0.02
 /** The same while starting, where the pace is raised until something gives. */
-const LOSS_TOLERATED_STARTUP = 0.15
+const STARTUP_LOSS_TOLERATED = 0.15
+/** Loss is judged over so many packets, or as soon as so many of them are lost: fewer say nothing. */
+const JUDGED_PACKETS = 1000
+const JUDGED_LOST_PACKETS = LOSS_TOLERATED * JUDGED_PACKETS
 const HEADROOM_CUT = 0.7
-const HEADROOM_GROWTH = 0.01
+const HEADROOM_GROWTH = 0.02
+/** With so little headroom, loss that goes on is the path's own. */
+const HEADROOM_LOW = 0.1
+const PATH_LOSS_WEIGHT = 1 / 16
 /** Without headroom, still so much of the product: less, and the rate would decay with the losses it causes. */
 const BARE_GAIN = 1.25
 const BARE_PACKETS = 16
@@ -69,8 +76,10 @@ export class Bbr {
   #probeRttRound = false
   /** How much of the window beyond the bare product is used, 0 to 1. */
   #headroom = 1
-  #roundLost = 0
-  #roundAcked = 0
+  /** Share that is lost however little is under way. */
+  #pathLoss = 0
+  #lostBytes = 0
+  #judgedBytes = 0
   #priorWindow = 0
   #idleRestart = false
   #previousRecovery: RecoveryState = OPEN
@@ -157,15 +166,19 @@ export class Bbr {
    * a batch arrives while their process is busy.
    */
   #updateHeadroom(sample: AckSample): void {
-    this.#roundLost += sample.lostBytes
-    this.#roundAcked += sample.ackedBytes
-    if (!this.#roundStart) return
-    const loss = this.#roundLost / Math.max(1, this.#roundLost + this.#roundAcked)
-    this.#roundLost = 0
-    this.#roundAcked = 0
-    if (loss <= LOSS_TOLERATED) this.#headroom = Math.min(1, this.#headroom + HEADROOM_GROWTH)
-    else this.#headroom *= HEADROOM_CUT
-    if (loss > LOSS_TOLERATED_STARTUP) this.#full = true
+    this.#lostBytes += sample.lostBytes
+    this.#judgedBytes += sample.lostBytes + sample.ackedBytes
+    const enough =
+      this.#judgedBytes >= JUDGED_PACKETS * this.#packetBytes ||
+      this.#lostBytes >= JUDGED_LOST_PACKETS * this.#packetBytes
+    if (!enough) return
+    const loss = this.#lostBytes / this.#judgedBytes
+    this.#lostBytes = 0
+    this.#judgedBytes = 0
+    if (this.#headroom < HEADROOM_LOW) this.#pathLoss += (loss - this.#pathLoss) * PATH_LOSS_WEIGHT
+    if (loss > LOSS_TOLERATED + this.#pathLoss * 1.25) this.#headroom *= HEADROOM_CUT
+    else this.#headroom = Math.min(1, this.#headroom + HEADROOM_GROWTH)
+    if (loss > STARTUP_LOSS_TOLERATED) this.#full = true
   }
 
   #updateExtraAcked(sample: AckSample, nowMs: number): void {
