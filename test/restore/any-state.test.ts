@@ -123,6 +123,7 @@ test('applyPlan() makes any tree out of any state', async () => {
         const base = join(home.path, `${run++}`)
         const outside = join(home.path, 'outside')
         fs.mkdirSync(outside, { recursive: true })
+        fs.writeFileSync(join(outside, 'kept'), 'kept')
         const blobs = new MemoryBlobs()
         const space = join(base, SPACE)
         if (before !== null) {
@@ -138,7 +139,7 @@ test('applyPlan() makes any tree out of any state', async () => {
         await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
 
         expect(differences(space, madeListing(tree, SPACE), { directoryTimes: 'ignored' })).toEqual([])
-        expect(fs.readdirSync(outside)).toEqual([])
+        expect(fs.readdirSync(outside)).toEqual(['kept'])
         expect(fs.existsSync(`${space}.restoring`)).toBe(false)
         const again = await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
         expect(isPristine(again.plan)).toBe(true)

@@ -7,7 +7,7 @@ import { blobPath } from '../../src/catalog/layout.ts'
 import { BlobsUnusableError } from '../../src/restore/apply.ts'
 import { Library } from '../../src/store/library.ts'
 import { differences, rootsIn, TemporaryDirectory } from '../support/golden.ts'
-import { MemoryBlobs, madeCatalog, madeListing, type MadeTree, STAGE } from '../support/made-catalog.ts'
+import { type MadeTree, MemoryBlobs, madeCatalog, madeListing, STAGE } from '../support/made-catalog.ts'
 import { skipUnless } from '../support/skip.ts'
 import { restoreIn } from './restore-in.ts'
 

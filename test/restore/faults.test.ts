@@ -12,6 +12,7 @@ import { BlobsUnusableError } from '../../src/restore/apply.ts'
 import { Library } from '../../src/store/library.ts'
 import {
   differences,
+  listTree,
   rebased,
   type SmallVersion,
   smallSwitched,
@@ -49,7 +50,9 @@ async function failureOf(work: Promise<unknown>): Promise<unknown> {
 
 /** Names that our temporaries bear, anywhere below. */
 function leftovers(directory: string): string[] {
-  return fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('.holo-peer-'))
+  return listTree(directory)
+    .map(({ path }) => path)
+    .filter((path) => path.includes('.holo-peer-'))
 }
 
 describe('a bad blob of the local library', () => {

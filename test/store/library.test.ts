@@ -224,11 +224,16 @@ describe('Library as a receiver', () => {
 
 const environmentTest = skipUnless(hasGoldenEnvironment, goldenEnvironmentReason)
 
-environmentTest('missing() answers for a whole environment in a fraction of a second', async () => {
-  const library = new Library(environmentRoots())
-  const { catalog } = found(library, environmentVersion(2).name)
-  await library.missing(catalog, never)
-  const startedMs = performance.now()
-  expect(await library.missing(catalog, never)).toEqual([])
-  expect(performance.now() - startedMs).toBeLessThan(300)
-})
+// The first run unpacks 84 MB, hence the time.
+environmentTest(
+  'missing() answers for a whole environment in a fraction of a second',
+  async () => {
+    const library = new Library(environmentRoots())
+    const { catalog } = found(library, environmentVersion(2).name)
+    await library.missing(catalog, never)
+    const startedMs = performance.now()
+    expect(await library.missing(catalog, never)).toEqual([])
+    expect(performance.now() - startedMs).toBeLessThan(300)
+  },
+  60_000,
+)
