@@ -4,11 +4,13 @@
  * It models the path by the largest delivery rate of the last ten rounds and the least round-trip time of the last ten
  * seconds, and does not take loss for congestion: a lossy radio link keeps its rate. Bytes and milliseconds throughout,
  * both fractional. Pure: fed with acks, read for `windowBytes` and `paceBytesPerMs`.
- * Sources: draft-cardwell-iccrg-bbr-congestion-control-00, and Linux' tcp_bbr.c for the allowance for aggregated acks.
- * Different from those: HOST_DELAY_MS and the headroom below; and ProbeRTT halves the window instead of cutting it to
- * four packets, as BBR version 2 does.
+ * Sources: draft-cardwell-iccrg-bbr-congestion-control-00 and Linux' tcp_bbr.c. Different from those: HOST_DELAY_MS below,
+ * the headroom (headroom.ts), and ProbeRTT, which halves the window instead of cutting it to four packets, as BBR
+ * version 2 does.
  */
+import { AckAggregation } from './aggregation.ts'
 import type { AckSample, Delivery } from './delivery.ts'
+import { Headroom } from './headroom.ts'
 import { OPEN, type RecoveryState } from './loss-recovery.ts'
 
 export const STARTUP = 0
@@ -33,23 +35,9 @@ const PACE_MARGIN = 0.99
  * round trip of 0.1 ms would get a window of a few packets and starve.
  */
 const HOST_DELAY_MS = 1
-/** A share of loss beyond this is taken for an overrun buffer, as in BBR version 2. */
-const LOSS_TOLERATED = 0.02
-/** The same while starting, where the pace is raised until something gives. */
-const STARTUP_LOSS_TOLERATED = 0.15
-/** Loss is judged over so many packets, or as soon as so many of them are lost: fewer say nothing. */
-const JUDGED_PACKETS = 1000
-const JUDGED_LOST_PACKETS = LOSS_TOLERATED * JUDGED_PACKETS
-const HEADROOM_CUT = 0.7
-const HEADROOM_GROWTH = 0.02
-/** With so little headroom, loss that goes on is the path's own. */
-const HEADROOM_LOW = 0.1
-const PATH_LOSS_WEIGHT = 1 / 16
 /** Without headroom, still so much of the product: less, and the rate would decay with the losses it causes. */
 const BARE_GAIN = 1.25
 const BARE_PACKETS = 16
-const EXTRA_ACKED_ROUNDS = 5
-const EXTRA_ACKED_MS_MAX = 100
 
 export class Bbr {
   state: BbrState = STARTUP
@@ -74,30 +62,22 @@ export class Bbr {
   #cycleAt = 0
   #probeRttUntil = 0
   #probeRttRound = false
-  /** How much of the window beyond the bare product is used, 0 to 1. */
-  #headroom = 1
-  /** Share that is lost however little is under way. */
-  #pathLoss = 0
-  #lostBytes = 0
-  #judgedBytes = 0
+  readonly #headroom: Headroom
   #priorWindow = 0
   #idleRestart = false
   #previousRecovery: RecoveryState = OPEN
   #conserve = false
-  #extraEpochAt: number
-  #extraEpochBytes = 0
-  readonly #extra = [0, 0]
-  #extraIndex = 0
-  #extraRounds = 0
+  readonly #aggregation: AckAggregation
 
   /** @param packetBytes payload of a full packet */
   constructor(delivery: Delivery, packetBytes: number, nowMs: number) {
     this.#delivery = delivery
     this.#packetBytes = packetBytes
+    this.#headroom = new Headroom(packetBytes)
     this.windowBytes = INITIAL_PACKETS * packetBytes
     this.paceBytesPerMs = HIGH_GAIN * this.windowBytes
     this.#minRttAt = nowMs
-    this.#extraEpochAt = nowMs
+    this.#aggregation = new AckAggregation(nowMs)
   }
 
   /** Estimated bottleneck rate in bytes per millisecond. */
@@ -114,8 +94,7 @@ export class Bbr {
   onRestart(nowMs: number): void {
     if (this.#delivery.appLimitedUntil === 0) return
     this.#idleRestart = true
-    this.#extraEpochAt = nowMs
-    this.#extraEpochBytes = 0
+    this.#aggregation.restart(nowMs)
     if (this.state === PROBE_BANDWIDTH) this.#setPace(1)
     else if (this.state === PROBE_RTT) this.#leaveProbeRtt(nowMs)
   }
@@ -132,8 +111,10 @@ export class Bbr {
   /** Take in one ack. */
   onAck(sample: AckSample, recovery: RecoveryState, inflightBytes: number, nowMs: number): void {
     this.#updateRate(sample)
-    this.#updateHeadroom(sample)
-    this.#updateExtraAcked(sample, nowMs)
+    if (this.#headroom.onAck(sample.ackedBytes, sample.lostBytes)) this.#full = true
+    if (sample.priorDelivered >= 0 && sample.intervalMs > 0) {
+      this.#aggregation.onAck(sample.ackedBytes, this.#rate, this.windowBytes, this.#roundStart, nowMs)
+    }
     this.#updateCycle(sample, inflightBytes)
     this.#checkFull(sample)
     this.#checkDrain(inflightBytes)
@@ -159,44 +140,6 @@ export class Bbr {
     const slot = this.#rounds % RATE_ROUNDS
     if (rate > (this.#rates[slot] ?? 0)) this.#rates[slot] = rate
     if (rate > this.#rate) this.#rate = rate
-  }
-
-  /**
-   * Loss does not lower the rate, but what lies under way beyond the bare product: small receive buffers overflow when
-   * a batch arrives while their process is busy.
-   */
-  #updateHeadroom(sample: AckSample): void {
-    this.#lostBytes += sample.lostBytes
-    this.#judgedBytes += sample.lostBytes + sample.ackedBytes
-    const enough =
-      this.#judgedBytes >= JUDGED_PACKETS * this.#packetBytes ||
-      this.#lostBytes >= JUDGED_LOST_PACKETS * this.#packetBytes
-    if (!enough) return
-    const loss = this.#lostBytes / this.#judgedBytes
-    this.#lostBytes = 0
-    this.#judgedBytes = 0
-    if (this.#headroom < HEADROOM_LOW) this.#pathLoss += (loss - this.#pathLoss) * PATH_LOSS_WEIGHT
-    if (loss > LOSS_TOLERATED + this.#pathLoss * 1.25) this.#headroom *= HEADROOM_CUT
-    else this.#headroom = Math.min(1, this.#headroom + HEADROOM_GROWTH)
-    if (loss > STARTUP_LOSS_TOLERATED) this.#full = true
-  }
-
-  #updateExtraAcked(sample: AckSample, nowMs: number): void {
-    if (sample.ackedBytes <= 0 || sample.priorDelivered < 0 || sample.intervalMs <= 0) return
-    if (this.#roundStart && ++this.#extraRounds >= EXTRA_ACKED_ROUNDS) {
-      this.#extraRounds = 0
-      this.#extraIndex ^= 1
-      this.#extra[this.#extraIndex] = 0
-    }
-    let expected = this.#rate * (nowMs - this.#extraEpochAt)
-    if (this.#extraEpochBytes <= expected) {
-      this.#extraEpochBytes = 0
-      this.#extraEpochAt = nowMs
-      expected = 0
-    }
-    this.#extraEpochBytes += sample.ackedBytes
-    const extra = Math.min(this.#extraEpochBytes - expected, this.windowBytes)
-    if (extra > (this.#extra[this.#extraIndex] ?? 0)) this.#extra[this.#extraIndex] = extra
   }
 
   #updateCycle(sample: AckSample, inflightBytes: number): void {
@@ -324,10 +267,10 @@ export class Bbr {
   }
 
   #targetWindow(): number {
-    const target = this.#product(this.#windowGain) + this.#extraAllowance()
-    if (this.#headroom === 1 || this.#minRttMs === Number.POSITIVE_INFINITY) return target
+    const target = this.#product(this.#windowGain) + (this.#full ? this.#aggregation.allowance(this.#rate) : 0)
+    if (this.#headroom.share === 1 || this.#minRttMs === Number.POSITIVE_INFINITY) return target
     const bare = Math.max(BARE_GAIN * this.#rate * this.#minRttMs, BARE_PACKETS * this.#packetBytes)
-    return bare >= target ? target : bare + this.#headroom * (target - bare)
+    return bare >= target ? target : bare + this.#headroom.share * (target - bare)
   }
 
   #probeRttWindow(): number {
@@ -343,10 +286,5 @@ export class Bbr {
   #product(gain: number): number {
     if (this.#minRttMs === Number.POSITIVE_INFINITY) return INITIAL_PACKETS * this.#packetBytes
     return gain * this.#rate * (this.#minRttMs + HOST_DELAY_MS)
-  }
-
-  #extraAllowance(): number {
-    if (!this.#full) return 0
-    return Math.min(Math.max(this.#extra[0] ?? 0, this.#extra[1] ?? 0), this.#rate * EXTRA_ACKED_MS_MAX)
   }
 }

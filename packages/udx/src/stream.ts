@@ -5,11 +5,12 @@
  * before, when the remote has been told our id and is faster.
  */
 import { isIP } from 'node:net'
-import { Duplex, type DuplexEvents, Writable } from 'streamx'
+import { Writable } from 'streamx'
 import { type CloseCode, Connection } from './connection.ts'
 import { FrameJoiner } from './frames.ts'
 import { overheadBytes, type Path } from './path.ts'
 import type { UDXSocket } from './socket.ts'
+import { StreamFigures } from './stream-figures.ts'
 import type { UDX } from './udx.ts'
 
 /** Asked about packets that come in on another socket than the stream's own; true turns the packet away. */
@@ -29,15 +30,9 @@ export interface ConnectOptions {
   ack?: number
 }
 
-export interface StreamEvents extends DuplexEvents {
-  connect: []
-  message: [Buffer]
-  'remote-changed': []
-}
-
 type Callback = (error: Error | null) => void
 
-export class UDXStream extends Duplex<StreamEvents> {
+export class UDXStream extends StreamFigures {
   readonly udx: UDX
   readonly id: number
   socket: UDXSocket | null = null
@@ -46,7 +41,7 @@ export class UDXStream extends Duplex<StreamEvents> {
   remoteFamily: 0 | 4 | 6 = 0
   remotePort = 0
   userData: unknown = null
-  readonly connection: Connection
+  override readonly connection: Connection
   readonly #firewall: Firewall
   readonly #joiner: FrameJoiner | undefined
   #writing: Callback | undefined
@@ -78,64 +73,6 @@ export class UDXStream extends Duplex<StreamEvents> {
 
   get connected(): boolean {
     return this.socket !== null
-  }
-
-  /** Largest packet known to pass, in bytes with all headers. */
-  get mtu(): number {
-    return this.connection.sender.packetSize.bytes
-  }
-
-  /** Smoothed round-trip time in milliseconds, rounded. */
-  get rtt(): number {
-    return Math.round(this.connection.sender.rtt.smoothedMs)
-  }
-
-  /** Congestion window in full packets. */
-  get cwnd(): number {
-    return Math.floor(this.connection.sender.bbr.windowBytes / (this.mtu - 48))
-  }
-
-  get rtoCount(): number {
-    return this.connection.sender.recovery.timeouts
-  }
-
-  get retransmits(): number {
-    return this.connection.sender.retransmits
-  }
-
-  get fastRecoveries(): number {
-    return this.connection.sender.recovery.fastRecoveries
-  }
-
-  /** 0 startup, 1 drain, 2 probing bandwidth, 3 probing the round-trip time. */
-  get bbrState(): number {
-    return this.connection.sender.bbr.state
-  }
-
-  /** Estimated bandwidth in bytes per second. */
-  get bbrBandwidth(): number {
-    return Math.round(this.connection.sender.bbr.rateBytesPerMs * 1000)
-  }
-
-  /** Bytes believed to be under way. */
-  get inflight(): number {
-    return this.connection.sender.flight.inflight.bytes
-  }
-
-  get bytesTransmitted(): number {
-    return this.connection.traffic.bytesTransmitted
-  }
-
-  get packetsTransmitted(): number {
-    return this.connection.traffic.packetsTransmitted
-  }
-
-  get bytesReceived(): number {
-    return this.connection.traffic.bytesReceived
-  }
-
-  get packetsReceived(): number {
-    return this.connection.traffic.packetsReceived
   }
 
   get localHost(): string | null {
