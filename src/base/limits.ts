@@ -104,8 +104,12 @@ export const PEER_BLOBS_IN_FLIGHT_MAX = 256
 export const PEER_CREDIT_BYTES = 4 * MIB
 /** A peer that owes us something and sends no byte of it for so long is given up. */
 export const PEER_STALL_MS = 10_000
-/** Connections of one machine, accepted ones included. */
+/** Connected members of one process, those that came to us included. */
 export const PEERS_MAX = 64
+/** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
+export const STRANGERS_MAX = 32
+/** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */
+export const BANNED_KEYS_MAX = 4096
 /** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
 /** Blobs that one connection reads ahead of the wire: bounded memory, and the disk is not waited for. */

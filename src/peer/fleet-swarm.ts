@@ -6,7 +6,7 @@
  */
 import { type Clock, deadline } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { MAJORITY_GRACE_MS, PEERS_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
+import { BANNED_KEYS_MAX, MAJORITY_GRACE_MS, PEERS_MAX, SOURCE_GRACE_MS, STRANGERS_MAX } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -63,7 +63,8 @@ export class FleetSwarm implements AsyncDisposable {
 
   /** Take over a link; strangers, banned ones and those beyond the bound are closed. */
   accept(link: FrameLink): void {
-    if (this.#closed || this.isBanned(link.remoteKey) || this.#strangers.size + this.#members.size >= PEERS_MAX) {
+    const full = this.#strangers.size >= STRANGERS_MAX || this.#members.size >= PEERS_MAX
+    if (this.#closed || full || this.isBanned(link.remoteKey)) {
       link.destroy()
       return
     }
@@ -260,6 +261,8 @@ export class FleetSwarm implements AsyncDisposable {
   #shutOut(connection: PeerConnection, reason: HoloError): void {
     this.#banned.set(hex(connection.linkKey), reason)
     if (connection.remote !== undefined) this.#banned.set(hex(connection.remote.machineKey), reason)
+    // Keys cost a stranger nothing, so the oldest are forgotten.
+    for (const key of this.#banned.keys()) if (this.#banned.size > BANNED_KEYS_MAX) this.#banned.delete(key)
     this.#log.warn(`${peerName(connection.linkKey, connection.address)} is shut out: ${reason.message}`)
   }
 

@@ -85,7 +85,13 @@ export class Uploads {
 
   /** @returns the numbers of those that are held; bounded by the length of a question */
   holding(digests: readonly Sha256Digest[]): number[] {
-    return digests.flatMap((digest, index) => (this.#options.library.holds(digest) ? [index] : []))
+    try {
+      return digests.flatMap((digest, index) => (this.#options.library.holds(digest) ? [index] : []))
+    } catch (error) {
+      if (!(error instanceof HoloError)) throw error
+      this.#options.log.warn(`A peer was not answered: ${messageOf(error)}`)
+      return []
+    }
   }
 
   /** Unknown numbers are of things that ended while the cancel was on its way. */
