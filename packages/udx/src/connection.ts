@@ -22,7 +22,8 @@ import {
   seqDiff,
   writeHeader,
 } from './codec.ts'
-import { Inbound, type InboundEvents } from './inbound.ts'
+import type { CloseCode, ConnectionEvents } from './events.ts'
+import { Inbound } from './inbound.ts'
 import type { Farewell } from './linger.ts'
 import type { Path } from './path.ts'
 import { Sender, type SenderHost } from './sender.ts'
@@ -34,20 +35,6 @@ const HIGH_WATERMARK_BYTES = 256 * 1024
 const ACK_PACKETS = 32
 /** An END that the remote, which has ended too, leaves unanswered so often was heard: its ack got lost. */
 const END_TIMEOUTS = 3
-
-export type CloseCode = 'ETIMEDOUT' | 'ECONNRESET'
-
-/** What happens on a stream. Any of these may destroy it. */
-export interface ConnectionEvents extends InboundEvents {
-  onMessage(payload: Uint8Array): void
-  /** Room again after {@link Connection.write} returned false. */
-  onDrain(): void
-  /** More has been acked. */
-  onAcked(): void
-  onRemoteChanged(): void
-  /** The last event. Undefined: both sides ended, or we destroyed it. */
-  onClose(code: CloseCode | undefined): void
-}
 
 const ackBuffer = new Uint8Array(HEADER_BYTES + SACK_BLOCKS_MAX * SACK_BLOCK_BYTES)
 const plainAck = ackBuffer.subarray(0, HEADER_BYTES)
@@ -76,7 +63,7 @@ export class Connection implements SenderHost, Task {
     this.#clock = clock
     this.#events = events
     this.inbound = new Inbound(events)
-    this.sender = new Sender(this, clock.now())
+    this.sender = new Sender(this, this.inbound, clock.now())
     this.#alarm = new Alarm(clock, () => this.#onAlarm())
   }
 
@@ -89,7 +76,7 @@ export class Connection implements SenderHost, Task {
   connect(path: Path): void {
     this.sender.changePath(path)
     if (this.#acksOwed > 0) this.sendAck()
-    this.sender.armIdle(this.#clock.now())
+    this.sender.deadlines.idle(this.#clock.now())
     this.#arm()
   }
 
@@ -204,14 +191,6 @@ export class Connection implements SenderHost, Task {
   }
 
   // SenderHost
-
-  receiveWindow(): number {
-    return this.inbound.offer()
-  }
-
-  receiveAck(): number {
-    return this.inbound.packets.ack
-  }
 
   sent(bytes: number): void {
     this.traffic.sent(bytes)

@@ -17,8 +17,16 @@ export class Deadlines {
   /** Keep the path's state in routers alive. */
   keepalive = NEVER
 
+  /** Idle time after which a heartbeat is sent; 0 for none. */
+  keepaliveMs = 0
+
   next(): number {
     return Math.min(this.pace, this.timeout, this.reorder, this.tail, this.zeroWindow, this.keepalive)
+  }
+
+  /** An idle period begins. */
+  idle(nowMs: number): void {
+    this.keepalive = this.keepaliveMs > 0 ? nowMs + this.keepaliveMs : NEVER
   }
 
   /** Nothing is under way any more. */

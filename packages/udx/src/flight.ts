@@ -127,6 +127,11 @@ export class Flight {
     return this.#ring[seq & (this.#ring.length - 1)]
   }
 
+  /** The packet with the highest sequence number. */
+  get newest(): SentPacket | undefined {
+    return this.get(seqAdd(this.next, -1))
+  }
+
   /** Drop the oldest packet: it is acked in order. @returns its payload bytes */
   shift(): number {
     const slot = this.unacked & (this.#ring.length - 1)

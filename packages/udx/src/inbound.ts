@@ -32,6 +32,11 @@ export class Inbound {
     this.#events = events
   }
 
+  /** What to write into a header: the sequence number that is due next. */
+  get expected(): number {
+    return this.packets.ack
+  }
+
   /** What to write into a header: bytes that we are willing to take. */
   offer(): number {
     const free = RECEIVE_WINDOW_BYTES - this.packets.heldBytes - this.#events.unreadBytes()

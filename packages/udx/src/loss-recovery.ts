@@ -100,7 +100,7 @@ export class LossRecovery {
       const next = packet.next
       const due = packet.sentAt + this.#latestRttMs + window
       if (due <= nowMs) {
-        if (packet.probeBytes > 0) this.#onProbeLost(packet)
+        if (packet.probeBytes > 0) this.#probeLost(packet)
         else congested = true
         packet.lost = true
         this.lostBytes += packet.bytes.byteLength
@@ -163,8 +163,13 @@ export class LossRecovery {
   #countTimeout(packet: SentPacket): boolean {
     if (packet.timeouts >= TIMEOUTS_MAX) return false
     packet.timeouts++
-    if (packet.probeBytes > 0) this.#onProbeLost(packet)
+    if (packet.probeBytes > 0) this.#probeLost(packet)
     return true
+  }
+
+  #probeLost(packet: SentPacket): void {
+    this.#onProbeLost(packet)
+    packet.probeBytes = 0
   }
 
   #reorderWindowMs(): number {

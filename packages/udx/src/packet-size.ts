@@ -4,7 +4,7 @@
  * Padding is limited to 255 bytes, so the way from 1,200 to 1,500 takes two probes where all goes well; where a size is
  * lost three times, the search halves what is left. A lost probe is no sign of congestion. Pure.
  */
-import { PADDING_BYTES_MAX } from './codec.ts'
+import { HEADER_BYTES, PADDING_BYTES_MAX } from './codec.ts'
 
 /** Sizes include IP and UDP headers. */
 export const PACKET_SIZE_BASE = 1200
@@ -29,6 +29,12 @@ export class PacketSize {
   /** Begin to search, once the path is known to work at all; does nothing when begun already. */
   begin(): void {
     if (this.#candidate === 0 && this.bytes === PACKET_SIZE_BASE && this.#limit === PACKET_SIZE_MAX) this.#next()
+  }
+
+  /** How much padding makes a packet of `bytes` the wanted probe; 0 when no probe is wanted or padding cannot do it. */
+  padding(bytes: number): number {
+    const padding = this.wanted - bytes
+    return padding > 0 && padding <= PADDING_BYTES_MAX ? padding : 0
   }
 
   /** A probe of the wanted size has been sent. */
@@ -75,4 +81,13 @@ export class PacketSize {
     const step = this.#limit === PACKET_SIZE_MAX ? left : Math.ceil(left / 2)
     this.#candidate = this.bytes + Math.min(step, PADDING_BYTES_MAX)
   }
+}
+
+/** A copy of a packet with `padding` zero bytes, 1 to 255, between header and payload. */
+export function padded(packet: Uint8Array, padding: number): Uint8Array {
+  const copy = new Uint8Array(packet.byteLength + padding)
+  copy.set(packet.subarray(0, HEADER_BYTES))
+  copy[3] = padding
+  copy.set(packet.subarray(HEADER_BYTES), HEADER_BYTES + padding)
+  return copy
 }

@@ -2,6 +2,7 @@
  * Where a stream's packets go: a way out of this machine and the address behind it. Replaced as a whole when the remote
  * changes; a packet remembers the path that it was sent on.
  */
+import { isIP } from 'node:net'
 
 /** A way out: what the core needs of a socket, and what a simulation must play. */
 export interface PacketPort {
@@ -27,4 +28,13 @@ export interface Path {
 /** IP and UDP headers, and ours. */
 export function overheadBytes(family: 4 | 6): number {
   return family === 4 ? 20 + 8 + 20 : 40 + 8 + 20
+}
+
+/** The path to stream `remoteId` at `host` and `remotePort`. @throws {Error} when host or port is not valid */
+export function pathTo(port: PacketPort, remoteId: number, remotePort: number, host: string): Path {
+  const family = isIP(host)
+  if (family === 0) throw new Error(`${host} is not a valid IP address`)
+  if (!(remotePort > 0 && remotePort < 65536)) throw new Error(`${remotePort} is not a valid port`)
+  const overhead = overheadBytes(family === 4 ? 4 : 6)
+  return { port, remoteId: remoteId >>> 0, remoteHost: host, remotePort, overheadBytes: overhead }
 }

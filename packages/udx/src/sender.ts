@@ -10,9 +10,8 @@ import {
   FLAG_END,
   HEADER_BYTES,
   type Header,
-  PADDING_BYTES_MAX,
+  readdress,
   refreshHeader,
-  seqAdd,
   seqDiff,
   writeHeader,
 } from './codec.ts'
@@ -22,7 +21,7 @@ import { Delivery } from './delivery.ts'
 import { FLIGHT_PACKETS_MAX, Flight, type SentPacket } from './flight.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { Pacer } from './pacer.ts'
-import { PacketSize } from './packet-size.ts'
+import { PacketSize, padded } from './packet-size.ts'
 import { overheadBytes, type Path } from './path.ts'
 import { RemoteWindow } from './remote-window.ts'
 import { RoundTrip } from './rtt.ts'
@@ -33,13 +32,15 @@ const PACE_TICK_MS = 1
 
 /** What the sender asks of the stream around it. */
 export interface SenderHost {
-  /** Our receive window, for the headers. */
-  receiveWindow(): number
-  /** The sequence number that we expect next, for the headers. */
-  receiveAck(): number
   /** A packet with a current header has gone out. */
   sent(bytes: number): void
   sendHeartbeat(): void
+}
+
+/** What headers say of the receiving half. */
+export interface Receiving {
+  readonly expected: number
+  offer(): number
 }
 
 export class Sender {
@@ -57,18 +58,19 @@ export class Sender {
   /** Payload bytes acked in order since the stream began. */
   ackedBytes = 0
   readonly #host: SenderHost
+  readonly #receiving: Receiving
   readonly #pacer: Pacer
   readonly #visitor: AckVisitor
-  #keepaliveMs = 0
   #endQueued = false
   #endSeq: number | undefined
   #nowMs: number
 
-  constructor(host: SenderHost, nowMs: number) {
+  constructor(host: SenderHost, receiving: Receiving, nowMs: number) {
     this.#host = host
+    this.#receiving = receiving
     this.#nowMs = nowMs
     this.#pacer = new Pacer(this.packetSize.bytes, nowMs)
-    this.recovery = new LossRecovery(this.flight, this.rtt, (packet) => this.#probeLost(packet))
+    this.recovery = new LossRecovery(this.flight, this.rtt, ({ probeBytes }) => this.packetSize.lost(probeBytes))
     this.bbr = new Bbr(this.delivery, this.packetSize.bytes - overheadBytes(4), nowMs)
     this.#visitor = {
       acked: (packet) => this.#acked(packet),
@@ -119,15 +121,8 @@ export class Sender {
 
   /** Set the keep-alive interval; 0 turns it off. */
   setKeepalive(intervalMs: number, nowMs: number): void {
-    this.#keepaliveMs = intervalMs
-    this.deadlines.keepalive = NEVER
-    this.armIdle(nowMs)
-  }
-
-  /** Begin to count an idle period, if there is one. */
-  armIdle(nowMs: number): void {
-    if (this.flight.packets > 0 || this.path === undefined || this.#keepaliveMs === 0) return
-    this.deadlines.keepalive = nowMs + this.#keepaliveMs
+    this.deadlines.keepaliveMs = intervalMs
+    if (this.flight.packets === 0 && this.path !== undefined) this.deadlines.idle(nowMs)
   }
 
   /** Work off every deadline that has passed. @returns false when the remote does not answer any more */
@@ -148,7 +143,7 @@ export class Sender {
     }
     if (deadlines.keepalive <= nowMs) {
       this.#host.sendHeartbeat()
-      deadlines.keepalive = nowMs + this.#keepaliveMs
+      deadlines.idle(nowMs)
     }
     this.pump(nowMs, true)
     return true
@@ -171,7 +166,8 @@ export class Sender {
     }
     if (packet === undefined) while (this.#sendNew(path, nowMs, partial, false)) {}
     path.port.flush()
-    if (!this.#pacer.open && this.#hasMore()) deadlines.pace = nowMs + PACE_TICK_MS
+    const more = flight.lost.length > 0 || this.queue.bytes > 0 || (this.#endQueued && this.#endSeq === undefined)
+    if (more && !this.#pacer.open) deadlines.pace = nowMs + PACE_TICK_MS
     this.#watchZeroWindow(nowMs)
   }
 
@@ -182,18 +178,16 @@ export class Sender {
    */
   onAck(header: Header, bytes: Uint8Array, nowMs: number): boolean {
     const { flight, recovery, delivery, deadlines } = this
-    const { ack } = header
-    if (seqDiff(ack, flight.next) > 0) return false
+    if (seqDiff(header.ack, flight.next) > 0) return false
     this.#nowMs = nowMs
-    if (seqDiff(ack, flight.unacked) >= 0) this.window.update(header)
-    const outstanding = flight.packets > 0
-    if (!outstanding) return true
+    if (seqDiff(header.ack, flight.unacked) >= 0) this.window.update(header)
+    if (flight.packets === 0) return true
     const deliveredBefore = delivery.bytes
     const lostBefore = recovery.lostBytes
     delivery.begin()
-    const advanced = seqDiff(ack, flight.unacked) > 0
-    this.ackedBytes += readCumulativeAck(flight, ack, this.#visitor)
-    if (advanced) recovery.ackedUpTo(ack)
+    const advanced = seqDiff(header.ack, flight.unacked) > 0
+    this.ackedBytes += readCumulativeAck(flight, header.ack, this.#visitor)
+    if (advanced) recovery.ackedUpTo(header.ack)
     readSelectiveAcks(flight, header, bytes, this.#visitor)
     if (delivery.bytes > deliveredBefore) {
       this.packetSize.begin()
@@ -202,7 +196,7 @@ export class Sender {
     }
     if (flight.packets === 0) {
       deadlines.allAcked()
-      this.armIdle(nowMs)
+      deadlines.idle(nowMs)
     } else if (advanced) this.#armTail(nowMs)
     const sample = delivery.finish(recovery.lostBytes - lostBefore, this.rtt.minimumMs, nowMs)
     this.bbr.onAck(sample, recovery.state, flight.inflight.bytes, nowMs)
@@ -215,10 +209,6 @@ export class Sender {
     this.queue.clear()
     this.path = undefined
     this.deadlines.clear()
-  }
-
-  #hasMore(): boolean {
-    return this.flight.lost.length > 0 || this.queue.bytes > 0 || (this.#endQueued && this.#endSeq === undefined)
   }
 
   #maxPayload(path: Pick<Path, 'overheadBytes'>): number {
@@ -249,8 +239,8 @@ export class Sender {
     // END travels alone: so an END that stays unanswered never stands for unanswered data.
     if (ending) this.#endSeq = flight.next
     const flags = ending ? FLAG_END : FLAG_DATA
-    const window = this.#host.receiveWindow()
-    writeHeader(packet.buffer, flags, path.remoteId, window, flight.next, this.#host.receiveAck())
+    const { expected } = this.#receiving
+    writeHeader(packet.buffer, flags, path.remoteId, this.#receiving.offer(), flight.next, expected)
     if (flight.inflight.length === 0) this.bbr.onRestart(nowMs)
     const first = flight.packets === 0
     flight.add(packet)
@@ -267,9 +257,9 @@ export class Sender {
     const way = packet.timeouts === 0 ? (packet.path ?? path) : path
     if (way !== packet.path) {
       packet.path = way
-      writeHeader(packet.buffer, packet.buffer[2] ?? FLAG_DATA, way.remoteId, 0, packet.seq, 0)
+      readdress(packet.buffer, way.remoteId)
     }
-    refreshHeader(packet.buffer, this.#host.receiveWindow(), this.#host.receiveAck())
+    refreshHeader(packet.buffer, this.#receiving.offer(), this.#receiving.expected)
     packet.lost = false
     packet.probeBytes = 0
     this.retransmits++
@@ -293,21 +283,12 @@ export class Sender {
 
   /** The packet with padding, if it is time to try a larger size. */
   #probeOf(packet: SentPacket, path: Path): Uint8Array | undefined {
-    const { wanted } = this.packetSize
-    const padding = wanted - packet.payloadBytes - path.overheadBytes
-    if (wanted === 0 || padding <= 0 || padding > PADDING_BYTES_MAX || !path.port.probesSize) return undefined
-    const probe = new Uint8Array(packet.bytes.byteLength + padding)
-    probe.set(packet.bytes.subarray(0, HEADER_BYTES))
-    probe[3] = padding
-    probe.set(packet.bytes.subarray(HEADER_BYTES), HEADER_BYTES + padding)
-    packet.probeBytes = wanted
+    const bytes = packet.payloadBytes + path.overheadBytes
+    const padding = path.port.probesSize ? this.packetSize.padding(bytes) : 0
+    if (padding === 0) return undefined
+    packet.probeBytes = bytes + padding
     this.packetSize.sent()
-    return probe
-  }
-
-  #probeLost(packet: SentPacket): void {
-    this.packetSize.lost(packet.probeBytes)
-    packet.probeBytes = 0
+    return padded(packet.bytes, padding)
   }
 
   #probeTail(nowMs: number): void {
@@ -315,7 +296,7 @@ export class Sender {
     deadlines.tail = NEVER
     if (path === undefined || flight.packets === 0 || recovery.probing || !recovery.probeAllowed) return
     if (!this.#sendNew(path, nowMs, true, true)) {
-      const last = flight.get(seqAdd(flight.next, -1))
+      const last = flight.newest
       if (last === undefined || last.lost || last.delivered) return
       this.#retransmit(last, path, nowMs)
       recovery.probed(last)

@@ -4,11 +4,11 @@
  * The same methods, properties and events as the native UDXStream. Writing is possible once connected; reading may begin
  * before, when the remote has been told our id and is faster.
  */
-import { isIP } from 'node:net'
 import { Writable } from 'streamx'
-import { type CloseCode, Connection } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { CloseCode } from './events.ts'
 import { FrameJoiner } from './frames.ts'
-import { overheadBytes, type Path } from './path.ts'
+import { type Path, pathTo } from './path.ts'
 import type { UDXSocket } from './socket.ts'
 import { StreamFigures } from './stream-figures.ts'
 import type { UDX } from './udx.ts'
@@ -301,19 +301,6 @@ export class UDXStream extends StreamFigures {
     const done = this.#writing
     this.#writing = undefined
     done?.(null)
-  }
-}
-
-function pathTo(socket: UDXSocket, remoteId: number, port: number, host: string): Path {
-  const family = isIP(host)
-  if (family === 0) throw new Error(`${host} is not a valid IP address`)
-  if (!(port > 0 && port < 65536)) throw new Error(`${port} is not a valid port`)
-  return {
-    port: socket,
-    remoteId: remoteId >>> 0,
-    remoteHost: host,
-    remotePort: port,
-    overheadBytes: overheadBytes(family === 4 ? 4 : 6),
   }
 }
 

@@ -14,6 +14,11 @@ export interface PeerReport {
   ended: boolean
   error: string | null
   mtu: number
+  /** From the first byte to the last. */
+  ms: number
+  /** Mean of a round trip, where pings were asked for. */
+  latencyMs: number
+  retransmits: number
 }
 
 export class Peer {

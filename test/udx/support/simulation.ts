@@ -4,7 +4,8 @@
  */
 import type { Clock, Task } from '../../../packages/udx/src/clock.ts'
 import { emptyHeader, readHeader } from '../../../packages/udx/src/codec.ts'
-import { type CloseCode, Connection } from '../../../packages/udx/src/connection.ts'
+import { Connection } from '../../../packages/udx/src/connection.ts'
+import type { CloseCode } from '../../../packages/udx/src/events.ts'
 import { Linger } from '../../../packages/udx/src/linger.ts'
 import type { PacketPort } from '../../../packages/udx/src/path.ts'
 
