@@ -14,17 +14,23 @@ import { isPortFree } from './network.ts'
 const PORTS_TRIED = 32
 
 export class BootstrapNodes {
+  /** By the address that each is bound to, the most important first, loopback last. */
+  readonly #nodes = new Map<string, HyperDHT>()
+  /** By `host:port` of the bootstrap. */
+  readonly #routes = new Map<string, Route>()
+  #localAddresses: readonly string[] = []
+
   private constructor(
     readonly port: number,
-    private readonly nodes: ReadonlyMap<string, HyperDHT>,
-    private readonly localAddresses: readonly string[],
+    private readonly onNewNode: () => void,
   ) {}
-
-  readonly #routes: Route[] = []
 
   /** The addresses of the nodes, the most important first, loopback last. */
   get addresses(): readonly HostPort[] {
-    return [...this.nodes.keys()].map((host) => ({ host, port: this.port }))
+    const planned = planBootstrapNodes(this.#localAddresses, [...this.#routes.values()], this.port)
+    return planned
+      .filter(({ address }) => this.#nodes.has(address))
+      .map(({ address: host }) => ({ host, port: this.port }))
   }
 
   /**
@@ -35,35 +41,59 @@ export class BootstrapNodes {
    */
   static async start(port: number, localAddresses: readonly string[], onNewNode: () => void): Promise<BootstrapNodes> {
     const addresses = planBootstrapNodes(localAddresses, [], port).map(({ address }) => address)
-    const free = await freePort(port, addresses)
-    const nodes = new Map<string, HyperDHT>()
-    for (const address of addresses) {
-      // Others are told later: one that is down would keep the node from serving until it has timed out.
-      const node = HyperDHT.bootstrapper(free, address, { host: address, bootstrap: [] })
-      await node.fullyBootstrapped()
-      node.on('add-node', onNewNode)
-      nodes.set(address, node)
-    }
-    return new BootstrapNodes(free, nodes, localAddresses)
+    const started = new BootstrapNodes(await freePort(port, addresses), onNewNode)
+    await started.follow(localAddresses)
+    return started
   }
 
-  /** Join these other nodes too, each from the address that reaches it. */
-  addRoutes(routes: readonly Route[]): void {
-    this.#routes.push(...routes)
+  /**
+   * Serve at the addresses that have come, and no more at those that have gone.
+   *
+   * @returns whether there was any such; an address where the port is taken is passed over
+   */
+  async follow(localAddresses: readonly string[]): Promise<boolean> {
+    this.#localAddresses = localAddresses
+    const wanted = new Set(planBootstrapNodes(localAddresses, [], this.port).map(({ address }) => address))
+    let changed = false
+    for (const [address, node] of this.#nodes) {
+      if (wanted.has(address)) continue
+      this.#nodes.delete(address)
+      await node.destroy({ force: true }).catch(() => {})
+      changed = true
+    }
+    for (const address of wanted) {
+      if (this.#nodes.has(address) || !(await isPortFree(this.port, [address]))) continue
+      // Others are told later: one that is down would keep the node from serving until it has timed out.
+      const node = HyperDHT.bootstrapper(this.port, address, { host: address, bootstrap: [] })
+      await node.fullyBootstrapped()
+      node.on('add-node', this.onNewNode)
+      this.#nodes.set(address, node)
+      changed = true
+    }
+    return changed
+  }
+
+  /** Join this other node too, from the address that reaches it. */
+  addRoute(route: Route): void {
+    this.#routes.set(`${route.bootstrap.host}:${route.bootstrap.port}`, route)
     this.refresh()
   }
 
   /** Look again for those that did not answer. */
   refresh(): void {
-    for (const { address, bootstraps } of planBootstrapNodes(this.localAddresses, this.#routes, this.port)) {
-      const node = this.nodes.get(address)
+    for (const { address, bootstraps } of planBootstrapNodes(
+      this.#localAddresses,
+      [...this.#routes.values()],
+      this.port,
+    )) {
+      const node = this.#nodes.get(address)
       if (node === undefined) continue
       for (const bootstrap of bootstraps) void adoptBootstrap(node, bootstrap).then((fresh) => fresh && node.refresh())
     }
   }
 
   async destroy(): Promise<void> {
-    await Promise.allSettled([...this.nodes.values()].map((node) => node.destroy({ force: true })))
+    await Promise.allSettled([...this.#nodes.values()].map((node) => node.destroy({ force: true })))
   }
 }
 

@@ -36,13 +36,23 @@ export interface HyperswarmOptions {
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
   readonly mode: 'daemon' | 'client'
   readonly bootstraps: readonly HostPort[]
-  /** UDP port of a daemon's own bootstrap nodes; a taken one moves to the next. */
+  /** UDP port of a daemon's own bootstrap nodes on a private DHT; a taken one moves to the next. */
   readonly port: number
   readonly dht: 'private' | 'public'
   /** Whether a key is refused before a handshake costs anything. */
   readonly isBanned: (publicKey: Uint8Array) => boolean
   readonly clock: Clock
   readonly random: Random
+}
+
+/** A configured bootstrap, and what has become of it. */
+interface Bootstrap {
+  readonly configured: HostPort
+  state: 'new' | 'resolving' | 'tried'
+  /** Undefined while its name has no address, or the system no way to it. */
+  route: Route | undefined
+  /** Whether the log has told of a problem with it. */
+  told: boolean
 }
 
 /** A DHT node that tells others that it can be reached directly, at the address they see. */
@@ -78,8 +88,8 @@ class HyperswarmDiscovery implements Discovery {
   #swarm: Hyperswarm | undefined
   #listener: ((link: FrameLink) => void) | undefined
   #kept: FrameLink[] = []
-  /** Bootstraps of a client, by address. */
-  readonly #wanted: HostPort[] = []
+  /** By `host:port` as configured. */
+  readonly #bootstraps = new Map<string, Bootstrap>()
   #refreshing = false
 
   constructor(private readonly options: HyperswarmOptions) {}
@@ -89,8 +99,9 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { mode, bootstraps, port, keyPair, isBanned } = this.options
-    if (mode === 'daemon') {
+    const { mode, bootstraps, port, keyPair, isBanned, dht } = this.options
+    // On the public DHT others store who is where; and a NAT is found out by what they see of us, not by our own nodes.
+    if (mode === 'daemon' && dht === 'private') {
       this.#nodes = await BootstrapNodes.start(port, localAddresses(), () => this.#refreshSoon())
       if (this.#nodes.port !== port) this.#log.warn(`UDP port ${port} is taken; using ${this.#nodes.port}`)
     }
@@ -138,14 +149,12 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   addBootstraps(bootstraps: readonly HostPort[]): void {
-    const onProblem = (problem: string) => this.#log.warn(`A bootstrap is passed over: ${problem}`)
-    for (const each of bootstraps) {
-      // Each on its own: names take their time, and some never resolve.
-      void routeTo(each, onProblem, this.#over.signal).then(
-        (route) => route !== undefined && this.#addRoutes([route]),
-        () => {},
-      )
+    for (const { host, port } of bootstraps) {
+      const key = `${host}:${port}`
+      if (this.#bootstraps.has(key)) continue
+      this.#bootstraps.set(key, { configured: { host, port }, state: 'new', route: undefined, told: false })
     }
+    this.#useBootstraps()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -162,32 +171,45 @@ class HyperswarmDiscovery implements Discovery {
     await this.#nodes?.destroy()
   }
 
-  #addRoutes(routes: readonly Route[]): void {
-    if (this.#nodes !== undefined) this.#nodes.addRoutes(routes)
-    else {
-      this.#wanted.push(...routes.map(({ bootstrap }) => bootstrap))
-      this.#greet()
+  /** Resolve what is not resolved yet, each on its own since some names never do, and take up those that answer. */
+  #useBootstraps(): void {
+    for (const bootstrap of this.#bootstraps.values()) {
+      if (bootstrap.route !== undefined) this.#greet(bootstrap.route)
+      else if (bootstrap.state !== 'resolving') void this.#resolve(bootstrap)
     }
   }
 
-  /** Take up the bootstraps of a client that answer now; the others are greeted again later. */
-  #greet(): void {
+  async #resolve(bootstrap: Bootstrap): Promise<void> {
+    const onProblem = (problem: string) => {
+      if (!bootstrap.told) this.#log.warn(`A bootstrap is passed over for now: ${problem}`)
+      bootstrap.told = true
+    }
+    bootstrap.state = 'resolving'
+    try {
+      const route = await routeTo(bootstrap.configured, onProblem, this.#over.signal)
+      if (route?.source === undefined) return
+      bootstrap.route = route
+      this.#nodes?.addRoute(route)
+      this.#greet(route)
+    } catch {
+      // Discovery has ended.
+    } finally {
+      bootstrap.state = 'tried'
+    }
+  }
+
+  /** A client asks the bootstrap itself, if it answers now; a daemon's nodes do it for the daemon. */
+  #greet({ bootstrap }: Route): void {
     const dht = this.#swarm?.dht
     if (dht === undefined || this.#nodes !== undefined) return
-    for (const bootstrap of this.#wanted) void adoptBootstrap(dht, bootstrap).then((fresh) => fresh && this.#refresh())
+    void adoptBootstrap(dht, bootstrap).then((fresh) => fresh && this.#refresh())
   }
 
   #dht(): HyperDHT {
-    const { dht, bootstraps } = this.options
+    if (this.options.dht === 'public') return new HyperDHT({ port: SWARM_PORTS, bootstrap: [...HyperDHT.BOOTSTRAP] })
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
     const bootstrap = this.bootstrapAddresses.map(({ host, port }) => ({ host, port }))
-    if (dht === 'public') {
-      return new HyperDHT({
-        port: SWARM_PORTS,
-        bootstrap: [...HyperDHT.BOOTSTRAP, ...bootstraps.map(({ host, port }) => ({ host, port }))],
-      })
-    }
     return new DirectDht({ port: SWARM_PORTS, bootstrap, firewalled: false, ephemeral: true })
   }
 
@@ -225,11 +247,22 @@ class HyperswarmDiscovery implements Discovery {
     let waitMs = LOOK_AGAIN_MS_MIN
     while (!this.#over.signal.aborted) {
       await clock.sleep(waitMs * (0.75 + random.next() / 2), this.#over.signal)
+      await this.#followAddresses()
       this.#nodes?.refresh()
-      this.#greet()
+      this.#useBootstraps()
       this.#refresh()
       const alone = this.#swarm?.connections.size === 0
       waitMs = Math.min(2 * waitMs, alone ? ALONE_LOOK_AGAIN_MS_MAX : LOOK_AGAIN_MS_MAX)
     }
+  }
+
+  /** A network may have come up, or given us another address, since we started. */
+  async #followAddresses(): Promise<void> {
+    const nodes = this.#nodes
+    if (nodes === undefined || !(await nodes.follow(localAddresses()))) return
+    const asked = this.#swarm?.dht.bootstrapNodes ?? []
+    asked.splice(0, asked.length, ...nodes.addresses.map(({ host, port }) => ({ host, port })))
+    for (const bootstrap of this.#bootstraps.values()) bootstrap.route = undefined
+    this.#log.info(`This machine is now found at ${nodes.addresses.map(({ host }) => host).join(', ')}`)
   }
 }

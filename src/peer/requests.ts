@@ -6,6 +6,7 @@
  */
 import { HoloError } from '../base/errors.ts'
 import { BLOB_BYTES_MAX, PEER_CREDIT_BYTES } from '../base/limits.ts'
+import { gzipBytesMax } from '../blob/gzip.ts'
 import type { Incoming } from './incoming.ts'
 import type { Cancel, Holding, Missing, Part } from './messages.ts'
 import { violation } from './wire.ts'
@@ -30,11 +31,6 @@ interface Question {
   readonly count: number
   readonly resolve: (indexes: readonly number[]) => void
   readonly reject: (error: HoloError) => void
-}
-
-/** A gzip stream of incompressible content: 5 bytes for each stored block of deflate (at most 65,535), and a header. */
-export function gzipBytesMax(sizeBytes: number): number {
-  return sizeBytes + 5 * Math.ceil(sizeBytes / 16_384) + 4096
 }
 
 export class Requests {

@@ -15,11 +15,12 @@ import {
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
 import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
+import { gzipBytesMax } from '../blob/gzip.ts'
 import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
 import { Incoming } from './incoming.ts'
 import type { HeldCatalog, Message } from './messages.ts'
-import { gzipBytesMax, Requests } from './requests.ts'
+import { Requests } from './requests.ts'
 
 interface Pending {
   readonly ref: BlobRef & { readonly digest: Sha256Digest }

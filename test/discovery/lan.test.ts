@@ -1,0 +1,87 @@
+/** Discovery between hosts: network namespaces on a bridge, one process each. */
+import { describe, expect } from 'bun:test'
+import { join } from 'node:path'
+import { type Host, Lan, lanObstacle } from '../support/lan.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const SCRIPT = join(import.meta.dir, '..', 'support', 'swarm-member.ts')
+const obstacle = lanObstacle()
+const lanTest = skipUnless(obstacle === undefined, obstacle ?? '')
+
+const ip = (host: Host, command: string) => {
+  const { exitCode, stderr } = Bun.spawnSync(['ip', '-n', host.namespace, ...command.split(' ')])
+  if (exitCode !== 0) throw new Error(stderr.toString())
+}
+
+/** A started member: its next lines of JSON, one by one. */
+function start(host: Host, mode: 'daemon' | 'client', peers: number, ...bootstraps: readonly string[]) {
+  const child = host.spawn([process.execPath, SCRIPT, mode, '49737', String(peers), ...bootstraps])
+  const lines = (async function* () {
+    let rest = ''
+    for await (const bytes of child.stdout.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + bytes).split('\n')
+      rest = parts.pop() ?? ''
+      for (const part of parts) yield JSON.parse(part)
+    }
+  })()
+  return {
+    child,
+    next: async () => {
+      const { value, done } = await lines.next()
+      if (done) throw new Error(`ended: ${await new Response(child.stderr).text()}`)
+      return value
+    },
+  }
+}
+
+describe('startHyperswarm() between hosts', () => {
+  // Goal: daemons that know one address between them form one DHT, whatever else they are attached to.
+  // Method: C has a container bridge and a dead bootstrap; clients that know A only, and C only, meet all three.
+  lanTest(
+    'finds all daemons from any one address',
+    async () => {
+      await using lan = new Lan()
+      const [hostA, hostB, hostC, hostD] = [lan.host(), lan.host(), lan.host(), lan.host()]
+      ip(hostC, 'link add docker0 type bridge')
+      ip(hostC, 'address add 172.17.0.1/16 dev docker0')
+      ip(hostC, 'link set docker0 up')
+      const at = (host: Host) => `${host.address}:49737`
+      const daemonA = start(hostA, 'daemon', 2)
+      expect(await daemonA.next()).toEqual({ up: [hostA.address, '127.0.0.1'] })
+      const daemonB = start(hostB, 'daemon', 2, at(hostA))
+      const daemonC = start(hostC, 'daemon', 2, '10.88.0.99:49737', at(hostA))
+      expect(await daemonC.next()).toEqual({ up: [hostC.address, '172.17.0.1', '127.0.0.1'] })
+      await daemonB.next()
+      expect(await daemonB.next()).toEqual({ peers: [hostA.address, hostC.address] })
+      expect(await daemonC.next()).toEqual({ peers: [hostA.address, hostB.address] })
+      const all = [hostA.address, hostB.address, hostC.address]
+      for (const bootstraps of [[at(hostA)], [at(hostC)], ['10.88.0.99:49737', at(hostB)]]) {
+        const client = start(hostD, 'client', 3, ...bootstraps)
+        await client.next()
+        expect(await client.next()).toEqual({ peers: all })
+        expect(await client.next()).toEqual({ found: '0123456789abcdefv12.linux_amd64' })
+        expect(await client.child.exited).toBe(0)
+      }
+      const beside = start(hostA, 'client', 1, '127.0.0.1:49737')
+      await beside.next()
+      expect((await beside.next()).peers).toContain(hostA.address)
+    },
+    { timeout: 20_000 },
+  )
+
+  lanTest(
+    'is found at an address that came after the start',
+    async () => {
+      await using lan = new Lan()
+      const [late, other] = [lan.host(), lan.host()]
+      ip(late, `address del ${late.address}/24 dev eth0`)
+      const daemon = start(late, 'daemon', 1)
+      expect(await daemon.next()).toEqual({ up: ['127.0.0.1'] })
+      ip(late, `address add ${late.address}/24 dev eth0`)
+      const client = start(other, 'client', 1, `${late.address}:49737`)
+      await client.next()
+      expect(await client.next()).toEqual({ peers: [late.address] })
+    },
+    { timeout: 20_000 },
+  )
+})
