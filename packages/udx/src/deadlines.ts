@@ -2,6 +2,8 @@
  * The moments at which a sender wants to be woken, one for each reason; infinite where there is none. Pure.
  */
 export const NEVER = Number.POSITIVE_INFINITY
+/** The pace is kept in steps of what system timers resolve. */
+export const PACE_TICK_MS = 1
 
 export class Deadlines {
   /** The pace lets another packet through. */

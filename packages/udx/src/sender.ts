@@ -16,7 +16,7 @@ import {
   writeHeader,
 } from './codec.ts'
 import { Bbr } from './congestion.ts'
-import { Deadlines, NEVER } from './deadlines.ts'
+import { Deadlines, NEVER, PACE_TICK_MS } from './deadlines.ts'
 import { Delivery } from './delivery.ts'
 import { FLIGHT_PACKETS_MAX, Flight, type SentPacket } from './flight.ts'
 import { LossRecovery } from './loss-recovery.ts'
@@ -26,9 +26,6 @@ import { overheadBytes, type Path } from './path.ts'
 import { RemoteWindow } from './remote-window.ts'
 import { RoundTrip } from './rtt.ts'
 import { WriteQueue } from './write-queue.ts'
-
-/** What system timers resolve. */
-const PACE_TICK_MS = 1
 
 /** What the sender asks of the stream around it. */
 export interface SenderHost {
