@@ -2,7 +2,7 @@
  * A FrameLink over a Noise secret stream: encrypted, its remote key proved, one write one frame.
  */
 import type { SecretStream } from 'hyperswarm'
-import { type Clock, never } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { FRAME_BYTES_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 
@@ -22,6 +22,7 @@ class StreamLink implements FrameLink {
   #hasRoom = true
   #waiters: (() => void)[] = []
   #ending = false
+  readonly #over = new AbortController()
 
   constructor(
     private readonly stream: SecretStream,
@@ -43,6 +44,7 @@ class StreamLink implements FrameLink {
     stream.on('end', () => this.close())
     stream.on('close', () => {
       this.#ending = true
+      this.#over.abort(new Error('the link has closed'))
       this.#release()
       resolve(this.#error)
     })
@@ -81,7 +83,10 @@ class StreamLink implements FrameLink {
     this.#ending = true
     this.stream.end()
     // A remote that does not close its side must not keep ours open.
-    void this.clock.sleep(SWARM_CLOSE_MS, never).then(() => this.stream.destroy())
+    void this.clock.sleep(SWARM_CLOSE_MS, this.#over.signal).then(
+      () => this.stream.destroy(),
+      () => {},
+    )
   }
 
   destroy(): void {

@@ -6,6 +6,7 @@ import type { FrameLink } from '../../src/base/link.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { Discovery } from '../../src/discovery/discovery.ts'
 import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
+import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
 import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from '../support/members.ts'
 
@@ -215,4 +216,23 @@ test('two daemons and a client exchange a catalog and blobs', async () => {
   )
   expect(sizes).toEqual(refs.map(({ sizeBytes }) => sizeBytes))
   await client.swarm[Symbol.asyncDispose]()
+})
+
+// Goal: a topic is no secret; whoever only knows it is connected, greeted, and sent away.
+test('a stranger with the topic, but not the secret, is told nothing', async () => {
+  const topic = randomSecret()
+  const daemon = await start('daemon', [])
+  const seed = connectedSwarm(randomSecret(), 'daemon', daemon)
+  seed.library.hold(emptyCatalog())
+  await daemon.join(topic).flushed(never)
+  const stranger = await start('client', [loopbackOf(daemon)])
+  const linked = nextLink(stranger)
+  stranger.join(topic)
+  const link = await linked
+  const heard: string[] = []
+  link.onFrame((frame) => heard.push(decodeMessage(frame).type))
+  link.send(encodeMessage({ type: 'catalog', request: 0, name: CATALOG }))
+  await link.closed
+  expect(heard).toEqual(['hello', 'bye'])
+  expect(seed.swarm.peers()).toEqual([])
 })

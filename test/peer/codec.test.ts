@@ -1,53 +1,10 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { HoloError } from '../../src/base/errors.ts'
-import type { Sha256Digest } from '../../src/blob/digest.ts'
-import type { CatalogName } from '../../src/catalog/tree.ts'
 import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
-import { BYE_CODES, type Message, MISSING_REASONS } from '../../src/peer/messages.ts'
+import type { Message } from '../../src/peer/messages.ts'
+import { anyMessage } from '../support/any-message.ts'
 import { runs } from '../support/runs.ts'
-
-const request = fc.nat(0xffffffff)
-const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
-const hexOf = (length: number) => bytesOf(length).map((bytes) => Buffer.from(bytes).toString('hex'))
-const digest = hexOf(32).map((text) => text as Sha256Digest)
-const digests = fc.array(digest, { minLength: 1, maxLength: 20 })
-const indexes = fc.array(fc.nat(1023), { maxLength: 20 })
-const name = fc
-  .tuple(hexOf(8), fc.constantFrom('linux_amd64', 'darwin_arm64', 'windows_amd64'))
-  .map(([blueprint, platform]) => `${blueprint}v12.${platform}` as CatalogName)
-const text = fc.stringMatching(/^[ -~]{0,40}$/)
-const part = fc.record({
-  request,
-  index: fc.nat(1023),
-  encoding: fc.constantFrom('identity' as const, 'gzip' as const),
-  storedBytes: fc.option(fc.nat(2 ** 34), { nil: undefined }),
-  last: fc.boolean(),
-  chunk: fc.uint8Array({ maxLength: 200 }),
-})
-const anyMessage: fc.Arbitrary<Message> = fc.oneof(
-  fc.record({
-    type: fc.constant('hello' as const),
-    versionLowest: fc.constant(1),
-    versionHighest: fc.integer({ min: 1, max: 9 }),
-    proofs: fc.array(bytesOf(32), { maxLength: 16 }),
-    role: fc.constantFrom('daemon' as const, 'client' as const),
-    agent: text,
-    delegation: fc.option(fc.record({ machineKey: bytesOf(32), signature: bytesOf(64) }), { nil: undefined }),
-  }),
-  fc.record({ type: fc.constant('bye' as const), code: fc.constantFrom(...BYE_CODES), text }),
-  fc.record({
-    type: fc.constant('have' as const),
-    added: fc.array(fc.record({ name, sha256: digest, storedBytes: fc.nat(2 ** 26) }), { maxLength: 20 }),
-    removed: fc.array(name, { maxLength: 20 }),
-  }),
-  fc.record({ type: fc.constant('catalog' as const), request, name }),
-  fc.record({ type: fc.constantFrom('want' as const, 'ask' as const), request, digests }),
-  fc.record({ type: fc.constant('parts' as const), parts: fc.array(part, { maxLength: 20 }) }),
-  fc.record({ type: fc.constant('missing' as const), request, reason: fc.constantFrom(...MISSING_REASONS), indexes }),
-  fc.record({ type: fc.constantFrom('cancel' as const, 'holding' as const), request, indexes }),
-  fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
-)
 
 /** Buffers and Uint8Arrays alike. */
 const plain = (message: Message) =>

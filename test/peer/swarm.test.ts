@@ -1,5 +1,6 @@
 /** Members in one process, over in-memory links: what is found, fetched, refused and dropped. */
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
 import { never, systemClock } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import { PEER_CREDIT_BYTES } from '../../src/base/limits.ts'
@@ -7,8 +8,10 @@ import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
 import { randomSecret } from '../../src/trust/keys.ts'
+import { anyMessage } from '../support/any-message.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
+import { runs } from '../support/runs.ts'
 
 const secret = randomSecret()
 const catalog = emptyCatalog()
@@ -232,6 +235,28 @@ describe('PeerSource', () => {
 })
 
 describe('FleetSwarm', () => {
+  // Goal: no order of messages, each well-formed, crashes a member or makes it forget its bounds.
+  // Method: a proved member says anything while something is owed to us; in the end it is either there or shut out.
+  test('stands anything that a proved member says', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anyMessage, { minLength: 1, maxLength: 12 }), async (messages) => {
+        const { client, peer, source } = await handPlayed()
+        const owed = read(source, ref('owed')).then(
+          () => 'done',
+          (error) => (error instanceof HoloError ? 'failed' : Promise.reject(error)),
+        )
+        await peer.hear('want')
+        for (const message of messages) peer.say(message)
+        for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+        const ended = peer.heard.some(({ type }) => type === 'bye') || messages.some(({ type }) => type === 'bye')
+        expect(client.swarm.peers()).toHaveLength(ended ? 0 : 1)
+        peer.link.destroy()
+        expect(['done', 'failed']).toContain(await owed)
+      }),
+      { numRuns: runs(100) },
+    )
+  })
+
   // Goal: one who knows the topic, and so gets a connection, but not the secret, learns nothing and gets nothing.
   test('tells a stranger nothing', async () => {
     const seed = member(secret)
