@@ -50,7 +50,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
   for (const command of [restoreCommand(context), daemonCommand(context), fleetCommand(context)])
-    program.addCommand(command)
+    program.addCommand(inheriting(command, program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)
   program.hook('preAction', async (_program, command) => {
@@ -68,6 +68,13 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
       return commandLineFailure(error, program, new Output({ json: argv.includes('--json'), quiet: false }))
     return output().failure(error, interrupt.signal.aborted)
   }
+}
+
+/** Let a command and those below it report errors as the program does: commander does so only for its own. */
+function inheriting(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent)
+  for (const below of command.commands) inheriting(below, command)
+  return command
 }
 
 /** Add `--json`, `--quiet` and `--verbose` to a command and to those below it. */

@@ -9,8 +9,8 @@ import { closest, distance } from 'fastest-levenshtein'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
-import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
 import { parseHostPort } from '../base/host-port.ts'
+import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737

@@ -12,7 +12,7 @@ import type { BlobRef } from '../../src/blob/source.ts'
 import { blobPath } from '../../src/catalog/layout.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
-import { FleetHost, fleetObstacle, type Version } from '../support/fleet-hosts.ts'
+import { FleetHost, fleetObstacle, goldenEnvironment, type Version } from '../support/fleet-hosts.ts'
 import { differences, environmentRoots, environmentVersion, listTree, rootsIn } from '../support/golden.ts'
 import { Lan } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
@@ -40,14 +40,6 @@ function timesOf(path: string): string[] {
   })
 }
 
-async function together(a: FleetHost, address: string, ...others: FleetHost[]): Promise<void> {
-  const { fleets } = await a.report('fleet', 'show', '--invite')
-  for (const other of others) {
-    const joined = await other.report('fleet', 'join', fleets[0].invite, '--bootstrap', address)
-    expect(joined).toMatchObject({ exitCode: 0, fleet: 'factory', bootstraps: [address] })
-  }
-}
-
 describe('two hosts', () => {
   let lan: Lan
   let a: FleetHost
@@ -57,9 +49,8 @@ describe('two hosts', () => {
     lan = new Lan()
     a = FleetHost.withLibrary(lan)
     b = FleetHost.on(lan)
-    await a.report('fleet', 'create', 'factory')
-    const { address } = await a.startDaemon()
-    await together(a, address, b)
+    const fleet = await a.lead()
+    expect(await b.join(fleet)).toMatchObject({ exitCode: 0, fleet: 'factory', bootstraps: [fleet.address] })
   })
   afterAll(async () => {
     await lan?.[Symbol.asyncDispose]()
@@ -75,7 +66,7 @@ describe('two hosts', () => {
     )
     expectTree(b, 'v1', report.space.path)
     // As rcc runs it: bytecode written beside the modules would make the space dirty.
-    const task = [`${report.space.path}/bin/python`, join(b.host.folder, 'v1', 'task.py')]
+    const task = [`${report.space.path}/bin/python`, join(goldenEnvironment, 'v1', 'task.py')]
     const python = await b.host.run(task, { env: { PYTHONDONTWRITEBYTECODE: 'x' } })
     expect(python).toMatchObject({ exitCode: 0, stdout: 'numpy 2.4.6 requests 2.34.2\n' })
   })
@@ -105,7 +96,7 @@ describe('two hosts', () => {
     expect(report.fetched.blobs).toBe(lacked.length)
     expectTree(b, 'v2', report.space.path)
     // The same space through both versions and back: no blob moves any more.
-    const robot = join(b.host.folder, 'v1', 'robot.yaml')
+    const robot = join(goldenEnvironment, 'v1', 'robot.yaml')
     const switched = await b.report('restore', robot, '--space', 'cold-v2')
     expect(switched.fetched.blobs).toBe(0)
     expect((await b.restore('v2')).fetched.blobs).toBe(0)
@@ -140,22 +131,23 @@ describe('a peer with altered bytes', () => {
   })
 
   /** A host that serves the environment, some of its larger blobs altered on its disk. */
-  async function startLiar(alteredBlobs: number): Promise<{ liar: FleetHost; address: string; altered: BlobRef[] }> {
+  async function startLiar(
+    alteredBlobs: number,
+  ): Promise<{ liar: FleetHost; invite: string; address: string; altered: BlobRef[] }> {
     const liar = FleetHost.withLibrary(lan)
     const altered = blobsOf('v1')
       .filter(({ sizeBytes }) => sizeBytes > 1000)
       .slice(0, alteredBlobs)
     for (const { digest, sizeBytes } of altered)
       fs.writeFileSync(blobPath(rootsIn(liar.host.home), digest), Bun.gzipSync(Buffer.alloc(sizeBytes, 'x')))
-    await liar.report('fleet', 'create', 'factory')
-    return { liar, address: (await liar.startDaemon()).address, altered }
+    return { liar, altered, ...(await liar.lead()) }
   }
 
   lanTest('is named with the blob, and leaves no bad byte in library or space', async () => {
-    const { liar, address, altered } = await startLiar(1)
+    const { liar, altered, ...fleet } = await startLiar(1)
     const digest = altered[0]?.digest ?? ''
     const b = FleetHost.on(lan)
-    await together(liar, address, b)
+    await b.join(fleet)
     const report = await b.restore('v1')
     expect(report).toMatchObject({ ok: false, exitCode: 5, error: { code: 'blob-corrupt', blame: 'source' } })
     expect(report.error.message).toContain(digest)
@@ -168,9 +160,10 @@ describe('a peer with altered bytes', () => {
   })
 
   lanTest('is dropped and named where another host holds the blobs rightly', async () => {
-    const { liar, address, altered } = await startLiar(500)
+    const { liar, altered, ...fleet } = await startLiar(500)
     const [b, honest] = [FleetHost.on(lan), FleetHost.withLibrary(lan)]
-    await together(liar, address, b, honest)
+    await b.join(fleet)
+    await honest.join(fleet)
     await honest.startDaemon()
     const report = await b.restore('v1')
     expect(report).toMatchObject({ ok: true, exitCode: 0 })

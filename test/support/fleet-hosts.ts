@@ -3,21 +3,35 @@
  */
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
-import { environmentRoots, goldenEnvironmentReason, hasGoldenEnvironment } from './golden.ts'
+import {
+  environmentRoots,
+  goldenEnvironmentReason,
+  hasGoldenEnvironment,
+  type SmallVersion,
+  unpackSmall,
+} from './golden.ts'
 import { type Finished, type Host, type Lan, lanObstacle } from './lan.ts'
 
 const root = resolve(import.meta.dir, '../..')
 const built = join(root, 'dist', 'holo-peer')
-const goldenEnvironment = resolve(root, '../shared/golden/env')
+export const goldenEnvironment = resolve(root, '../shared/golden/env')
 
 /** Spaces that rcc made its listings of; the names take part in relocated files. */
 export const SPACES = { v1: 'cold-v1', v2: 'cold-v2' } as const
 export type Version = keyof typeof SPACES
 
-/** Why fleets of hosts cannot be tested here, or undefined where they can. */
+/** Why hosts that run the binary cannot be tested here, or undefined where they can. */
+export function hostObstacle(): string | undefined {
+  return lanObstacle() ?? (fs.existsSync(built) ? undefined : 'dist/holo-peer is not built')
+}
+
+/** The same where the large golden environment is needed too. */
 export function fleetObstacle(): string | undefined {
-  const unbuilt = fs.existsSync(built) ? undefined : 'dist/holo-peer is not built'
-  return lanObstacle() ?? (hasGoldenEnvironment ? undefined : goldenEnvironmentReason) ?? unbuilt
+  return hostObstacle() ?? (hasGoldenEnvironment ? undefined : goldenEnvironmentReason)
+}
+
+export function smallRobot(version: SmallVersion): string {
+  return join(root, 'test/golden/small/gzip', `robot${version}`, 'robot.yaml')
 }
 
 /** What `--json` printed, and the status beside it. */
@@ -32,12 +46,17 @@ export class FleetHost {
     fs.mkdirSync(folder)
     this.binary = join(folder, 'holo-peer')
     fs.copyFileSync(built, this.binary)
-    for (const version of Object.keys(SPACES))
-      fs.cpSync(join(goldenEnvironment, version), join(host.folder, version), { recursive: true })
   }
 
   static on(lan: Lan): FleetHost {
     return new FleetHost(lan.host())
+  }
+
+  /** A host that holds the three versions of the small golden environment. */
+  static withSmallLibrary(lan: Lan): FleetHost {
+    const host = FleetHost.on(lan)
+    unpackSmall('gzip', host.host.home)
+    return host
   }
 
   /** A host that holds both versions of the golden environment. */
@@ -62,7 +81,23 @@ export class FleetHost {
   }
 
   restore(version: Version, ...args: string[]): Promise<Report> {
-    return this.report('restore', join(this.host.folder, version, 'robot.yaml'), '--space', SPACES[version], ...args)
+    const robot = join(goldenEnvironment, version, 'robot.yaml')
+    return this.report('restore', robot, '--space', SPACES[version], ...args)
+  }
+
+  /** Restore a small version into the space of rcc's cold listing. */
+  restoreSmall(version: SmallVersion, ...args: string[]): Promise<Report> {
+    return this.report('restore', smallRobot(version), '--space', `cold${version}`, ...args)
+  }
+
+  /** Make the fleet `factory` and start the daemon. @returns what other hosts need to join */
+  async lead(): Promise<{ invite: string; address: string; process: Bun.Subprocess }> {
+    const { invite } = await this.report('fleet', 'create', 'factory')
+    return { invite, ...(await this.startDaemon()) }
+  }
+
+  join({ invite, address }: { invite: string; address: string }): Promise<Report> {
+    return this.report('fleet', 'join', invite, '--bootstrap', address)
   }
 
   /** Start a daemon. @returns its process and the address of its bootstrap node, once it is ready */

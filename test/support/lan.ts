@@ -15,7 +15,8 @@ export const GOLDEN_BASE = '/tmp/holo-golden'
 export function lanObstacle(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces need Linux'
   if (process.getuid?.() !== 0) return 'network namespaces need root'
-  for (const tool of ['ip', 'unshare', 'mount']) if (Bun.which(tool) === null) return `the command ${tool} is not installed`
+  for (const tool of ['ip', 'unshare', 'mount'])
+    if (Bun.which(tool) === null) return `the command ${tool} is not installed`
   const probe = Bun.spawnSync(['unshare', '-n', '-m', 'true'])
   return probe.exitCode === 0 ? undefined : `unshare fails: ${probe.stderr.toString().trim()}`
 }
@@ -53,9 +54,7 @@ export class Lan implements AsyncDisposable {
     const namespace = `${this.#namespace}h${number}`
     const address = `10.88.0.${number}`
     must(['ip', 'netns', 'add', namespace])
-    must(
-      `ip -n ${this.#namespace} link add port${number} type veth peer name eth0 netns ${namespace}`.split(' '),
-    )
+    must(`ip -n ${this.#namespace} link add port${number} type veth peer name eth0 netns ${namespace}`.split(' '))
     must(`ip -n ${this.#namespace} link set port${number} master lan up`.split(' '))
     must(`ip -n ${namespace} address add ${address}/24 dev eth0`.split(' '))
     must(`ip -n ${namespace} link set eth0 up`.split(' '))

@@ -1,0 +1,175 @@
+/** `holo-peer restore` as a user runs it: the compiled binary, two hosts, the small golden library. */
+import { afterAll, beforeAll, describe, expect } from 'bun:test'
+import * as fs from 'node:fs'
+import { join } from 'node:path'
+import { seededRandom } from '../../src/base/random.ts'
+import { blobPath } from '../../src/catalog/layout.ts'
+import { restoreBlobs } from '../../src/catalog/walk.ts'
+import { Library } from '../../src/store/library.ts'
+import { FleetHost, hostObstacle, smallRobot } from '../support/fleet-hosts.ts'
+import { differences, rootsIn, smallCold, smallVersions } from '../support/golden.ts'
+import { Lan } from '../support/lan.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const obstacle = hostObstacle()
+const hostTest = skipUnless(obstacle === undefined, obstacle ?? '')
+let lan: Lan
+let a: FleetHost
+let fleet: { invite: string; address: string }
+beforeAll(async () => {
+  if (obstacle !== undefined) return
+  lan = new Lan()
+  a = FleetHost.withSmallLibrary(lan)
+  fleet = await a.lead()
+})
+afterAll(async () => {
+  await lan?.[Symbol.asyncDispose]()
+})
+
+async function member(): Promise<FleetHost> {
+  const host = FleetHost.on(lan)
+  await host.join(fleet)
+  return host
+}
+
+function expectSmall(host: FleetHost, version: 1 | 2 | 3): void {
+  const { spacePath, listing } = smallCold('gzip', version)
+  expect(differences(host.host.outside(spacePath), listing, { directoryTimes: 'ignored' })).toEqual([])
+}
+
+describe('restore', () => {
+  hostTest('fetches each version from a peer, only what is new, and equals the listing of rcc', async () => {
+    const b = await member()
+    const fetched: number[] = []
+    for (const version of smallVersions) {
+      const report = await b.restoreSmall(version)
+      expect(report).toMatchObject({ ok: true, exitCode: 0 })
+      expectSmall(b, version)
+      fetched.push(report.fetched.blobs)
+    }
+    expect(fetched).toEqual([402, 38, 42])
+  })
+
+  hostTest('--dry-run says what would be done and writes nothing', async () => {
+    const b = await member()
+    const report = await b.restoreSmall(1, '--dry-run')
+    expect(report).toMatchObject({ ok: true, dryRun: true, plan: { filesToPlace: 404 } })
+    expect(report.missing.blobs).toBeGreaterThan(390)
+    expect(fs.readdirSync(b.host.golden)).toEqual([])
+    expect(fs.existsSync(join(b.host.home, 'hololib', 'library'))).toBe(false)
+  })
+
+  hostTest('fetches from all peers that have the environment', async () => {
+    const [b, second] = [await member(), FleetHost.withSmallLibrary(lan)]
+    await second.join(fleet)
+    const daemon = await second.startDaemon()
+    const report = await b.restoreSmall(1)
+    expect(Object.values(report.fetched.bySource as Record<string, number>).reduce((sum, blobs) => sum + blobs)).toBe(
+      402,
+    )
+    expect(Object.keys(report.fetched.bySource)).toHaveLength(2)
+    daemon.process.kill('SIGTERM')
+    await daemon.process.exited
+  })
+
+  hostTest('takes the environment from a hololib.zip beside robot.yaml, without any peer', async () => {
+    const alone = FleetHost.on(lan)
+    const robot = join(alone.host.folder, 'robot')
+    fs.cpSync(join(smallRobot(2), '..'), robot, { recursive: true })
+    fs.copyFileSync(join(smallRobot(2), '../../v2-hololib.zip'), join(robot, 'hololib.zip'))
+    const report = await alone.report('restore', join(robot, 'robot.yaml'), '--space', 'cold2', '--offline')
+    expect(report).toMatchObject({ ok: true, exitCode: 0 })
+    expect(Object.keys(report.fetched.bySource)).toEqual([join(robot, 'hololib.zip')])
+    expectSmall(alone, 2)
+  })
+})
+
+describe('a corrupt blob of the local library', () => {
+  /** A host that has version 1, whose library has lost a bit, and whose space is gone. */
+  async function rotten(): Promise<{ b: FleetHost; digest: string }> {
+    const b = await member()
+    await b.restoreSmall(1)
+    const roots = rootsIn(b.host.home)
+    const { name, spacePath } = smallCold('gzip', 1)
+    const catalog = new Library(roots).catalog(name)?.catalog
+    const blob = catalog === undefined ? undefined : restoreBlobs(catalog).find(({ sizeBytes }) => sizeBytes > 100)
+    if (blob === undefined) throw new Error('the small environment has no such blob')
+    const path = blobPath(roots, blob.digest)
+    const bytes = fs.readFileSync(path)
+    bytes[50] = (bytes[50] ?? 0) ^ 1
+    fs.writeFileSync(path, bytes)
+    fs.rmSync(b.host.outside(spacePath), { recursive: true })
+    return { b, digest: blob.digest }
+  }
+
+  hostTest('is quarantined and fetched again', async () => {
+    const { b, digest } = await rotten()
+    const report = await b.restoreSmall(1)
+    expect(report).toMatchObject({ ok: true, exitCode: 0, fetched: { blobs: 1 } })
+    expect(report.quarantined).toEqual([expect.stringContaining(digest)])
+    expect(fs.existsSync(report.quarantined[0])).toBe(true)
+    expectSmall(b, 1)
+  })
+
+  hostTest('is named where nobody can be asked', async () => {
+    const { b, digest } = await rotten()
+    const report = await b.restoreSmall(1, '--offline')
+    expect(report).toMatchObject({ ok: false, exitCode: 3, error: { code: 'local-blob-corrupt' } })
+    expect(report.error.message).toContain(digest)
+  })
+})
+
+describe('a full disk', () => {
+  // Goal: a clear error, nothing half-written, and the next run goes on. Method: B's library on a small tmpfs.
+  hostTest('ends with status 6 and is continued once there is room', async () => {
+    const b = await member()
+    const library = join(b.host.home, 'hololib')
+    fs.mkdirSync(library)
+    const restore = `"${b.binary}" restore ${smallRobot(1)} --space cold1 --json`
+    const script = `mount -t tmpfs -o size=1200k tmpfs ${library}; ${restore} > first.json; echo $? > first.status
+      find ${library} -name '.*' -type f > left.txt; mount -o remount,size=64m ${library}; ${restore} > second.json`
+    await b.host.run(['sh', '-c', script])
+    const read = (name: string) => fs.readFileSync(join(b.host.folder, name), 'utf8')
+    const first = JSON.parse(read('first.json'))
+    expect(read('first.status').trim()).toBe('6')
+    expect(first.error).toMatchObject({ code: 'disk-full', blame: 'host' })
+    expect(first.error.hint).toContain('free some space')
+    expect(read('left.txt')).toBe('')
+    const second = JSON.parse(read('second.json'))
+    expect(second.ok).toBe(true)
+    expect(second.fetched.blobs).toBeGreaterThan(0)
+    expect(second.fetched.blobs).toBeLessThan(402)
+    expectSmall(b, 1)
+  })
+})
+
+describe('a killed process', () => {
+  // Goal: SIGKILL at any instant leaves a state that the next run repairs. Method: the compiled binary, killed after a
+  // random time, again and again on the same host; then one run to the end.
+  hostTest('leaves what the next run repairs', async () => {
+    const b = await member()
+    const seed = Number(process.env.SEED ?? Date.now() % 100_000)
+    const random = seededRandom(seed)
+    const rounds = 12 * Number(process.env.CRASH_ROUNDS ?? 1)
+    let killed = 0
+    for (let round = 0; round < rounds; round++) {
+      const version = ([1, 2, 3] as const)[round % 3] ?? 1
+      const child = b.host.spawn([b.binary, 'restore', smallRobot(version), '--space', 'cold1'])
+      await Bun.sleep(60 + random.next() * 350)
+      child.kill('SIGKILL')
+      await child.exited
+      if (child.signalCode === 'SIGKILL') killed++
+    }
+    console.log(`killed ${killed} of ${rounds} runs (SEED=${seed})`)
+    const report = await b.restoreSmall(1)
+    expect(report).toMatchObject({ ok: true, exitCode: 0 })
+    expectSmall(b, 1)
+    const library = new Library(rootsIn(b.host.home))
+    for (const name of library.catalogs()) {
+      const found = await library.complete(name, new AbortController().signal)
+      expect(found?.name).toBe(name)
+    }
+    const holotree = join(b.host.golden, 'small-gzip', 'holotree')
+    expect(fs.readdirSync(holotree).filter((name) => name.startsWith('.'))).toEqual([])
+  })
+})
