@@ -23,8 +23,8 @@ export async function openDaemonSupply({ state }: Machine, signal: AbortSignal):
   return {
     label: 'the daemon of this library',
     final: true,
-    find: async (name, inner) => {
-      const found = await daemonFind(socket, name, inner)
+    find: async (name, local, inner) => {
+      const found = await daemonFind(socket, local === undefined ? { catalog: name } : { catalog: name, local }, inner)
       const stored = Buffer.from(found.stored, 'base64')
       const announced = parseSha256(found.sha256)
       const catalog = verifyCatalog({ name, stored, source: found.source, announced })

@@ -118,8 +118,9 @@ function handlers(
       catalogs: served.catalogs().map(({ name }) => name),
       peers: node.peers().map(({ name, address, catalogs }) => ({ name, address, catalogs })),
     }),
-    find: async (catalog, inner): Promise<FindAnswer> => {
-      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), undefined, inner)
+    find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
+      const known = local === undefined ? undefined : parseSha256(local)
+      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, inner)
       const stored = Buffer.from(found.stored).toString('base64')
       return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
     },

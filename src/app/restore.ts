@@ -1,82 +1,21 @@
 /**
  * `restore`: robot.yaml → blueprint → catalog → inspect → plan → fetch → apply → report.
  *
- * The straight line of the product; ARCHITECTURE.md follows it. Nothing is fetched before the target is known to be
- * writable, nothing is written before the plan is made.
+ * The straight line of the product; ARCHITECTURE.md follows it.
  */
-import { appendFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
-import type { HeldLock } from '../base/held-lock.ts'
-import { LOCK_WAIT_MS } from '../base/limits.ts'
-import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
-import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
-import { catalogName, controllerIdentity, spaceName } from '../catalog/names.ts'
-import { spaceTarget } from '../catalog/relocation.ts'
+import { catalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { restoreBlobs } from '../catalog/walk.ts'
 import { loadBlueprint } from '../config/environment.ts'
-import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
-import { ensureBaseDirectory } from '../restore/base-directory.ts'
-import { inspectSpace } from '../restore/inspect.ts'
-import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
 import { Library } from '../store/library.ts'
-import { acquireLock } from '../store/lock.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
-import { type Machine, thisMachine } from './machine.ts'
+import { thisMachine } from './machine.ts'
+import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
+import { RestoreRun } from './restore-run.ts'
 import { Supplies } from './supplies.ts'
-import type { FetchProgress, FoundEnvironment } from './supply.ts'
-
-/** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
-const ROUNDS_MAX = 3
-
-export interface RestoreOptions {
-  readonly robotFile: string
-  readonly space: string
-  readonly controller: string
-  readonly dryRun: boolean
-  readonly offline: boolean
-}
-
-/** How the caller hears of what takes long. */
-export interface RestoreEvents {
-  readonly onFetch: FetchProgress
-  readonly onWarning: (text: string) => void
-  readonly onLockWait: (lock: string, holders: readonly string[]) => void
-}
-
-export interface RestoreOutcome {
-  readonly blueprint: string
-  readonly catalog: CatalogName
-  /** Who the catalog came from: `library`, the path of a hololib.zip, or a peer. */
-  readonly source: string
-  readonly space: {
-    readonly name: string
-    readonly controller: string
-    readonly directory: string
-    readonly path: string
-  }
-  readonly dryRun: boolean
-  /** What the space lacked, as planned before anything was done. */
-  readonly plan: PlanTotals
-  /** Blobs that the library lacked, by then. */
-  readonly missing: { readonly blobs: number; readonly bytes: number }
-  readonly fetched: FetchTotals
-  /** Undefined in a dry run. */
-  readonly restored: RestoreReport | undefined
-  /** Blobs of the library whose bytes proved wrong: where they lie now. */
-  readonly quarantined: readonly string[]
-  /** Milliseconds from the start of this process to the first byte of a blob, where one was fetched. */
-  readonly firstByteMs: number | undefined
-  /** Milliseconds of each stage, and of the whole. */
-  readonly ms: {
-    readonly find: number
-    readonly plan: number
-    readonly fetch: number
-    readonly apply: number
-    readonly total: number
-  }
-}
+import type { FoundEnvironment } from './supply.ts'
 
 /**
  * Restore the environment of a robot into a space.
@@ -104,212 +43,39 @@ export async function restore(
   return await run.run(signal)
 }
 
-/** The library's own catalog where it is readable, whatever blobs it lacks; else what the supplies have. */
+/**
+ * The library's own catalog where it has what a restore needs; else what the supplies have. rcc writes a catalog before
+ * its blobs, so a recording that was cut off leaves one that is of no use: then the fleet's takes its place.
+ */
 async function findCatalog(
   name: CatalogName,
   library: Library,
   supplies: Supplies,
   signal: AbortSignal,
 ): Promise<FoundEnvironment> {
+  const local = readLocal(name, library)
+  const alone = local === undefined ? undefined : { catalog: local, warnings: [] }
+  if (local === undefined || alone === undefined) return supplies.find(name, undefined, signal)
+  if ((await library.missingOf(restoreBlobs(local.catalog), signal, 1)).length === 0) return alone
+  try {
+    const found = await supplies.find(name, local.sha256, signal)
+    return found.catalog.sha256 === local.sha256 ? { ...found, catalog: local } : found
+  } catch (error) {
+    signal.throwIfAborted()
+    // The space may be as it should be and need none of the missing blobs; if not, the fetch says why it fails.
+    if (error instanceof HoloError && (error.blame === 'missing' || error.blame === 'source')) return alone
+    throw error
+  }
+}
+
+/** A torn catalog is as good as none, as with rcc. */
+function readLocal(name: CatalogName, library: Library): VerifiedCatalog | undefined {
   try {
     const local = library.catalog(name)
-    if (local !== undefined)
-      return {
-        catalog: verifyCatalog({ name, stored: local.stored, source: 'library', announced: undefined }),
-        warnings: [],
-      }
+    if (local === undefined) return undefined
+    return verifyCatalog({ name, stored: local.stored, source: 'library', announced: undefined })
   } catch (error) {
-    // A torn catalog is as good as none, as with rcc; the fetch replaces it.
-    if (!(error instanceof HoloError) || error.code !== 'catalog-invalid') throw error
-  }
-  return supplies.find(name, signal)
-}
-
-interface RunOptions {
-  readonly machine: Machine
-  readonly library: Library
-  readonly supplies: Supplies
-  readonly catalog: VerifiedCatalog
-  readonly options: RestoreOptions
-  readonly events: RestoreEvents
-  readonly startedMs: number
-}
-
-class RestoreRun {
-  readonly #given: RunOptions
-  readonly #controller: string
-  readonly #name: string
-  readonly #path: string
-  readonly #base: string
-  readonly #fetched = emptyTotals()
-  readonly #quarantined: string[] = []
-  #fetchMs = 0
-  #fetchStartedMs: number | undefined
-
-  constructor(given: RunOptions) {
-    this.#given = given
-    const { catalog, machine, options } = given
-    this.#controller = controllerIdentity(options.controller)
-    const { userIdentity } = machine.roots
-    this.#name = spaceName({ userIdentity, controller: this.#controller, space: options.space })
-    const { base, path } = spaceTarget(catalog.catalog, this.#name)
-    this.#base = base
-    this.#path = path
-  }
-
-  async run(signal: AbortSignal): Promise<RestoreOutcome> {
-    const { options, machine, events } = this.#given
-    const foundMs = systemClock.nowMs()
-    if (options.dryRun) {
-      const plan = await this.#plan(signal)
-      return this.#outcome(plan.totals, undefined, await this.#lacking(plan, signal), foundMs, systemClock.nowMs())
-    }
-    ensureBaseDirectory(this.#base, machine.roots.shared)
-    const lockPath = spacePaths(this.#path).lock
-    const note = {
-      directory: pidsDirectory(machine.roots),
-      controller: this.#controller,
-      space: options.space,
-      username: userInfo().username,
-    }
-    const onWait = (holders: readonly string[]) => events.onLockWait(lockPath, holders)
-    await using lock = await acquireLock(
-      lockPath,
-      { waitMs: LOCK_WAIT_MS, shared: machine.roots.shared, note, onWait },
-      signal,
-    )
-    const first = await this.#plan(signal)
-    const missing = await this.#lacking(first, signal)
-    const plannedMs = systemClock.nowMs()
-    const restored = await this.#fetchAndApply(first, lock, signal)
-    this.#noteUse()
-    return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
-  }
-
-  async #fetchAndApply(first: RestorePlan, lock: HeldLock, signal: AbortSignal): Promise<RestoreReport> {
-    const { library, catalog } = this.#given
-    // A catalog that is not in the library yet comes with all its blobs, so that rcc can use it and others get it here.
-    if (catalog.source !== 'library' || (await this.#lacking(first, signal)).blobs > 0) await this.#fetch(signal)
-    let plan = first
-    let before: RestoreReport | undefined
-    for (let round = 1; ; round++) {
-      try {
-        const report = await applyPlan(plan, { blobs: library, lock }, signal)
-        return before === undefined ? report : sumOfReports(before, report)
-      } catch (error) {
-        if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
-        before = before === undefined ? error.report : sumOfReports(before, error.report)
-        this.#quarantine(error)
-        await this.#fetch(signal)
-        plan = await this.#plan(signal)
-      }
-    }
-  }
-
-  async #plan(signal: AbortSignal): Promise<RestorePlan> {
-    const { catalog, options } = this.#given
-    const state = await inspectSpace(this.#path, catalog.catalog, signal)
-    const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
-    return planRestore(catalog.catalog, target, state)
-  }
-
-  async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
-    const missing = await this.#given.library.missingOf(needed, signal)
-    return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
-  }
-
-  async #fetch(signal: AbortSignal): Promise<void> {
-    const { supplies, catalog, events } = this.#given
-    const startedMs = systemClock.nowMs()
-    this.#fetchStartedMs ??= startedMs
-    try {
-      await supplies.fetch(catalog, this.#fetched, events.onFetch, signal)
-    } catch (error) {
-      const [place] = this.#quarantined
-      if (place === undefined || !(error instanceof HoloError)) throw error
-      throw new HoloError(
-        `A blob of the library was corrupt (now ${place}), and could not be fetched again: ${error.message}`,
-        {
-          code: 'local-blob-corrupt',
-          blame: error.blame,
-          hint: error.hint ?? 'run the same command again when a peer that holds this environment is up',
-          cause: error,
-        },
-      )
-    } finally {
-      this.#fetchMs += systemClock.nowMs() - startedMs
-    }
-  }
-
-  #quarantine({ corrupt }: BlobsUnusableError): void {
-    for (const { digest } of corrupt) {
-      const place = this.#given.library.quarantine(digest, systemClock.wallMs())
-      if (place !== undefined) this.#quarantined.push(place)
-    }
-  }
-
-  /** What rcc's clean-up and listings go by: the stamps of the catalog, and one byte in the space's `.use`. */
-  #noteUse(): void {
-    this.#given.library.touchUsage(this.#given.catalog.name, systemClock.wallMs())
-    appendFileSync(spacePaths(this.#path).use, '.')
-  }
-
-  /** The clock's zero is the start of the process. */
-  #firstByteMs(): number | undefined {
-    const { firstByteMs } = this.#fetched
-    return firstByteMs === undefined || this.#fetchStartedMs === undefined
-      ? undefined
-      : this.#fetchStartedMs + firstByteMs
-  }
-
-  #outcome(
-    plan: PlanTotals,
-    restored: RestoreReport | undefined,
-    missing: { blobs: number; bytes: number },
-    foundMs: number,
-    plannedMs: number,
-  ): RestoreOutcome {
-    const { catalog, options, startedMs } = this.#given
-    const nowMs = systemClock.nowMs()
-    return {
-      blueprint: catalog.catalog.blueprint,
-      catalog: catalog.name,
-      source: catalog.source,
-      space: { name: options.space, controller: this.#controller, directory: this.#name, path: this.#path },
-      dryRun: options.dryRun,
-      plan,
-      missing,
-      fetched: this.#fetched,
-      restored,
-      quarantined: this.#quarantined,
-      firstByteMs: this.#firstByteMs(),
-      ms: {
-        find: foundMs - startedMs,
-        plan: plannedMs - foundMs,
-        fetch: this.#fetchMs,
-        apply: options.dryRun ? 0 : nowMs - plannedMs - this.#fetchMs,
-        total: nowMs - startedMs,
-      },
-    }
-  }
-}
-
-/** Two rounds of one restore; what the first found unchanged is what was unchanged. */
-function sumOfReports(first: RestoreReport, second: RestoreReport): RestoreReport {
-  const ms = { ...first.ms }
-  for (const stage of Object.keys(ms) as (keyof typeof ms)[]) ms[stage] += second.ms[stage]
-  return {
-    filesPlaced: first.filesPlaced + second.filesPlaced,
-    bytes: first.bytes + second.bytes,
-    cloned: first.cloned + second.cloned,
-    copied: first.copied + second.copied,
-    empty: first.empty + second.empty,
-    relocated: first.relocated + second.relocated,
-    linksMade: first.linksMade + second.linksMade,
-    directoriesMade: first.directoriesMade + second.directoriesMade,
-    removed: first.removed + second.removed,
-    metaWritten: first.metaWritten || second.metaWritten,
-    unchanged: first.unchanged,
-    ms,
+    if (error instanceof HoloError && error.code === 'catalog-invalid') return undefined
+    throw error
   }
 }

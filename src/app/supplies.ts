@@ -4,6 +4,7 @@
  */
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { DaemonUnusableError } from '../daemon/control-client.ts'
@@ -45,10 +46,11 @@ export class Supplies implements AsyncDisposable {
   /**
    * Ask each supply in turn for the catalog.
    *
+   * @param local as `Supply.find`
    * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail
    */
-  find(name: CatalogName, signal: AbortSignal): Promise<FoundEnvironment> {
-    return this.#ask(name, (supply) => supply.find(name, signal), signal)
+  find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+    return this.#ask(name, (supply) => supply.find(name, local, signal), signal)
   }
 
   /**

@@ -1,6 +1,7 @@
 /**
  * Where a restore can get an environment from, in one shape: a hololib.zip, the daemon of this library, a swarm.
  */
+import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
@@ -20,11 +21,12 @@ export interface Supply extends AsyncDisposable {
   /** Nobody who is asked later knows more: its miss, or its error, is the last word. */
   readonly final: boolean
   /**
+   * @param local SHA-256 of the decoded catalog that the library holds, if any: it wins where peers differ
    * @returns undefined where it does not have it and there is nothing to say about that
    * @throws {HoloError} blame `missing`: it is not to be had, with the reason; blame `source`: those who have it fail
    * @throws `signal.reason` once `signal` aborts
    */
-  find(name: CatalogName, signal: AbortSignal): Promise<FoundEnvironment | undefined>
+  find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment | undefined>
   /**
    * Bring the catalog and all its blobs into the library.
    *

@@ -19,9 +19,9 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
   return {
     label: 'the swarm',
     final: true,
-    find: async (name, inner) => {
+    find: async (name, local, inner) => {
       if (node === undefined) throw noFleet(name)
-      return node.find(name, undefined, inner)
+      return node.find(name, local, inner)
     },
     fetch: async (catalog, totals, onProgress, inner) => {
       if (node === undefined) throw noFleet(catalog.name)

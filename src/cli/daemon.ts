@@ -1,8 +1,8 @@
 /** `holo-peer daemon`: serve this machine's environments to its fleets. */
 import { Command, InvalidArgumentError } from 'commander'
 import { runDaemon } from '../app/daemon.ts'
+import type { CommandContext } from './context.ts'
 import { counted } from './output.ts'
-import type { CommandContext } from './run.ts'
 
 export function daemonCommand({ output, signal }: CommandContext): Command {
   return new Command('daemon')

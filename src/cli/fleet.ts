@@ -2,8 +2,8 @@
 import { Command } from 'commander'
 import { createFleetHere, type FleetChange, joinFleetHere, showFleets } from '../app/fleet.ts'
 import { thisMachine } from '../app/machine.ts'
+import type { CommandContext } from './context.ts'
 import { counted, type Output } from './output.ts'
-import type { CommandContext } from './run.ts'
 
 interface BootstrapOption {
   readonly bootstrap: readonly string[]

@@ -1,9 +1,10 @@
 /** `holo-peer restore robot.yaml`: the environment of a robot, in a space. */
 import { Command } from 'commander'
-import { type RestoreOutcome, restore } from '../app/restore.ts'
+import { restore } from '../app/restore.ts'
+import type { RestoreOutcome } from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
+import type { CommandContext } from './context.ts'
 import { counted, humanBytes, humanMs, type Output } from './output.ts'
-import type { CommandContext } from './run.ts'
 
 interface RestoreFlags {
   readonly space: string

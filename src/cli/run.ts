@@ -5,17 +5,11 @@ import { Command, CommanderError } from 'commander'
 import { versionLine } from '../app/version.ts'
 import { EXIT_BUG, EXIT_CODES, HoloError } from '../base/errors.ts'
 import { startLog } from '../base/log.ts'
+import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
 import { fleetCommand } from './fleet.ts'
 import { Output } from './output.ts'
 import { restoreCommand } from './restore.ts'
-
-/** What every command gets. */
-export interface CommandContext {
-  output(): Output
-  /** Aborts at SIGINT and SIGTERM. */
-  readonly signal: AbortSignal
-}
 
 /** Options that every command knows. */
 export interface CommonOptions {

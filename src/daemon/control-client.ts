@@ -11,6 +11,7 @@ import {
   type DaemonStatus,
   type FetchEvent,
   type FindAnswer,
+  type FindRequest,
   fetchEvent,
   findAnswer,
   status,
@@ -59,8 +60,8 @@ export async function reloadDaemon(socketPath: string, signal: AbortSignal): Pro
 }
 
 /** @throws {DaemonUnusableError} see `daemonStatus`; {HoloError} the daemon's own error */
-export async function daemonFind(socketPath: string, catalog: string, signal: AbortSignal): Promise<FindAnswer> {
-  const response = await send(socketPath, 'POST', '/find', { catalog }, CONTROL_FIND_MS, signal)
+export async function daemonFind(socketPath: string, request: FindRequest, signal: AbortSignal): Promise<FindAnswer> {
+  const response = await send(socketPath, 'POST', '/find', request, CONTROL_FIND_MS, signal)
   return parsed(findAnswer, await response.json())
 }
 

@@ -38,7 +38,9 @@ export const status = z.object({
 })
 export type DaemonStatus = z.infer<typeof status>
 
-export const findRequest = z.strictObject({ catalog })
+/** `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ. */
+export const findRequest = z.strictObject({ catalog, local: sha256.optional() })
+export type FindRequest = z.infer<typeof findRequest>
 /** `stored` is the gzip form, base64. */
 export const findAnswer = z.object({
   source: z.string().max(300),

@@ -13,6 +13,7 @@ import {
   type DaemonStatus,
   type FetchEvent,
   type FindAnswer,
+  type FindRequest,
   fetchRequest,
   findRequest,
   type WireError,
@@ -31,7 +32,7 @@ export interface FetchJob {
 
 export interface ControlHandlers {
   status(): DaemonStatus
-  find(catalog: string, signal: AbortSignal): Promise<FindAnswer>
+  find(request: FindRequest, signal: AbortSignal): Promise<FindAnswer>
   fetch(catalog: string, sha256: string): FetchJob
   /** Read the fleet file and the settings again. */
   reload(): Promise<void>
@@ -78,8 +79,7 @@ async function answer(request: Request, handlers: ControlHandlers): Promise<Resp
     case 'GET /status':
       return Response.json(handlers.status())
     case 'POST /find': {
-      const { catalog } = await bodyOf(request, findRequest)
-      return Response.json(await handlers.find(catalog, request.signal))
+      return Response.json(await handlers.find(await bodyOf(request, findRequest), request.signal))
     }
     case 'POST /fetch': {
       const { catalog, sha256 } = await bodyOf(request, fetchRequest)

@@ -48,7 +48,7 @@ test('serveControl() answers status, find and reload, and is gone after disposal
     await using _server = await serveControl(socket, handlersOf({ reload: async () => void reloads++ }))
     expect(statSync(socket).mode & 0o777).toBe(0o600)
     expect(await daemonStatus(socket, never)).toEqual(status)
-    expect(await daemonFind(socket, 'x', never)).toEqual(found)
+    expect(await daemonFind(socket, { catalog: 'x' }, never)).toEqual(found)
     expect(await reloadDaemon(socket, never)).toBe(true)
     expect(reloads).toBe(1)
   }

@@ -1,0 +1,74 @@
+/** What a restore is asked, tells on the way, and reports in the end. */
+import type { FetchTotals } from '../blob/fetch-all.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import type { RestoreReport } from '../restore/apply.ts'
+import type { PlanTotals } from '../restore/plan.ts'
+import type { FetchProgress } from './supply.ts'
+
+export interface RestoreOptions {
+  readonly robotFile: string
+  readonly space: string
+  readonly controller: string
+  readonly dryRun: boolean
+  readonly offline: boolean
+}
+
+/** How the caller hears of what takes long. */
+export interface RestoreEvents {
+  readonly onFetch: FetchProgress
+  readonly onWarning: (text: string) => void
+  readonly onLockWait: (lock: string, holders: readonly string[]) => void
+}
+
+export interface RestoreOutcome {
+  readonly blueprint: string
+  readonly catalog: CatalogName
+  /** Who the catalog came from: `library`, the path of a hololib.zip, or a peer. */
+  readonly source: string
+  readonly space: {
+    readonly name: string
+    readonly controller: string
+    readonly directory: string
+    readonly path: string
+  }
+  readonly dryRun: boolean
+  /** What the space lacked, as planned before anything was done. */
+  readonly plan: PlanTotals
+  /** Blobs that the library lacked, by then. */
+  readonly missing: { readonly blobs: number; readonly bytes: number }
+  readonly fetched: FetchTotals
+  /** Undefined in a dry run. */
+  readonly restored: RestoreReport | undefined
+  /** Blobs of the library whose bytes proved wrong: where they lie now. */
+  readonly quarantined: readonly string[]
+  /** Milliseconds from the start of this process to the first byte of a blob, where one was fetched. */
+  readonly firstByteMs: number | undefined
+  /** Milliseconds of each stage, and of the whole. */
+  readonly ms: {
+    readonly find: number
+    readonly plan: number
+    readonly fetch: number
+    readonly apply: number
+    readonly total: number
+  }
+}
+
+/** Two rounds of one restore; what the first found unchanged is what was unchanged. */
+export function sumOfReports(first: RestoreReport, second: RestoreReport): RestoreReport {
+  const ms = { ...first.ms }
+  for (const stage of Object.keys(ms) as (keyof typeof ms)[]) ms[stage] += second.ms[stage]
+  return {
+    filesPlaced: first.filesPlaced + second.filesPlaced,
+    bytes: first.bytes + second.bytes,
+    cloned: first.cloned + second.cloned,
+    copied: first.copied + second.copied,
+    empty: first.empty + second.empty,
+    relocated: first.relocated + second.relocated,
+    linksMade: first.linksMade + second.linksMade,
+    directoriesMade: first.directoriesMade + second.directoriesMade,
+    removed: first.removed + second.removed,
+    metaWritten: first.metaWritten || second.metaWritten,
+    unchanged: first.unchanged,
+    ms,
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * One restore from a verified catalog on: lock, inspect, plan, fetch, apply, and again where a blob proved rotten.
+ *
+ * Nothing is fetched before the target is known to be writable, nothing is written before the plan is made.
+ */
+import { appendFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
+import { systemClock } from '../base/clock.ts'
+import { HoloError } from '../base/errors.ts'
+import type { HeldLock } from '../base/held-lock.ts'
+import { LOCK_WAIT_MS } from '../base/limits.ts'
+import { emptyTotals } from '../blob/fetch-all.ts'
+import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
+import { controllerIdentity, spaceName } from '../catalog/names.ts'
+import { spaceTarget } from '../catalog/relocation.ts'
+import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
+import { ensureBaseDirectory } from '../restore/base-directory.ts'
+import { inspectSpace } from '../restore/inspect.ts'
+import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
+import type { Library } from '../store/library.ts'
+import { acquireLock } from '../store/lock.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import type { Machine } from './machine.ts'
+import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
+import type { Supplies } from './supplies.ts'
+
+/** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
+const ROUNDS_MAX = 3
+
+export interface RunOptions {
+  readonly machine: Machine
+  readonly library: Library
+  readonly supplies: Supplies
+  readonly catalog: VerifiedCatalog
+  readonly options: RestoreOptions
+  readonly events: RestoreEvents
+  readonly startedMs: number
+}
+
+export class RestoreRun {
+  readonly #given: RunOptions
+  readonly #controller: string
+  readonly #name: string
+  readonly #path: string
+  readonly #base: string
+  readonly #fetched = emptyTotals()
+  readonly #quarantined: string[] = []
+  #fetchMs = 0
+  #fetchStartedMs: number | undefined
+
+  constructor(given: RunOptions) {
+    this.#given = given
+    const { catalog, machine, options } = given
+    this.#controller = controllerIdentity(options.controller)
+    const { userIdentity } = machine.roots
+    this.#name = spaceName({ userIdentity, controller: this.#controller, space: options.space })
+    const { base, path } = spaceTarget(catalog.catalog, this.#name)
+    this.#base = base
+    this.#path = path
+  }
+
+  async run(signal: AbortSignal): Promise<RestoreOutcome> {
+    const { options, machine, events } = this.#given
+    const foundMs = systemClock.nowMs()
+    if (options.dryRun) {
+      const plan = await this.#plan(signal)
+      return this.#outcome(plan.totals, undefined, await this.#lacking(plan, signal), foundMs, systemClock.nowMs())
+    }
+    ensureBaseDirectory(this.#base, machine.roots.shared)
+    const lockPath = spacePaths(this.#path).lock
+    const note = {
+      directory: pidsDirectory(machine.roots),
+      controller: this.#controller,
+      space: options.space,
+      username: userInfo().username,
+    }
+    const onWait = (holders: readonly string[]) => events.onLockWait(lockPath, holders)
+    await using lock = await acquireLock(
+      lockPath,
+      { waitMs: LOCK_WAIT_MS, shared: machine.roots.shared, note, onWait },
+      signal,
+    )
+    const first = await this.#plan(signal)
+    const missing = await this.#lacking(first, signal)
+    const plannedMs = systemClock.nowMs()
+    const restored = await this.#fetchAndApply(first, lock, signal)
+    this.#noteUse()
+    return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
+  }
+
+  async #fetchAndApply(first: RestorePlan, lock: HeldLock, signal: AbortSignal): Promise<RestoreReport> {
+    const { library, catalog } = this.#given
+    // A catalog that is not in the library yet comes with all its blobs, so that rcc can use it and others get it here.
+    if (catalog.source !== 'library' || (await this.#lacking(first, signal)).blobs > 0) await this.#fetch(signal)
+    let plan = first
+    let before: RestoreReport | undefined
+    for (let round = 1; ; round++) {
+      try {
+        const report = await applyPlan(plan, { blobs: library, lock }, signal)
+        return before === undefined ? report : sumOfReports(before, report)
+      } catch (error) {
+        if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
+        before = before === undefined ? error.report : sumOfReports(before, error.report)
+        this.#quarantine(error)
+        await this.#fetch(signal)
+        plan = await this.#plan(signal)
+      }
+    }
+  }
+
+  async #plan(signal: AbortSignal): Promise<RestorePlan> {
+    const { catalog, options } = this.#given
+    const state = await inspectSpace(this.#path, catalog.catalog, signal)
+    const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
+    return planRestore(catalog.catalog, target, state)
+  }
+
+  async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
+    const missing = await this.#given.library.missingOf(needed, signal)
+    return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+  }
+
+  async #fetch(signal: AbortSignal): Promise<void> {
+    const { supplies, catalog, events } = this.#given
+    const startedMs = systemClock.nowMs()
+    this.#fetchStartedMs ??= startedMs
+    try {
+      await supplies.fetch(catalog, this.#fetched, events.onFetch, signal)
+    } catch (error) {
+      const [place] = this.#quarantined
+      if (place === undefined || !(error instanceof HoloError)) throw error
+      throw new HoloError(
+        `A blob of the library was corrupt (now ${place}), and could not be fetched again: ${error.message}`,
+        {
+          code: 'local-blob-corrupt',
+          blame: error.blame,
+          hint: error.hint ?? 'run the same command again when a peer that holds this environment is up',
+          cause: error,
+        },
+      )
+    } finally {
+      this.#fetchMs += systemClock.nowMs() - startedMs
+    }
+  }
+
+  #quarantine({ corrupt }: BlobsUnusableError): void {
+    for (const { digest } of corrupt) {
+      const place = this.#given.library.quarantine(digest, systemClock.wallMs())
+      if (place !== undefined) this.#quarantined.push(place)
+    }
+  }
+
+  /** What rcc's clean-up and listings go by: the stamps of the catalog, and one byte in the space's `.use`. */
+  #noteUse(): void {
+    this.#given.library.touchUsage(this.#given.catalog.name, systemClock.wallMs())
+    appendFileSync(spacePaths(this.#path).use, '.')
+  }
+
+  /** The clock's zero is the start of the process. */
+  #firstByteMs(): number | undefined {
+    const { firstByteMs } = this.#fetched
+    return firstByteMs === undefined || this.#fetchStartedMs === undefined
+      ? undefined
+      : this.#fetchStartedMs + firstByteMs
+  }
+
+  #outcome(
+    plan: PlanTotals,
+    restored: RestoreReport | undefined,
+    missing: { blobs: number; bytes: number },
+    foundMs: number,
+    plannedMs: number,
+  ): RestoreOutcome {
+    const { catalog, options, startedMs } = this.#given
+    const nowMs = systemClock.nowMs()
+    return {
+      blueprint: catalog.catalog.blueprint,
+      catalog: catalog.name,
+      source: catalog.source,
+      space: { name: options.space, controller: this.#controller, directory: this.#name, path: this.#path },
+      dryRun: options.dryRun,
+      plan,
+      missing,
+      fetched: this.#fetched,
+      restored,
+      quarantined: this.#quarantined,
+      firstByteMs: this.#firstByteMs(),
+      ms: {
+        find: foundMs - startedMs,
+        plan: plannedMs - foundMs,
+        fetch: this.#fetchMs,
+        apply: options.dryRun ? 0 : nowMs - plannedMs - this.#fetchMs,
+        total: nowMs - startedMs,
+      },
+    }
+  }
+}
