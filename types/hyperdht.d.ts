@@ -35,6 +35,8 @@ declare module 'hyperdht' {
     remoteAddress(): Address | null
     /** Rejects after a second without an answer, tried once where `retry` is false. */
     ping(to: Address, options?: { retry?: boolean }): Promise<unknown>
+    /** All look-ups and announcements go through this. */
+    query(request: unknown, options?: { retries?: number }): unknown
     /** Look for more nodes, in the background. */
     refresh(): void
     toArray(): Address[]

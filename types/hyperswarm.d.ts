@@ -43,6 +43,8 @@ declare module 'hyperswarm' {
     constructor(options?: Hyperswarm.SwarmOptions)
     readonly dht: HyperDHT
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
+    /** Resolves once others can find this key. */
+    listen(): Promise<void>
     join(topic: Uint8Array, options?: { server?: boolean; client?: boolean }): Hyperswarm.Discovery
     destroy(options?: { force?: boolean }): Promise<void>
     on(event: 'connection', listener: (stream: Hyperswarm.SecretStream, peer: Hyperswarm.PeerInfo) => void): this

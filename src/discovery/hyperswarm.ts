@@ -24,6 +24,8 @@ import { streamLink } from './stream-link.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
+/** How often a DHT request is repeated, about a second apart. */
+const LAN_RETRIES = 2
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
 /** We look for peers again after so long, then twice as long each time, up to these while alone and while not. */
@@ -57,6 +59,11 @@ interface Bootstrap {
 
 /** A DHT node that tells others that it can be reached directly, at the address they see. */
 class DirectDht extends HyperDHT {
+  /** On a LAN an answer comes at once or never: dht-rpc's five repeats let one dead node hold up a look-up for 6 s. */
+  override query(request: unknown, options?: { retries?: number }): unknown {
+    return super.query(request, { ...options, retries: LAN_RETRIES })
+  }
+
   override remoteAddress(): HostPort | null {
     const port = this.io.serverSocket?.address().port
     const host = localAddresses()[0] ?? '127.0.0.1'
@@ -91,6 +98,8 @@ class HyperswarmDiscovery implements Discovery {
   /** By `host:port` as configured. */
   readonly #bootstraps = new Map<string, Bootstrap>()
   #refreshing = false
+  /** A daemon looks for others at once, and announces itself when its server can be found. */
+  #listening = false
 
   constructor(private readonly options: HyperswarmOptions) {}
 
@@ -115,6 +124,17 @@ class HyperswarmDiscovery implements Discovery {
     })
     this.#swarm = swarm
     this.addBootstraps(bootstraps)
+    if (mode === 'daemon') {
+      void swarm.listen().then(
+        () => {
+          this.#listening = true
+          this.#refresh()
+        },
+        (error: unknown) => {
+          if (!this.#over.signal.aborted) this.#log.error(`Others cannot find this machine: ${messageOf(error)}`)
+        },
+      )
+    }
     swarm.on('connection', (stream) => this.#take(streamLink(stream, this.options.clock)))
     void this.#lookAgain().catch((error: unknown) => {
       if (!this.#over.signal.aborted) this.#log.error(`Looking for peers stopped: ${messageOf(error)}`)
@@ -129,7 +149,7 @@ class HyperswarmDiscovery implements Discovery {
   join(topic: Uint8Array): Joined {
     const swarm = this.#swarm
     if (swarm === undefined || this.#over.signal.aborted) throw new Error('Discovery is not running')
-    const session = swarm.join(Buffer.from(topic), { server: this.options.mode === 'daemon', client: true })
+    const session = swarm.join(Buffer.from(topic), { server: this.#listening, client: true })
     this.#topics.add(session)
     return {
       flushed: async (signal) => {
@@ -237,8 +257,7 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   #refresh(): void {
-    const server = this.options.mode === 'daemon'
-    for (const session of this.#topics) void session.refresh({ client: true, server }).catch(() => {})
+    for (const session of this.#topics) void session.refresh({ client: true, server: this.#listening }).catch(() => {})
   }
 
   /** Look again, ever less often; Hyperswarm itself looks every ten minutes, too rarely for machines that start together. */

@@ -62,12 +62,9 @@ describe('daemon', () => {
 
   hostTest('a taken port moves to a free one, which is announced', async () => {
     const host = FleetHost.on(lan)
-    const taken = host.host.spawn([
-      'perl',
-      '-MIO::Socket::INET',
-      '-e',
-      'IO::Socket::INET->new(Proto => "udp", LocalPort => 49737); my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 49737) or die; print "up\n"; $| = 1; print "up\n"; sleep 600',
-    ])
+    const listen =
+      '$| = 1; my $s = IO::Socket::INET->new(Proto => "udp", LocalPort => 49737) or die; print "up\n"; sleep 600'
+    const taken = host.host.spawn(['perl', '-MIO::Socket::INET', '-e', listen])
     for await (const _up of taken.stdout) break
     await host.join(fleet)
     const { address } = await host.startDaemon()
