@@ -4,7 +4,6 @@
  * Nothing is fetched before the target is known to be writable, nothing is written before the plan is made.
  */
 import { appendFileSync } from 'node:fs'
-import { userInfo } from 'node:os'
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
@@ -19,6 +18,7 @@ import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
+import { userName } from '../store/user-name.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
 import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
@@ -70,9 +70,9 @@ export class RestoreRun {
     const lockPath = spacePaths(this.#path).lock
     const note = {
       directory: pidsDirectory(machine.roots),
-      controller: this.#controller,
+      controller: options.controller,
       space: options.space,
-      username: userInfo().username,
+      username: userName(machine.environment),
     }
     const onWait = (holders: readonly string[]) => events.onLockWait(lockPath, holders)
     await using lock = await acquireLock(
@@ -112,7 +112,7 @@ export class RestoreRun {
     const { catalog, options } = this.#given
     const state = await inspectSpace(this.#path, catalog.catalog, signal)
     const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
-    return planRestore(catalog.catalog, target, state)
+    return planRestore(catalog, target, state)
   }
 
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {

@@ -64,6 +64,8 @@ export const LOCK_RETRY_MS = 50
 /** rcc drops notes on lock holders that were not renewed for 35 s; it renews its own every 7 s. */
 export const LOCK_NOTE_RENEWAL_MS = 7_000
 export const LOCK_NOTE_STALE_MS = 35_000
+/** /etc/passwd: 100,000 users of some 60 bytes take 6 MiB. */
+export const PASSWD_BYTES_MAX = 16 * MIB
 /** A temporary file of a run that ended, older than this, is swept away even where its process id lives again. */
 export const TEMPORARY_AGE_MS_MAX = 60 * 60 * 1000
 /** File changes in the catalog directory come in bursts: one look after this much quiet. */
@@ -129,3 +131,6 @@ export const LOCK_WAIT_MS = 120_000
 export const MEMBER_WAIT_MS = 5_000
 /** How long it then waits for a member that has the environment: others may still be connecting. */
 export const CATALOG_WAIT_MS = 2_000
+
+/** How long a command waits for another one that changes our state; a change takes some milliseconds. */
+export const STATE_LOCK_WAIT_MS = 10_000

@@ -20,7 +20,7 @@ const O_CLOEXEC = process.platform === 'darwin' ? 0x1000000 : 0o2000000
 export interface LockNote {
   /** rcc's `pids/` directory. */
   readonly directory: string
-  /** `rcc.user` … */
+  /** The controller as it was given, `user` …: rcc leaves out its own prefix here. */
   readonly controller: string
   readonly space: string
   readonly username: string
@@ -106,7 +106,7 @@ function heldError(path: string, waitedMs: number, holders: readonly string[]): 
   })
 }
 
-/** Fresh notes on `path`, one phrase each: `rcc.user (process 4711, user robot)`. */
+/** Fresh notes on `path`, one phrase each: `controller user (process 4711, user robot)`. */
 function holdersOf(path: string, note: LockNote | undefined, clock: Clock): string[] {
   if (note === undefined) return []
   const holders: string[] = []
@@ -115,7 +115,7 @@ function holdersOf(path: string, note: LockNote | undefined, clock: Clock): stri
       const [controller, , , pid, username, lockName, ...rest] = name.split('___')
       if (lockName !== notePart(basename(path)) || rest.length > 0) continue
       const ageMs = clock.wallMs() - fs.statSync(join(note.directory, name)).mtimeMs
-      if (ageMs < LOCK_NOTE_STALE_MS) holders.push(`${controller} (process ${pid}, user ${username})`)
+      if (ageMs < LOCK_NOTE_STALE_MS) holders.push(`controller ${controller} (process ${pid}, user ${username})`)
     }
   } catch {
     // No notes, or one that vanished while we looked: they are informational.
@@ -145,5 +145,5 @@ function leaveNote(path: string, note: LockNote | undefined): () => void {
 }
 
 function notePart(text: string): string {
-  return text.replace(/[\s/\\_]+/g, '_')
+  return text.trim().replace(/[\s/\\_]+/g, '_')
 }

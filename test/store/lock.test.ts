@@ -99,14 +99,14 @@ describe('acquireLock()', () => {
     const path = join(home.path, 'global.lck')
     const directory = join(home.path, 'pids')
     fs.mkdirSync(directory)
-    const note = { directory, controller: 'rcc.user', space: 'gold space', username: 'robot' }
+    const note = { directory, controller: 'user', space: ' gold space', username: 'robot' }
     {
       await using _first = await acquireLock(path, { ...once, note }, never)
       expect(fs.readdirSync(directory)).toEqual([
-        `rcc.user___${process.ppid}___gold_space___${process.pid}___robot___global.lck`,
+        `user___${process.ppid}___gold_space___${process.pid}___robot___global.lck`,
       ])
       const error = await failureOf(acquireLock(path, { ...once, note }, never))
-      expect(String(error)).toContain(`rcc.user (process ${process.pid}, user robot)`)
+      expect(String(error)).toContain(`controller user (process ${process.pid}, user robot)`)
     }
     expect(fs.readdirSync(directory)).toEqual([])
   })
