@@ -141,7 +141,9 @@ export class FleetNode implements AsyncDisposable {
     const { blueprint } = catalogNameParts(name)
     const machines = this.peers().length
     throw new HoloError(
-      `None of the ${machines === 1 ? 'one machine' : `${machines} machines`} that answer in ${this.#fleetNames()} has the environment ${blueprint}`,
+      machines === 1
+        ? `The one machine that answers in ${this.#fleetNames()} does not have the environment ${blueprint}`
+        : `None of the ${machines} machines that answer in ${this.#fleetNames()} has the environment ${blueprint}`,
       {
         code: 'environment-nowhere',
         blame: 'missing',

@@ -3,10 +3,12 @@
  */
 
 import { messageOf } from '../base/errors.ts'
+import { STATE_LOCK_WAIT_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { loadSettings, type Settings } from '../config/settings.ts'
-import { loadFleets, joinFleet as rememberFleet } from '../config/state.ts'
+import { loadFleets, makeStateFolder, joinFleet as rememberFleet } from '../config/state.ts'
 import { reloadDaemon } from '../daemon/control-client.ts'
+import { acquireLock } from '../store/lock.ts'
 import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
 import { decodeInvite, encodeInvite, fleetFromEnvironment } from '../trust/invite.ts'
 import { randomSecret } from '../trust/keys.ts'
@@ -59,7 +61,7 @@ export async function joinFleetHere(
 }
 
 async function join(machine: Machine, fleet: Fleet, signal: AbortSignal): Promise<FleetChange> {
-  const joined = await rememberFleet(machine.state, fleet)
+  const joined = await underLock(machine, () => rememberFleet(machine.state, fleet), signal)
   let daemonReloaded = false
   try {
     daemonReloaded = await reloadDaemon(machine.state.controlSocket, signal)
@@ -68,6 +70,13 @@ async function join(machine: Machine, fleet: Fleet, signal: AbortSignal): Promis
     log.warn`the running daemon could not take the fleet up: ${messageOf(error)}`
   }
   return { ...viewOf(joined, 'file'), daemonReloaded }
+}
+
+/** Two commands that change the fleets at the same time must both be heard. */
+async function underLock<Result>(machine: Machine, work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+  await makeStateFolder(machine.state.directory)
+  await using _held = await acquireLock(machine.state.fleetsLock, { waitMs: STATE_LOCK_WAIT_MS, shared: false }, signal)
+  return await work()
 }
 
 /** The fleets that commands and the daemon use, for showing. @throws {HoloError} as `fleetsOf` */

@@ -198,6 +198,8 @@ export interface StatePaths {
   readonly machineKey: string
   /** Names and secrets of the fleets joined; 0600. */
   readonly fleets: string
+  /** Held while `fleets` is changed. */
+  readonly fleetsLock: string
   readonly trustedKeys: string
   /** Which blobs were verified, with size, mtime and inode at that time. */
   readonly verifiedNotes: string
@@ -222,6 +224,7 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     directory,
     machineKey: join(directory, 'machine.key'),
     fleets: join(directory, 'fleets.json'),
+    fleetsLock: join(directory, 'fleets.lck'),
     trustedKeys: join(directory, 'trusted-keys.json'),
     verifiedNotes: join(directory, 'verified'),
     signatures: join(directory, 'signatures'),

@@ -24,7 +24,7 @@ export interface Choice<Holder> {
 }
 
 /**
- * @param local SHA-256 of the catalog that this machine holds, if any
+ * @param local SHA-256 of the catalog that this machine holds, if any: it wins where somebody offers it too
  * @returns undefined where nobody offers it; at a tie the smallest hash wins, so that all machines choose alike
  */
 export function chooseCatalog<Holder>(
@@ -42,10 +42,12 @@ export function chooseCatalog<Holder>(
     ([left, some], [right, others]) => others.length - some.length || (left < right ? -1 : 1),
   )
   const first = ranked[0]
-  const sha256 = local ?? first?.[0]
+  // One that nobody offers cannot win: what is left of it here is no use without its blobs.
+  const localOffered = local !== undefined && groups.has(local)
+  const sha256 = localOffered ? local : first?.[0]
   if (sha256 === undefined || first === undefined) return undefined
   const others = offers.filter((offer) => offer.sha256 !== sha256).map(({ holderName }) => holderName)
-  const believed = local === undefined ? 'the majority' : 'the local one'
+  const believed = localOffered ? 'the local one' : 'the majority'
   return {
     sha256,
     holders: (groups.get(sha256) ?? []).map(({ holder }) => holder),

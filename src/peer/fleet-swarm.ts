@@ -105,7 +105,8 @@ export class FleetSwarm implements AsyncDisposable {
   /**
    * The members that hold this very catalog, as sources of its blobs; follows their coming and going.
    *
-   * @param sha256 of the decoded catalog: holders of another one under this name are not asked
+   * @param sha256 of the decoded catalog; where nobody has it, holders of another one under this name are asked, since
+   *   two builds of one blueprint share most blobs
    */
   sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
     return {
@@ -220,7 +221,9 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   #holders(name: CatalogName, sha256: Sha256Digest): PeerConnection[] {
-    return [...this.#members.values()].filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
+    const holders = [...this.#members.values()].filter(({ catalogs }) => catalogs.has(name))
+    const exact = holders.filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
+    return exact.length > 0 ? exact : holders
   }
 
   #welcome(connection: PeerConnection): void {

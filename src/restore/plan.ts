@@ -11,6 +11,7 @@ import { encodeCatalogInfo, type SpaceIdentity, spaceMeta } from '../catalog/enc
 import { type SpacePaths, spacePaths } from '../catalog/layout.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
 import type { PresentDirectory, PresentEntry, SpaceState } from './space-state.ts'
 
@@ -81,11 +82,12 @@ export function isPristine(plan: RestorePlan): boolean {
 }
 
 /**
+ * @param verified restoring a catalog is running it: only one that trust let through is planned
  * @param target whose space it is; its directory follows from the catalog
  * @param state from `inspectSpace` with the same catalog
  * @throws {HoloError} as `spaceTarget`
  */
-export function planRestore(catalog: Catalog, target: SpaceIdentity, state: SpaceState): RestorePlan {
+export function planRestore({ catalog }: VerifiedCatalog, target: SpaceIdentity, state: SpaceState): RestorePlan {
   const meta = spaceMeta(catalog, target)
   const paths = spacePaths(spaceTarget(catalog, target.spaceName).path)
   const planner = new Planner(state)

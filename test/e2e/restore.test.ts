@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { seededRandom } from '../../src/base/random.ts'
-import { blobPath } from '../../src/catalog/layout.ts'
+import type { BlobRef } from '../../src/blob/source.ts'
+import { blobPath, catalogPath } from '../../src/catalog/layout.ts'
 import { restoreBlobs } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
 import { FleetHost, hostObstacle, smallRobot } from '../support/fleet-hosts.ts'
@@ -30,6 +31,14 @@ async function member(): Promise<FleetHost> {
   const host = FleetHost.on(lan)
   await host.join(fleet)
   return host
+}
+
+/** A blob that version 1 restores, of more than 100 bytes. */
+function firstLargeBlob(host: FleetHost): BlobRef {
+  const catalog = new Library(rootsIn(host.host.home)).catalog(smallCold('gzip', 1).name)?.catalog
+  const blob = catalog === undefined ? undefined : restoreBlobs(catalog).find(({ sizeBytes }) => sizeBytes > 100)
+  if (blob === undefined) throw new Error('the small environment has no such blob')
+  return blob
 }
 
 function expectSmall(host: FleetHost, version: 1 | 2 | 3): void {
@@ -84,16 +93,53 @@ describe('restore', () => {
   })
 })
 
+describe('a catalog of the local library', () => {
+  /** The same tree under another SHA-256: what another machine gets that builds the same blueprint. */
+  function otherBuild(stored: Uint8Array, lost = ''): Uint8Array {
+    const text = new TextDecoder().decode(Bun.gunzipSync(stored as Uint8Array<ArrayBuffer>))
+    const renamed = text.replace(/"rcc": "[^"]*"/, '"rcc": "v18.0.0"')
+    return Bun.gzipSync(lost === '' ? renamed : renamed.replaceAll(lost, 'f'.repeat(64)))
+  }
+
+  hostTest('without blobs, left by a recording that was cut off, gives way to what a peer has', async () => {
+    const b = await member()
+    const { name } = smallCold('gzip', 1)
+    const place = catalogPath(rootsIn(b.host.home), name)
+    fs.mkdirSync(join(place, '..'), { recursive: true })
+    const whole = fs.readFileSync(catalogPath(rootsIn(a.host.home), name))
+    // It names a blob that nobody has, as a build of its own may.
+    fs.writeFileSync(place, otherBuild(whole, firstLargeBlob(a).digest))
+    expect(await b.restoreSmall(1)).toMatchObject({ ok: true, fetched: { blobs: 402 } })
+    expect(fs.readFileSync(place)).toEqual(whole)
+    expectSmall(b, 1)
+  })
+
+  hostTest(
+    'stays where it is whole, and a lost blob of it comes from a peer that built the same blueprint',
+    async () => {
+      const b = await member()
+      await b.restoreSmall(1)
+      const { name, spacePath } = smallCold('gzip', 1)
+      const place = catalogPath(rootsIn(b.host.home), name)
+      const own = otherBuild(fs.readFileSync(place))
+      fs.writeFileSync(place, own)
+      const { digest } = firstLargeBlob(b)
+      fs.rmSync(blobPath(rootsIn(b.host.home), digest))
+      fs.rmSync(b.host.outside(spacePath), { recursive: true })
+      expect(await b.restoreSmall(1)).toMatchObject({ ok: true })
+      expectSmall(b, 1)
+    },
+  )
+})
+
 describe('a corrupt blob of the local library', () => {
   /** A host that has version 1, whose library has lost a bit, and whose space is gone. */
   async function rotten(): Promise<{ b: FleetHost; digest: string }> {
     const b = await member()
     await b.restoreSmall(1)
     const roots = rootsIn(b.host.home)
-    const { name, spacePath } = smallCold('gzip', 1)
-    const catalog = new Library(roots).catalog(name)?.catalog
-    const blob = catalog === undefined ? undefined : restoreBlobs(catalog).find(({ sizeBytes }) => sizeBytes > 100)
-    if (blob === undefined) throw new Error('the small environment has no such blob')
+    const { spacePath } = smallCold('gzip', 1)
+    const blob = firstLargeBlob(b)
     const path = blobPath(roots, blob.digest)
     const bytes = fs.readFileSync(path)
     bytes[50] = (bytes[50] ?? 0) ^ 1

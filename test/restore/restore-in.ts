@@ -8,6 +8,12 @@ import { applyPlan, type RestoreReport } from '../../src/restore/apply.ts'
 import { inspectSpace } from '../../src/restore/inspect.ts'
 import { planRestore, type RestorePlan } from '../../src/restore/plan.ts'
 import { acquireLock } from '../../src/store/lock.ts'
+import type { VerifiedCatalog } from '../../src/trust/verify-catalog.ts'
+
+/** Tests make catalogs that no peer ever offered; the brand stands for the check that `verifyCatalog` is tested for. */
+function trusted(catalog: Catalog): VerifiedCatalog {
+  return { catalog } as VerifiedCatalog
+}
 
 export interface Restored {
   readonly plan: RestorePlan
@@ -24,7 +30,7 @@ export async function restoreIn(
   const { path: spacePath } = spaceTarget(catalog, spaceName)
   await using lock = await acquireLock(spacePaths(spacePath).lock, { waitMs: 5_000, shared: false }, signal)
   const state = await inspectSpace(spacePath, catalog, signal)
-  const plan = planRestore(catalog, { spaceName, controller: 'rcc.user', space: 'gold' }, state)
+  const plan = planRestore(trusted(catalog), { spaceName, controller: 'rcc.user', space: 'gold' }, state)
   const report = await applyPlan(plan, { blobs, lock }, signal)
   return { plan, report, spacePath }
 }
