@@ -1,14 +1,24 @@
 /**
  * `bun scripts/test.ts [bun test's arguments]`: run the tests and end with one plain line of counts.
+ *
+ * Hosts on a busy machine take longer than bun's 5 s a test; a hung test still ends.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+const TIMEOUT_MS = 120_000
 const folder = mkdtempSync(join(tmpdir(), 'holo-tests-'))
 const report = join(folder, 'junit.xml')
 const child = Bun.spawn(
-  [process.execPath, 'test', '--reporter=junit', `--reporter-outfile=${report}`, ...process.argv.slice(2)],
+  [
+    process.execPath,
+    'test',
+    '--reporter=junit',
+    `--reporter-outfile=${report}`,
+    `--timeout=${TIMEOUT_MS}`,
+    ...process.argv.slice(2),
+  ],
   { stdio: ['inherit', 'inherit', 'inherit'] },
 )
 const exitCode = await child.exited

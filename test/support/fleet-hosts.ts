@@ -4,10 +4,12 @@
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
 import {
+  differences,
   environmentRoots,
   goldenEnvironmentReason,
   hasGoldenEnvironment,
   type SmallVersion,
+  smallCold,
   unpackSmall,
 } from './golden.ts'
 import { type Finished, type Host, type Lan, lanObstacle } from './lan.ts'
@@ -88,6 +90,12 @@ export class FleetHost {
   /** Restore a small version into the space of rcc's cold listing. */
   restoreSmall(version: SmallVersion, ...args: string[]): Promise<Report> {
     return this.report('restore', smallRobot(version), '--space', `cold${version}`, ...args)
+  }
+
+  /** How the space of `restoreSmall` differs from rcc's listing; empty where it does not. */
+  differencesFromSmall(version: SmallVersion): string[] {
+    const { spacePath, listing } = smallCold('gzip', version)
+    return differences(this.host.outside(spacePath), listing, { directoryTimes: 'ignored' })
   }
 
   /** Make the fleet `factory` and start the daemon. @returns what other hosts need to join */
