@@ -108,7 +108,8 @@ class YamlReader {
       throw this.#error('yaml-malformed', undefined, `it is not ${encoding.toUpperCase()} text`, cause)
     }
     const control = CONTROL.exec(text)
-    if (control === null) return text
+    // YAML 1.1 ends lines by these too, the library does not; places in the file stay what they are.
+    if (control === null) return text.replace(/\r(?!\n)|\u0085/g, '\n')
     const before = text.slice(0, control.index)
     const line = before.split('\n').length
     const code = control[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')

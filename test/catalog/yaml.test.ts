@@ -76,6 +76,12 @@ test('readYaml() reads UTF-16 with a byte order mark, and refuses bytes that are
   )
 })
 
+test('readYaml() takes a lone CR and NEL for line breaks', () => {
+  const fields = readYaml(bytesOf('name: "a\u0085 b"\rchannels:\u0085- c\u0085- d\r\n'), 'x')
+  expect(fields.get('name')?.text()).toBe('a b')
+  expect(fields.get('channels')?.textList()).toEqual(['c', 'd'])
+})
+
 test('readYaml() follows merges and the last of repeated keys', () => {
   const yaml = 'base: &b\n  pip: [x]\n  n: 1\nuse:\n  <<: *b\n  n: 2\nname: one\nname: two\n'
   const fields = readYaml(bytesOf(yaml), 'x')
