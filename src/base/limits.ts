@@ -134,3 +134,6 @@ export const CATALOG_WAIT_MS = 2_000
 
 /** How long a command waits for another one that changes our state; a change takes some milliseconds. */
 export const STATE_LOCK_WAIT_MS = 10_000
+
+/** How long a process that ends waits for its goodbyes to arrive. */
+export const GOODBYE_MS = 300

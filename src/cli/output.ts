@@ -28,7 +28,8 @@ export class Output {
   readonly #options: OutputOptions
   readonly #color: boolean
   #bar: SingleBar | undefined
-  #lastPlainMs = Number.NEGATIVE_INFINITY
+  // What takes less than that needs no line.
+  #lastPlainMs = performance.now()
 
   constructor(options: OutputOptions) {
     this.#options = options

@@ -51,7 +51,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     const { json, quiet, verbose } = command.optsWithGlobals<CommonOptions>()
     program.setOptionValue('json', json)
     program.setOptionValue('quiet', quiet)
-    await startLog(verbose ? 'debug' : command.name() === 'daemon' ? 'info' : 'error')
+    const usual = command.name() === 'daemon' && !quiet ? 'info' : 'error'
+    await startLog(verbose ? 'debug' : usual)
   })
 
   try {

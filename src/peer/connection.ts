@@ -97,6 +97,11 @@ export class PeerConnection {
     return this.#remote
   }
 
+  /** Resolves once the link has closed. */
+  get closed(): Promise<unknown> {
+    return this.#link.closed
+  }
+
   /** What the remote holds completely. */
   get catalogs(): ReadonlyMap<CatalogName, HeldCatalog> {
     return this.#session.catalogs

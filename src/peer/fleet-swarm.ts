@@ -6,7 +6,14 @@
  */
 import { type Clock, deadline } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { BANNED_KEYS_MAX, MAJORITY_GRACE_MS, PEERS_MAX, SOURCE_GRACE_MS, STRANGERS_MAX } from '../base/limits.ts'
+import {
+  BANNED_KEYS_MAX,
+  GOODBYE_MS,
+  MAJORITY_GRACE_MS,
+  PEERS_MAX,
+  SOURCE_GRACE_MS,
+  STRANGERS_MAX,
+} from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -163,12 +170,15 @@ export class FleetSwarm implements AsyncDisposable {
     }
   }
 
-  /** Say goodbye to all. */
+  /** Say goodbye to all, and give it time to arrive: who hears nothing has to find out by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    for (const connection of [...this.#strangers, ...this.#members.values()]) {
-      connection.leave('leaving', 'shutting down', undefined)
-    }
+    const connections = [...this.#strangers, ...this.#members.values()]
+    for (const connection of connections) connection.leave('leaving', 'shutting down', undefined)
+    const patience = new AbortController()
+    const enough = this.#clock.sleep(GOODBYE_MS, patience.signal).catch(() => {})
+    await Promise.race([Promise.all(connections.map(({ closed }) => closed)), enough])
+    patience.abort(new Error('no need to wait'))
   }
 
   /** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
