@@ -2,7 +2,7 @@
 // Method: `rcc holotree hash` on each; fast-check makes odd spellings and mutations. Where both answer, the answers are
 // equal. Of malformed YAML either refuses some that the other one reads (rcc ignores what follows a first line that is
 // indented too far, say); that ends in an error, never in another environment, and must stay rare.
-import { afterAll, beforeAll, describe, expect } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
 import fc from 'fast-check'
@@ -13,6 +13,8 @@ import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 import { runs } from '../support/runs.ts'
 
 const golden = resolve(import.meta.dir, '../golden')
+
+setDefaultTimeout(runs(120_000))
 
 let lan: Lan
 let host: RccHost

@@ -12,7 +12,7 @@ const golden = resolve(import.meta.dir, '../golden/small/gzip')
 const robot = (version: number) => join(golden, `robot${version}`, 'robot.yaml')
 const names = smallVersions.map((version) => smallCold('gzip', version).name).sort()
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 let lan: Lan
 beforeAll(() => {

@@ -13,7 +13,7 @@ const golden = resolve(import.meta.dir, '../golden/small/gzip')
 const robot = (version: number) => join(golden, `robot${version}`, 'robot.yaml')
 const cold = smallCold('gzip', 1)
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 let lan: Lan
 let host: RccHost

@@ -20,7 +20,7 @@ import { skipUnless } from '../support/skip.ts'
 const golden = resolve(import.meta.dir, '../golden/small')
 const untouched = { filesPlaced: 0, linksMade: 0, directoriesMade: 0, removed: 0, metaWritten: false }
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 let lan: Lan
 beforeAll(() => {
