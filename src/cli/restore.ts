@@ -79,9 +79,12 @@ function planLines(outcome: RestoreOutcome, out: Output): string[] {
   return [
     ...headLines(outcome, out),
     `  fetch    ${missing.blobs === 0 ? 'nothing' : `${counted(missing.blobs, 'blob')}, ${humanBytes(missing.bytes)}`}`,
-    nothing
-      ? `  restore  nothing: the space is as it should be`
-      : `  restore  ${counted(plan.filesToPlace, 'file')} (${humanBytes(plan.bytesToPlace)}), ${counted(plan.linksToMake, 'link')}, ${counted(plan.directoriesToMake, 'directory', 'directories')}; remove ${counted(plan.entriesToRemove, 'entry', 'entries')}; leave ${counted(plan.filesUnchanged, 'file')}`,
+    ...(nothing
+      ? ['  restore  nothing: the space is as it should be']
+      : [
+          `  restore  ${counted(plan.filesToPlace, 'file')}, ${humanBytes(plan.bytesToPlace)}; ${counted(plan.linksToMake, 'link')}, ${counted(plan.directoriesToMake, 'directory', 'directories')}`,
+          `           ${plan.entriesToRemove.toLocaleString('en-US')} to remove; ${plan.filesUnchanged.toLocaleString('en-US')} unchanged`,
+        ]),
     'Nothing was written.',
   ]
 }
