@@ -8,7 +8,7 @@
  */
 import { systemClock } from '../base/clock.ts'
 import { mapBounded } from '../base/concurrency.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
+import { HoloError } from '../base/errors.ts'
 import { BLOBS_IN_FLIGHT_MAX } from '../base/limits.ts'
 import { type Attempt, BlobUnavailableError, ensureBlob } from './ensure.ts'
 import type { BlobRef, BlobSource, BlobStore, BlobStream } from './source.ts'
@@ -47,11 +47,11 @@ export function emptyTotals(): FetchTotals {
 export class FetchIncompleteError extends HoloError {
   constructor(unavailable: BlobUnavailableError, totals: FetchTotals, missing: number) {
     const liar = [...totals.dropped.values()].at(0)
-    const rest = `${missing} ${missing === 1 ? 'blob is' : 'blobs are'} still missing; ${totals.blobs} fetched ones are kept`
+    const rest = `${missing} ${missing === 1 ? 'blob is' : 'blobs are'} still missing, ${totals.blobs} fetched ones are kept`
     super(
       liar === undefined
         ? `${unavailable.message}; ${rest}`
-        : `${liar.message}, was dropped, and no other source has it; ${rest}`,
+        : `${liar.message}; it was dropped, and no other source has that blob (${rest})`,
       {
         code: liar === undefined ? unavailable.code : 'blob-corrupt',
         blame: liar === undefined ? unavailable.blame : 'source',
@@ -192,9 +192,4 @@ async function countMissing(refs: readonly BlobRef[], store: BlobStore): Promise
   let missing = 0
   for (const { digest } of refs) if (!(await store.has(digest))) missing++
   return missing
-}
-
-/** One line per dropped source, for reports: who, and why. */
-export function droppedLines(totals: FetchTotals): string[] {
-  return [...totals.dropped].map(([source, error]) => `${source} was dropped: ${messageOf(error)}`)
 }

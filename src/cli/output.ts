@@ -67,7 +67,7 @@ export class Output {
   warn(text: string): void {
     if (this.json) return
     this.#clearBar()
-    process.stderr.write(`${this.style('yellow', 'warning:')} ${text}\n`)
+    process.stderr.write(`${this.style('yellow', 'warning:')} ${sentence(text)}\n`)
   }
 
   /** A bar on a terminal, elsewhere a line every few seconds. */
@@ -111,7 +111,7 @@ export class Output {
       if (this.json)
         this.#jsonFailure({ code, blame, message, ...(hint === undefined ? {} : { hint }) }, EXIT_CODES[blame])
       else {
-        process.stderr.write(`${this.style('red', 'error:')} ${message}\n`)
+        process.stderr.write(`${this.style('red', 'error:')} ${sentence(message)}\n`)
         if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${hint}\n`)
       }
       return EXIT_CODES[blame]
@@ -130,6 +130,11 @@ export class Output {
     this.#bar?.stop()
     this.#bar = undefined
   }
+}
+
+/** Messages that begin with a source's name begin small. */
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB']

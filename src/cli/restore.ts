@@ -43,7 +43,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
         },
         signal,
       )
-      for (const error of outcome.fetched.dropped.values()) out.warn(`${messageOf(error)}, and was dropped`)
+      for (const error of outcome.fetched.dropped.values()) out.warn(`${messageOf(error)}; it was dropped`)
       out.result(jsonOf(outcome), flags.dryRun ? planLines(outcome, out) : reportLines(outcome, out))
     })
 }
