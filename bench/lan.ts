@@ -1,8 +1,9 @@
 /**
  * `bun bench/lan.ts [PAIRS]`: a whole environment from one LAN peer, against `tar` over a socket, pair by pair.
  *
- * Two hosts as in test/netns (root and iproute2 needed), the golden environment v1, nothing shaped. The baseline moves
- * the same gzip blobs by `tar` through a plain TCP connection, verifies nothing and restores nothing.
+ * Two hosts as in test/netns (root and iproute2 needed), the golden environment v1, nothing shaped. The baselines move
+ * the same blobs by `tar` through a plain TCP connection, gzip as the sender has them and raw as the receiver keeps
+ * them; they verify nothing and restore nothing. `TMPDIR` decides on which file system all this happens.
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
@@ -40,16 +41,17 @@ function listBlobs(path: string): void {
   )
 }
 
-async function tarMs(a: FleetHost, b: FleetHost): Promise<number> {
-  const list = join(a.host.folder, 'blobs.txt')
+/** Milliseconds from the start of the receiving tar to its end. */
+async function tarMs(from: FleetHost, to: FleetHost): Promise<number> {
+  const list = join(from.host.folder, 'blobs.txt')
   listBlobs(list)
-  const target = join(b.host.folder, 'tar')
+  const target = join(to.host.folder, 'tar')
   fs.mkdirSync(target)
-  const sender = a.host.spawn(['perl', '-e', SEND, join(a.host.home, 'hololib'), list])
+  const sender = from.host.spawn(['perl', '-e', SEND, join(from.host.home, 'hololib'), list])
   for await (const _up of sender.stderr) break
   const startedMs = performance.now()
-  const receive = `exec tar -x -C ${target} < /dev/tcp/${a.host.address}/${TAR_PORT}`
-  const { exitCode, stderr } = await b.host.run(['bash', '-c', receive])
+  const receive = `exec tar -x -C ${target} < /dev/tcp/${from.host.address}/${TAR_PORT}`
+  const { exitCode, stderr } = await to.host.run(['bash', '-c', receive])
   const ms = performance.now() - startedMs
   if (exitCode !== 0) throw new Error(stderr)
   fs.rmSync(target, { recursive: true })
@@ -79,18 +81,26 @@ const { invite } = await a.report('fleet', 'create', 'bench')
 const { address } = await a.startDaemon()
 await b.report('fleet', 'join', invite, '--bootstrap', address)
 
-const rows: { tar: number; whole: number; fetch: number; firstByte: number; version: number }[] = []
+const rows: { tar: number; rawTar: number; whole: number; fetch: number; firstByte: number; version: number }[] = []
 await restoreMs(b)
 for (let pair = 0; pair < pairs; pair++)
-  rows.push({ tar: await tarMs(a, b), ...(await restoreMs(b)), version: await versionMs(b) })
+  rows.push({
+    tar: await tarMs(a, b),
+    ...(await restoreMs(b)),
+    rawTar: await tarMs(b, a),
+    version: await versionMs(b),
+  })
 
-const column = (name: keyof (typeof rows)[number]) => median(rows.map((row) => row[name]))
-console.log(`golden environment v1 into space ${SPACES.v1}, medians of ${pairs} pairs, whole processes`)
-console.log(`  tar over a socket (gzip blobs, unverified, not restored)   ${column('tar').toFixed(0)} ms`)
-console.log(`  holo-peer restore, start to exit                           ${column('whole').toFixed(0)} ms`)
-console.log(`    find and fetch, verified                                 ${column('fetch').toFixed(0)} ms`)
-console.log(`    process start to the first byte of a blob                ${column('firstByte').toFixed(0)} ms`)
-console.log(
-  `  ratio restore / tar                                        ${median(rows.map((row) => row.whole / row.tar)).toFixed(2)}`,
-)
-console.log(`  holo-peer --version, start to exit (with ip netns exec)    ${column('version').toFixed(0)} ms`)
+const column = (name: keyof (typeof rows)[number]) =>
+  median(rows.map((row) => row[name]))
+    .toFixed(0)
+    .padStart(6)
+const ratio = (name: 'tar' | 'rawTar') => median(rows.map((row) => row.whole / row[name])).toFixed(2)
+console.log(`golden environment v1 into space ${SPACES.v1}, medians of ${pairs} pairs, whole processes, ms`)
+console.log(`  tar over a socket, gzip blobs: unverified, not restored    ${column('tar')}`)
+console.log(`  tar over a socket, raw blobs                               ${column('rawTar')}`)
+console.log(`  holo-peer restore, start to exit                           ${column('whole')}`)
+console.log(`    of these: find and fetch, verified                       ${column('fetch')}`)
+console.log(`    process start to the first byte of a blob                ${column('firstByte')}`)
+console.log(`  restore / tar of gzip blobs ${ratio('tar')}, of raw blobs ${ratio('rawTar')}`)
+console.log(`  holo-peer --version, start to exit (with ip netns exec)    ${column('version')}`)
