@@ -184,9 +184,9 @@ class FetchJobs {
 
   #local(name: CatalogName, wanted: Sha256Digest): VerifiedCatalog | undefined {
     try {
-      const found = this.library.catalog(name)
-      if (found === undefined) return undefined
-      const catalog = verifyCatalog({ name, stored: found.stored, source: 'library', announced: undefined })
+      const stored = this.library.storedCatalog(name)
+      if (stored === undefined) return undefined
+      const catalog = verifyCatalog({ name, stored, source: 'library', announced: undefined })
       return catalog.sha256 === wanted ? catalog : undefined
     } catch (error) {
       log.debug`the catalog ${name} of the library is not used: ${messageOf(error)}`

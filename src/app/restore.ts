@@ -71,11 +71,11 @@ async function findCatalog(
 /** A torn catalog is as good as none, as with rcc. */
 function readLocal(name: CatalogName, library: Library): VerifiedCatalog | undefined {
   try {
-    const local = library.catalog(name)
-    if (local === undefined) return undefined
-    return verifyCatalog({ name, stored: local.stored, source: 'library', announced: undefined })
+    const stored = library.storedCatalog(name)
+    if (stored === undefined) return undefined
+    return verifyCatalog({ name, stored, source: 'library', announced: undefined })
   } catch (error) {
-    if (error instanceof HoloError && error.code === 'catalog-invalid') return undefined
+    if (error instanceof HoloError && error.blame === 'source') return undefined
     throw error
   }
 }

@@ -46,7 +46,7 @@ export class ServedCatalogs implements ServedLibrary {
   }
 
   async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {
-    return this.#held.has(name) ? this.library.catalog(name)?.stored : undefined
+    return this.#held.has(name) ? this.library.storedCatalog(name) : undefined
   }
 
   stored(digest: Digest): StoredBlob | undefined {

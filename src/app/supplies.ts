@@ -13,7 +13,6 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { openDaemonSupply } from './daemon-supply.ts'
 import type { Machine } from './machine.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
-import { openSwarmSupply } from './swarm-supply.ts'
 import { openZipSupply } from './zip-supply.ts'
 
 const log = roomLogger('app')
@@ -39,7 +38,11 @@ export class Supplies implements AsyncDisposable {
     this.#options = options
     const zip: Opener = () => openZipSupply(robotFile, library)
     const daemon: Opener = (signal) => openDaemonSupply(machine, signal)
-    const swarm: Opener = (signal) => openSwarmSupply(machine, library, signal)
+    // Loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
+    const swarm: Opener = async (signal) => {
+      const { openSwarmSupply } = await import('./swarm-supply.ts')
+      return openSwarmSupply(machine, library, signal)
+    }
     this.#openers = offline ? [zip] : [zip, daemon, swarm]
   }
 

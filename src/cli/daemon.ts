@@ -1,6 +1,5 @@
 /** `holo-peer daemon`: serve this machine's environments to its fleets. */
 import { Command, InvalidArgumentError } from 'commander'
-import { runDaemon } from '../app/daemon.ts'
 import type { CommandContext } from './context.ts'
 import { counted } from './output.ts'
 
@@ -9,6 +8,7 @@ export function daemonCommand({ output, signal }: CommandContext): Command {
     .description('announce the environments of this machine to its fleets, and serve them')
     .option('--port <number>', "UDP port of this machine's bootstrap node (default: 49737)", portOf)
     .action(async ({ port }: { readonly port?: number }) => {
+      const { runDaemon } = await import('../app/daemon.ts')
       await runDaemon(
         port,
         (ready) => {

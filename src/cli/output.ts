@@ -59,13 +59,12 @@ export class Output {
 
   /** Something that a person should see beside the result. */
   note(text: string): void {
-    if (this.#options.quiet || this.json) return
+    if (this.#options.quiet) return
     this.#clearBar()
     process.stderr.write(`${text}\n`)
   }
 
   warn(text: string): void {
-    if (this.json) return
     this.#clearBar()
     process.stderr.write(`${this.style('yellow', 'warning:')} ${sentence(text)}\n`)
   }

@@ -1,6 +1,5 @@
 /** `holo-peer restore robot.yaml`: the environment of a robot, in a space. */
 import { Command } from 'commander'
-import { restore } from '../app/restore.ts'
 import type { RestoreOutcome } from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
@@ -24,6 +23,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     .action(async (robotFile: string, flags: RestoreFlags) => {
       const out = output()
       const startedMs = performance.now()
+      const { restore } = await import('../app/restore.ts')
       const outcome = await restore(
         { robotFile, space: flags.space, controller: flags.controller, dryRun: flags.dryRun, offline: flags.offline },
         {

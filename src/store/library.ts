@@ -137,10 +137,18 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    *   says; blame `host` where it cannot be read
    */
   catalog(name: CatalogName): StoredCatalog | undefined {
-    const path = layout.catalogPath(this.roots, name)
-    const stored = readBounded(path, CATALOG_STORED_BYTES_MAX)
+    const stored = this.storedCatalog(name)
     if (stored === undefined) return undefined
-    return { name, stored, catalog: decodeNamed(name, stored, `Catalog ${path}`) }
+    return { name, stored, catalog: decodeNamed(name, stored, `Catalog ${layout.catalogPath(this.roots, name)}`) }
+  }
+
+  /**
+   * The gzip form of one catalog, as it lies here, for those who decode it themselves.
+   *
+   * @returns undefined where there is none @throws {HoloError} blame `host` where it cannot be read
+   */
+  storedCatalog(name: CatalogName): Uint8Array | undefined {
+    return readBounded(layout.catalogPath(this.roots, name), CATALOG_STORED_BYTES_MAX)
   }
 
   /**
