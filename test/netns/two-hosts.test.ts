@@ -121,6 +121,33 @@ describe('two hosts', () => {
   })
 })
 
+describe('a peer that dies', () => {
+  // Goal: the loss of the only peer in the middle is told soon, and costs nothing that was fetched. Method: SIGKILL for
+  // A's daemon when some hundred blobs have arrived; then A comes back.
+  lanTest('is told within seconds, and the next restore goes on where this one ended', async () => {
+    await using lan = new Lan()
+    const [a, b] = [FleetHost.withLibrary(lan), FleetHost.on(lan)]
+    const fleet = await a.lead()
+    await b.join(fleet)
+    const restoring = b.restore('v1')
+    const library = new Library(rootsIn(b.host.home))
+    const refs = blobsOf('v1')
+    while ((await library.missingOf(refs, never)).length > refs.length - 500) await Bun.sleep(5)
+    fleet.process.kill('SIGKILL')
+    const killedMs = performance.now()
+    const broken = await restoring
+    console.log(`told ${Math.round(performance.now() - killedMs)} ms after the kill: ${broken.error?.message}`)
+    expect(broken).toMatchObject({ ok: false, exitCode: 5, error: { blame: 'source' } })
+    expect(broken.error.message).toContain('are kept')
+    const kept = refs.length - (await library.missingOf(refs, never)).length
+    expect(kept).toBeGreaterThanOrEqual(500)
+    await a.startDaemon()
+    const report = await b.restore('v1')
+    expect(report).toMatchObject({ ok: true, fetched: { blobs: refs.length - kept } })
+    expectTree(b, 'v1', report.space.path)
+  })
+})
+
 describe('a peer with altered bytes', () => {
   let lan: Lan
   beforeAll(() => {

@@ -148,4 +148,4 @@ test('applyPlan() makes any tree out of any state', async () => {
     ),
     { numRuns: 150 * Number(process.env.FUZZ_RUNS ?? 1) },
   )
-}, 60_000)
+})

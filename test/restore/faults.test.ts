@@ -152,7 +152,7 @@ describe('a restore that was cut off', () => {
       expect(leftovers(spacePath)).toEqual([])
     }
     expect(interrupted).toBeGreaterThan(0)
-  }, 60_000)
+  })
 
   test('by its signal ends with the reason and is repaired by the next one', async () => {
     using home = new TemporaryDirectory()

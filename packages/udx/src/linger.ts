@@ -8,8 +8,8 @@ import { Alarm, type Clock } from './clock.ts'
 import { FLAG_DATA, FLAG_DESTROY, FLAG_END, FLAG_HEARTBEAT } from './codec.ts'
 import type { PacketPort, Path } from './path.ts'
 
-/** Longer than a remote of ours or a native one goes on with a lost END in the usual case: 1 s, 2 s, 2 s. */
-const LINGER_MS = 6000
+/** Longer than a remote of ours or a native one goes on with a packet that nobody answers: about 13 s. */
+const LINGER_MS = 14_000
 const FAREWELLS_MAX = 1024
 const ANSWERS_MAX = 32
 /** A reset is repeated unasked: nobody acks it. */
