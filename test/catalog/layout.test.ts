@@ -20,7 +20,7 @@ const windows = { os: 'windows', arch: 'amd64' } as const
 const surroundings = (environment: Record<string, string>, platform: Roots['platform'] = linux) => ({
   environment,
   platform,
-  workingDirectory: platform.os === 'windows' ? 'D:\\work' : '/work',
+  workingDirectory: platform.os === 'windows' ? 'D:\\work' : '/somewhere',
 })
 
 test('resolveRobocorpHome() follows ROBOCORP_HOME, expanded and made absolute, else the default', () => {
@@ -29,7 +29,7 @@ test('resolveRobocorpHome() follows ROBOCORP_HOME, expanded and made absolute, e
   expect(resolved({ HOME: '/home/robot', ROBOCORP_HOME: '' })).toBe('/home/robot/.robocorp')
   // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's braces are what is tested
   expect(resolved({ HOME: '/h', ROBOCORP_HOME: '$HOME/x$SUB/${UNSET}y', SUB: '1' })).toBe('/h/x1/y')
-  expect(resolved({ ROBOCORP_HOME: 'rel/ative' })).toBe('/work/rel/ative')
+  expect(resolved({ ROBOCORP_HOME: 'rel/ative' })).toBe('/somewhere/rel/ative')
   expect(thrownBy(() => resolved({})).code).toBe('home-unknown')
 })
 
