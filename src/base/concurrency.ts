@@ -1,6 +1,4 @@
-/**
- * The only two ways in which holo-peer does things at once: a bounded map, and one flight per key.
- */
+/** The way in which holo-peer does many things at once: a bounded map. */
 
 /**
  * Run `work` over `items`, at most `limit` at a time, in order of start.
@@ -33,20 +31,4 @@ export async function mapBounded<Item, Result>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane))
   if (failure !== undefined) throw failure.thrown
   return results
-}
-
-/**
- * Join callers that want the same thing at the same time: the first starts `work`, the others share its outcome.
- * Nothing is remembered once it has settled.
- */
-export class SingleFlight<Result> {
-  readonly #flights = new Map<string, Promise<Result>>()
-
-  run(key: string, work: () => Promise<Result>): Promise<Result> {
-    const flying = this.#flights.get(key)
-    if (flying !== undefined) return flying
-    const flight = work().finally(() => this.#flights.delete(key))
-    this.#flights.set(key, flight)
-    return flight
-  }
 }

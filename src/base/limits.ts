@@ -114,8 +114,6 @@ export const STRANGERS_MAX = 32
 export const BANNED_KEYS_MAX = 4096
 /** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
-/** Blobs that one connection reads ahead of the wire: bounded memory, and the disk is not waited for. */
-export const SERVE_AHEAD_MAX = 8
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
 export const SWARM_CLOSE_MS = 1_500
 

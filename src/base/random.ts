@@ -18,15 +18,3 @@ export function seededRandom(seed: number): Random {
     },
   }
 }
-
-/** A new array with the items of `items` in random order (Fisher–Yates). */
-export function shuffled<Item>(items: readonly Item[], random: Random): Item[] {
-  const result = [...items]
-  for (let last = result.length - 1; last > 0; last--) {
-    const other = Math.floor(random.next() * (last + 1))
-    const held = result[last] as Item
-    result[last] = result[other] as Item
-    result[other] = held
-  }
-  return result
-}

@@ -189,7 +189,6 @@ export function spacePaths(directory: string): SpacePaths {
 
 /** Mode of our own state directory: it holds keys. */
 export const STATE_DIRECTORY_MODE = 0o700
-export const SECRET_FILE_MODE = 0o600
 
 /** Our own files. */
 export interface StatePaths {
@@ -200,16 +199,8 @@ export interface StatePaths {
   readonly fleets: string
   /** Held while `fleets` is changed. */
   readonly fleetsLock: string
-  readonly trustedKeys: string
-  /** Which blobs were verified, with size, mtime and inode at that time. */
-  readonly verifiedNotes: string
-  /** `<catalog>/<key>.json` below it. */
-  readonly signatures: string
   /** Blobs whose bytes proved wrong, kept for a look. */
   readonly quarantine: string
-  /** Downloads in progress; on the same disk as a private library. */
-  readonly temporary: string
-  readonly pieceCache: string
   /** A unix socket; on windows the name of a pipe. */
   readonly controlSocket: string
   /** Held while a daemon runs. */
@@ -225,12 +216,7 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     machineKey: join(directory, 'machine.key'),
     fleets: join(directory, 'fleets.json'),
     fleetsLock: join(directory, 'fleets.lck'),
-    trustedKeys: join(directory, 'trusted-keys.json'),
-    verifiedNotes: join(directory, 'verified'),
-    signatures: join(directory, 'signatures'),
     quarantine: join(directory, 'quarantine'),
-    temporary: join(directory, 'temp'),
-    pieceCache: join(directory, 'pieces'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),
     daemonLock: join(directory, 'daemon.lck'),

@@ -104,19 +104,3 @@ export function catalogStatistics({ tree }: Pick<Catalog, 'tree'>): CatalogStati
   }
   return counts
 }
-
-/**
- * Where a link's text leads, judged by the text alone: to an absolute path, above the space, or neither.
- *
- * @param path of the link itself, relative to the space, with `/`
- */
-export function linkReach(path: string, symlink: string): 'inside' | 'absolute' | 'climbs' {
-  if (/^(?:[/\\]|[A-Za-z]:)/.test(symlink)) return 'absolute'
-  let depth = path.split('/').length - 1
-  for (const part of symlink.split(/[/\\]/)) {
-    if (part === '..') depth--
-    else if (part !== '.' && part !== '') depth++
-    if (depth < 0) return 'climbs'
-  }
-  return 'inside'
-}

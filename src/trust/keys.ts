@@ -6,7 +6,6 @@
  */
 import b4a from 'b4a'
 import crypto from 'hypercore-crypto'
-import { HoloError } from '../base/errors.ts'
 import { plainHash, prefixOf } from './hash.ts'
 
 export interface KeyPair {
@@ -88,16 +87,4 @@ export function fingerprint(publicKey: Uint8Array): string {
     text += LETTERS.charAt((hash[index] as number) & 31)
   }
   return text
-}
-
-/** @throws {HoloError} where `text` is not a public key in 64 hex digits */
-export function parsePublicKey(text: string): Uint8Array {
-  if (!/^[0-9a-fA-F]{64}$/.test(text)) {
-    throw new HoloError(`"${text.slice(0, 80)}" is not a public key`, {
-      code: 'key-malformed',
-      blame: 'input',
-      hint: 'a public key has 64 hex digits',
-    })
-  }
-  return b4a.from(text, 'hex')
 }

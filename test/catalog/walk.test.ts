@@ -5,14 +5,7 @@ import fc from 'fast-check'
 import { unzipSync } from 'fflate'
 import { compareBytewise } from '../../src/catalog/bytewise.ts'
 import { decodeCatalog, decodeStoredCatalog } from '../../src/catalog/decode-catalog.ts'
-import {
-  catalogStatistics,
-  distinctBlobs,
-  linkReach,
-  restoreBlobs,
-  walkFiles,
-  walkRestorable,
-} from '../../src/catalog/walk.ts'
+import { catalogStatistics, distinctBlobs, restoreBlobs, walkFiles, walkRestorable } from '../../src/catalog/walk.ts'
 import { golden, numRuns, readText, smallRobots } from './support.ts'
 
 const catalogs = smallRobots.map((robot) => ({
@@ -85,14 +78,4 @@ test('catalogStatistics() counts links once and shadows not at all', () => {
     bytes: 2876501,
     relocatedFiles: 77,
   })
-})
-
-test('linkReach() tells links that leave the space', () => {
-  expect(linkReach('bin/python3', 'python3.11')).toBe('inside')
-  expect(linkReach('bin/up', '../lib/x')).toBe('inside')
-  expect(linkReach('bin/up', '../../x')).toBe('climbs')
-  expect(linkReach('up', '..')).toBe('climbs')
-  expect(linkReach('a/b', 'c/../../../x')).toBe('climbs')
-  expect(linkReach('a', '/etc/passwd')).toBe('absolute')
-  expect(linkReach('a', 'C:\\x')).toBe('absolute')
 })
