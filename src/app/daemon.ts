@@ -61,7 +61,8 @@ export async function runDaemon(
   const served = new ServedCatalogs(library)
   const looked = Promise.withResolvers<void>()
   const following = served.follow(looked.resolve, signal)
-  following.catch(looked.reject)
+  // Also where it was told to stop before the first look was through.
+  following.then(looked.resolve, looked.reject)
   await looked.promise
   await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
   const jobs = new FetchJobs(library, node, signal)
