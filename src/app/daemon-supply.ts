@@ -5,7 +5,7 @@
 
 import { parseSha256 } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
-import { controlAnswers, daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
+import { daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
 import type { WireTotals } from '../daemon/control-protocol.ts'
 import { toWireError } from '../daemon/control-server.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
@@ -18,8 +18,7 @@ import type { Supply } from './supply.ts'
  */
 export async function openDaemonSupply({ state }: Machine, signal: AbortSignal): Promise<Supply | undefined> {
   const socket = state.controlSocket
-  if (!(await controlAnswers(socket))) return undefined
-  await daemonStatus(socket, signal)
+  if ((await daemonStatus(socket, signal)) === undefined) return undefined
   return {
     label: 'the daemon of this library',
     final: true,

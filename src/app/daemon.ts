@@ -2,7 +2,7 @@
  * `daemon`: announces what the library holds to the fleets, serves it, and fetches for the commands of this machine.
  */
 import { systemClock } from '../base/clock.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
+import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import type { HostPort } from '../base/host-port.ts'
 import { roomLogger } from '../base/log.ts'
@@ -15,11 +15,12 @@ import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
-import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf, settingsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
+import { localCatalog } from './local-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { VERSION } from './version.ts'
@@ -122,6 +123,7 @@ function handlers(
     find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
       const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, inner)
+      jobs.remember(found)
       const stored = Buffer.from(found.stored).toString('base64')
       return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
     },
@@ -142,12 +144,18 @@ function catalogNameOf(text: string): CatalogName {
 /** Fetches of this daemon, one per catalog at a time however many commands wait for it. */
 class FetchJobs {
   readonly #jobs = new Map<string, FetchJob>()
+  #found: VerifiedCatalog | undefined
 
   constructor(
     private readonly library: Library,
     private readonly node: FleetNode,
     private readonly signal: AbortSignal,
   ) {}
+
+  /** A command that had this found will have it fetched next: then it need not travel again. */
+  remember(catalog: VerifiedCatalog): void {
+    this.#found = catalog
+  }
 
   start(name: CatalogName, sha256: string): FetchJob {
     const wanted = parseSha256(sha256)
@@ -171,7 +179,9 @@ class FetchJobs {
     totals: FetchTotals,
     onBlobs: (count: number) => void,
   ): Promise<void> {
-    const catalog = this.#local(name, wanted) ?? (await this.#remote(name, wanted))
+    const known = [localCatalog(name, this.library), this.#found]
+    const catalog =
+      known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
     const sources = this.node.sourcesFor(name, wanted)
     await fetchEnvironment(
       { library: this.library, sources },
@@ -181,18 +191,6 @@ class FetchJobs {
       this.signal,
     )
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
-  }
-
-  #local(name: CatalogName, wanted: Sha256Digest): VerifiedCatalog | undefined {
-    try {
-      const stored = this.library.storedCatalog(name)
-      if (stored === undefined) return undefined
-      const catalog = verifyCatalog({ name, stored, source: 'library', announced: undefined })
-      return catalog.sha256 === wanted ? catalog : undefined
-    } catch (error) {
-      log.debug`the catalog ${name} of the library is not used: ${messageOf(error)}`
-      return undefined
-    }
   }
 
   async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {

@@ -10,7 +10,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { restoreBlobs } from '../catalog/walk.ts'
 import { loadBlueprint } from '../config/environment.ts'
 import { Library } from '../store/library.ts'
-import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { localCatalog } from './local-catalog.ts'
 import { thisMachine } from './machine.ts'
 import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
 import { RestoreRun } from './restore-run.ts'
@@ -53,7 +53,7 @@ async function findCatalog(
   supplies: Supplies,
   signal: AbortSignal,
 ): Promise<FoundEnvironment> {
-  const local = readLocal(name, library)
+  const local = localCatalog(name, library)
   const alone = local === undefined ? undefined : { catalog: local, warnings: [] }
   if (local === undefined || alone === undefined) return supplies.find(name, undefined, signal)
   if ((await library.missingOf(restoreBlobs(local.catalog), signal, 1)).length === 0) return alone
@@ -64,18 +64,6 @@ async function findCatalog(
     signal.throwIfAborted()
     // The space may be as it should be and need none of the missing blobs; if not, the fetch says why it fails.
     if (error instanceof HoloError && (error.blame === 'missing' || error.blame === 'source')) return alone
-    throw error
-  }
-}
-
-/** A torn catalog is as good as none, as with rcc. */
-function readLocal(name: CatalogName, library: Library): VerifiedCatalog | undefined {
-  try {
-    const stored = library.storedCatalog(name)
-    if (stored === undefined) return undefined
-    return verifyCatalog({ name, stored, source: 'library', announced: undefined })
-  } catch (error) {
-    if (error instanceof HoloError && error.blame === 'source') return undefined
     throw error
   }
 }

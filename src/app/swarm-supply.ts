@@ -25,9 +25,9 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
     },
     fetch: async (catalog, totals, onProgress, inner) => {
       if (node === undefined) throw noFleet(catalog.name)
-      // Also where the catalog came from the library: it tells who holds the very same one.
-      const { catalog: found } = await node.find(catalog.name, catalog.sha256, inner)
-      const sources = node.sourcesFor(found.name, catalog.sha256)
+      const sources = node.sourcesFor(catalog.name, catalog.sha256)
+      // Where the catalog came from the library, nobody was asked yet: this waits for holders, or says why there are none.
+      if (sources.list().length === 0) await node.find(catalog.name, catalog.sha256, inner)
       await fetchEnvironment({ library, sources }, catalog, totals, onProgress, inner)
     },
     [Symbol.asyncDispose]: async () => {

@@ -14,6 +14,7 @@ import {
 } from '../../src/daemon/control-client.ts'
 import type { DaemonStatus, FetchEvent, WireTotals } from '../../src/daemon/control-protocol.ts'
 import { type ControlHandlers, serveControl } from '../../src/daemon/control-server.ts'
+import { skipForgivenUnless } from '../support/skip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-control-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -122,7 +123,7 @@ test('daemonStatus() gives up on a daemon that hangs', async () => {
   hung.stop(true)
 })
 
-test.skipIf(process.platform !== 'linux')(
+skipForgivenUnless(process.platform === 'linux', 'only Linux reaches a longer path')(
   'serveControl() works where the path is longer than a socket may have',
   async () => {
     const deep = join(folder, 'x'.repeat(60), 'y'.repeat(60))
