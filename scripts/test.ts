@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const TIMEOUT_MS = 120_000
+// The long run (FUZZ_RUNS above 1) takes minutes for a single property.
+const TIMEOUT_MS = Number(process.env.FUZZ_RUNS ?? 1) > 1 ? 1_800_000 : 120_000
 const folder = mkdtempSync(join(tmpdir(), 'holo-tests-'))
 const report = join(folder, 'junit.xml')
 const child = Bun.spawn(
