@@ -21,12 +21,16 @@ export async function fetchEnvironment(
   const missing = await library.missing(catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
-  await fetchAll(
-    missing,
-    { store: library, sources, onProgress: (moment) => onProgress(moment, blobs) },
-    totals,
-    signal,
-  )
+  try {
+    await fetchAll(
+      missing,
+      { store: library, sources, onProgress: (moment) => onProgress(moment, blobs) },
+      totals,
+      signal,
+    )
+  } finally {
+    library.notes.flush()
+  }
   // A usable catalog that is here wins over the one that was found; a torn one gives way.
   if ((await library.complete(name, signal)) === undefined) await library.putCatalog(name, stored, signal)
 }

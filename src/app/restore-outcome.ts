@@ -1,8 +1,8 @@
 /** What a restore is asked, tells on the way, and reports in the end. */
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import type { RestoreReport } from '../restore/apply.ts'
 import type { PlanTotals } from '../restore/plan.ts'
+import type { RestoreReport } from '../restore/report.ts'
 import type { FetchProgress } from './supply.ts'
 
 export interface RestoreOptions {
@@ -57,18 +57,30 @@ export interface RestoreOutcome {
 export function sumOfReports(first: RestoreReport, second: RestoreReport): RestoreReport {
   const ms = { ...first.ms }
   for (const stage of Object.keys(ms) as (keyof typeof ms)[]) ms[stage] += second.ms[stage]
+  const methods = structuredClone(first.methods)
+  for (const [method, { files, bytes }] of Object.entries(second.methods)) {
+    const sum = methods[method as keyof typeof methods]
+    sum.files += files
+    sum.bytes += bytes
+  }
+  const refusals = { ...first.refusals }
+  for (const [name, count] of Object.entries(second.refusals)) refusals[name] = (refusals[name] ?? 0) + count
   return {
+    strategy: first.strategy,
     filesPlaced: first.filesPlaced + second.filesPlaced,
     bytes: first.bytes + second.bytes,
-    cloned: first.cloned + second.cloned,
-    copied: first.copied + second.copied,
-    empty: first.empty + second.empty,
+    methods,
     relocated: first.relocated + second.relocated,
     linksMade: first.linksMade + second.linksMade,
     directoriesMade: first.directoriesMade + second.directoriesMade,
     removed: first.removed + second.removed,
     metaWritten: first.metaWritten || second.metaWritten,
     unchanged: first.unchanged,
+    refusals,
+    // The second round chooses anew for what the first left over: what it says of a file is said already.
+    exceptions: first.exceptions,
+    exceptionPaths: first.exceptionPaths,
+    limits: [...new Set([...first.limits, ...second.limits])],
     ms,
   }
 }

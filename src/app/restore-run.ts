@@ -12,10 +12,11 @@ import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
-import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
+import { applyPlan, BlobsUnusableError } from '../restore/apply.ts'
 import { ensureBaseDirectory } from '../restore/base-directory.ts'
 import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
+import type { RestoreReport } from '../restore/report.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
@@ -96,7 +97,21 @@ export class RestoreRun {
     let before: RestoreReport | undefined
     for (let round = 1; ; round++) {
       try {
-        const report = await applyPlan(plan, { blobs: library, lock }, signal)
+        const report = await applyPlan(
+          plan,
+          {
+            blobs: library,
+            lock,
+            verification: 'trusted',
+            strategy: {
+              strategy: (process.env.RCC_HOLOTREE_STRATEGY ?? 'auto') as 'auto',
+              hardlinkExcludes: () => false,
+              copyPatterns: () => false,
+              linksExecutables: true,
+            },
+          },
+          signal,
+        )
         return before === undefined ? report : sumOfReports(before, report)
       } catch (error) {
         if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
@@ -110,7 +125,7 @@ export class RestoreRun {
 
   async #plan(signal: AbortSignal): Promise<RestorePlan> {
     const { catalog, options } = this.#given
-    const state = await inspectSpace(this.#path, catalog.catalog, signal)
+    const state = await inspectSpace(this.#path, catalog.catalog, {}, signal)
     const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
     return planRestore(catalog, target, state)
   }

@@ -99,6 +99,21 @@ export function gunzipExactly(stored: Uint8Array, sizeBytes: number): Uint8Array
 }
 
 /**
+ * Decode a whole gzip file that was verified before, so that it holds no bomb: a quarter faster than `gunzipExactly`.
+ *
+ * @throws {GzipError} as `gunzipExactly`
+ */
+export function gunzipVerified(stored: Uint8Array, sizeBytes: number): Uint8Array {
+  try {
+    const decoded = Bun.gunzipSync(stored as Uint8Array<ArrayBuffer>, { library: 'libdeflate' })
+    if (decoded.byteLength === sizeBytes) return decoded
+  } catch {
+    // The other decoder also reads several members, and says what is wrong.
+  }
+  return gunzipExactly(stored, sizeBytes)
+}
+
+/**
  * Decode a gzip stream with memory for some chunks only.
  *
  * @throws {GzipError} while iterating: it is damaged, or decodes to more than `bytesMax`; whatever `stored` throws

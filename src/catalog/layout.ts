@@ -107,9 +107,14 @@ export function catalogDirectory({ platform, hololib }: Roots): string {
   return pathsOf(platform).join(hololib, 'catalog')
 }
 
-/** `library/aa/bb/cc/<digest>`, relative to the hololib, with `/`: also the name inside a hololib.zip (formats.md §12). */
+/** `aa/bb/cc/<digest>`, relative to the directory of the blobs, with `/`. */
+export function blobTreeName(digest: Digest): string {
+  return `${digest.slice(0, 2)}/${digest.slice(2, 4)}/${digest.slice(4, 6)}/${digest}`
+}
+
+/** The same relative to the hololib: also the name inside a hololib.zip (formats.md §12). */
 export function blobEntryName(digest: Digest): string {
-  return `library/${digest.slice(0, 2)}/${digest.slice(2, 4)}/${digest.slice(4, 6)}/${digest}`
+  return `library/${blobTreeName(digest)}`
 }
 
 /** `catalog/<name>`: as `blobEntryName`. */
@@ -199,6 +204,8 @@ export interface StatePaths {
   readonly fleets: string
   /** Held while `fleets` is changed. */
   readonly fleetsLock: string
+  /** Which blobs were verified, and how their files looked then. */
+  readonly verifiedNotes: string
   /** Blobs whose bytes proved wrong, kept for a look. */
   readonly quarantine: string
   /** A unix socket; on windows the name of a pipe. */
@@ -216,6 +223,7 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     machineKey: join(directory, 'machine.key'),
     fleets: join(directory, 'fleets.json'),
     fleetsLock: join(directory, 'fleets.lck'),
+    verifiedNotes: join(directory, 'verified.notes'),
     quarantine: join(directory, 'quarantine'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),

@@ -110,12 +110,9 @@ function restoredLines(restored: NonNullable<RestoreOutcome['restored']>, applyM
   const { unchanged } = restored
   if (restored.filesPlaced + restored.linksMade + restored.directoriesMade + restored.removed === 0)
     return [`  restored nothing: all ${counted(unchanged.files, 'file')} were as they should be`]
-  const ways = [
-    [restored.cloned, 'cloned'],
-    [restored.copied, 'copied'],
-    [restored.empty, 'empty'],
-  ] as const
-  const how = ways.flatMap(([count, way]) => (count === 0 ? [] : [`${count.toLocaleString('en-US')} ${way}`]))
+  const how = Object.entries(restored.methods)
+    .filter(([, { files }]) => files > 0)
+    .map(([method, { files }]) => `${files.toLocaleString('en-US')} ${method}`)
   return [
     `  restored ${counted(restored.filesPlaced, 'file')}, ${humanBytes(restored.bytes)} (${how.join(', ')}) in ${humanMs(applyMs)}`,
     `           ${counted(restored.linksMade, 'link')}, ${counted(restored.directoriesMade, 'directory', 'directories')} made; ${restored.relocated.toLocaleString('en-US')} relocated; ${restored.removed.toLocaleString('en-US')} removed; ${unchanged.files.toLocaleString('en-US')} unchanged`,

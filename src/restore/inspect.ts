@@ -25,12 +25,22 @@ const OWNER_ALL = 0o700
 /** The event loop gets its turn after so many directories. */
 const DIRECTORIES_PER_TURN = 64
 
+export interface InspectOptions {
+  /** Hash every file that looks right, whatever vouches for it. */
+  readonly deep?: boolean
+}
+
 /**
  * @param spacePath absolute, from `spaceTarget`
  * @param catalog what will be restored there
  * @throws {HoloError} blame `host` when something cannot be read; `signal.reason` once `signal` aborts
  */
-export async function inspectSpace(spacePath: string, catalog: Catalog, signal: AbortSignal): Promise<SpaceState> {
+export async function inspectSpace(
+  spacePath: string,
+  catalog: Catalog,
+  { deep = false }: InspectOptions,
+  signal: AbortSignal,
+): Promise<SpaceState> {
   const paths = spacePaths(spacePath)
   const meta = readMeta(paths.meta)
   const metaInfo = readText(paths.metaInfo)
@@ -41,7 +51,7 @@ export async function inspectSpace(spacePath: string, catalog: Catalog, signal: 
     return { root, directories: new Map(), meta, metaInfo, interrupted }
   }
   const trusted = !interrupted && meta?.path === spacePath ? meta.tree : undefined
-  const walk = new SpaceWalk(spacePath, catalog.identity)
+  const walk = new SpaceWalk(spacePath, catalog.identity, deep)
   await walk.run(catalog.tree, trusted, rootStatus.mtimeMs, signal)
   return { root: 'directory', directories: walk.directories, meta, metaInfo, interrupted }
 }
@@ -61,6 +71,7 @@ class SpaceWalk {
   constructor(
     private readonly spacePath: string,
     private readonly stageIdentity: string,
+    private readonly deep: boolean,
   ) {}
 
   async run(
@@ -86,8 +97,10 @@ class SpaceWalk {
       const child = path === '' ? name : `${path}/${name}`
       const subdir = wanted.subdirs.get(name)
       const file = wanted.files.get(name)
-      if (entry.isSymbolicLink() && (subdir ?? file)?.symlink !== undefined) {
-        entries.set(name, { kind: 'link', target: readLink(join(absolute, name)) })
+      if (entry.isSymbolicLink() && (file !== undefined || subdir?.symlink !== undefined)) {
+        const path = join(absolute, name)
+        const dead = file !== undefined && file.symlink === undefined && !leadsTo(path, file)
+        entries.set(name, dead ? { kind: 'other' } : { kind: 'link', target: readLink(path) })
       } else if (entry.isDirectory() && subdir !== undefined && subdir.symlink === undefined && !subdir.shadow) {
         const status = lstat(join(absolute, name))
         if (status === undefined || !isUsable(status)) {
@@ -110,8 +123,9 @@ class SpaceWalk {
     const status = lstat(path)
     if (status === undefined || !status.isFile()) return undefined
     const mode = status.mode & 0o7777
-    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs }
-    if (noted !== undefined && noted.symlink === undefined) return { ...present, digest: noted.digest }
+    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs, links: status.nlink }
+    const vouched = !this.deep && noted !== undefined && noted.symlink === undefined
+    if (vouched) return { ...present, digest: noted.digest }
     const looksRight =
       status.size === wanted.sizeBytes && mode === unixMode(wanted.goMode) && status.mtimeMs === RESTORED_TIME_MS
     return { ...present, digest: looksRight ? this.#digestOf(path, wanted) : undefined }
@@ -194,6 +208,12 @@ function readDirectory(path: string): { listed: ReadonlyMap<string, Kind>; hasUn
   } catch (error) {
     throw hostError(`list ${path}`, error)
   }
+}
+
+/** Whether a link in place of a file, as strategy `symlink` makes them, leads to a file of its size. */
+function leadsTo(path: string, { sizeBytes }: CatalogFile): boolean {
+  const status = fs.statSync(path, { throwIfNoEntry: false })
+  return status?.isFile() === true && status.size === sizeBytes
 }
 
 function readLink(path: string): string {

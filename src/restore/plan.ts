@@ -76,6 +76,15 @@ export interface RestorePlan {
   readonly totals: PlanTotals
 }
 
+export interface PlanOptions {
+  /** What the catalog does not have stays, unless it stands in the way. */
+  readonly keepExtra?: boolean
+  /** Files may be hard links to their blobs; else such a file is placed anew, so that it can be written safely. */
+  readonly hardlinked?: boolean
+  /** A file may be a link with this target: its blob's path. */
+  readonly blobPath?: ((digest: Digest) => string) | undefined
+}
+
 /** Whether applying the plan touches nothing at all. */
 export function isPristine(plan: RestorePlan): boolean {
   return plan.steps.length === 0 && !plan.clearRoot && !plan.writeMeta
@@ -87,10 +96,15 @@ export function isPristine(plan: RestorePlan): boolean {
  * @param state from `inspectSpace` with the same catalog
  * @throws {HoloError} as `spaceTarget`
  */
-export function planRestore({ catalog }: VerifiedCatalog, target: SpaceIdentity, state: SpaceState): RestorePlan {
+export function planRestore(
+  { catalog }: VerifiedCatalog,
+  target: SpaceIdentity,
+  state: SpaceState,
+  options: PlanOptions = {},
+): RestorePlan {
   const meta = spaceMeta(catalog, target)
   const paths = spacePaths(spaceTarget(catalog, target.spaceName).path)
-  const planner = new Planner(state)
+  const planner = new Planner(state, options)
   planner.run(catalog.tree)
   // A space that is as it should be is not touched: rcc sets the directories' times again even then.
   const changes = planner.steps.filter(doesSomething)
@@ -133,7 +147,10 @@ class Planner {
   }
   readonly #needed = new Map<Digest, BlobRef>()
 
-  constructor(private readonly state: SpaceState) {}
+  constructor(
+    private readonly state: SpaceState,
+    private readonly options: PlanOptions,
+  ) {}
 
   needed(): BlobRef[] {
     return [...this.#needed.values()]
@@ -163,9 +180,10 @@ class Planner {
       if (file.symlink !== undefined) this.#link(file.name, file.symlink, present, links)
       else this.#file(file, present?.entries.get(file.name), files)
     }
-    const remove = present === undefined ? [] : [...unwanted(wanted, present)]
+    const { keepExtra = false } = this.options
+    const remove = present === undefined ? [] : [...unwanted(wanted, present, keepExtra)]
     const make = present === undefined
-    const removeUndecodable = present?.hasUndecodable === true
+    const removeUndecodable = !keepExtra && present?.hasUndecodable === true
     if (make) this.totals.directoriesToMake++
     else this.totals.directoriesUnchanged++
     this.totals.entriesToRemove += remove.length
@@ -187,12 +205,15 @@ class Planner {
   #file(wanted: CatalogFile, entry: PresentEntry | undefined, files: FileStep[]): void {
     const { name, digest, sizeBytes, rewrite } = wanted
     const mode = unixMode(wanted.goMode)
+    const linked = entry?.kind === 'link' && this.options.blobPath?.(digest) === entry.target
     if (
-      entry?.kind === 'file' &&
-      entry.file.digest === digest &&
-      entry.file.sizeBytes === sizeBytes &&
-      entry.file.mode === mode &&
-      entry.file.mtimeMs === RESTORED_TIME_MS
+      linked ||
+      (entry?.kind === 'file' &&
+        entry.file.digest === digest &&
+        entry.file.sizeBytes === sizeBytes &&
+        entry.file.mode === mode &&
+        entry.file.mtimeMs === RESTORED_TIME_MS &&
+        (entry.file.links === 1 || this.options.hardlinked === true))
     ) {
       this.totals.filesUnchanged++
       return
@@ -206,12 +227,12 @@ class Planner {
 }
 
 /** Present names that the catalog lacks, or has as something that cannot take their place by a rename. */
-function* unwanted(wanted: CatalogDirectory, present: PresentDirectory): Generator<string> {
+function* unwanted(wanted: CatalogDirectory, present: PresentDirectory, keepExtra: boolean): Generator<string> {
   for (const [name, entry] of present.entries) {
     const subdir = wanted.subdirs.get(name)
     const inCatalog = wanted.files.has(name) || (subdir !== undefined && !subdir.shadow)
     // An `other` is no file, no link and no usable directory that is wanted here, or it would bear its own kind.
-    if (!inCatalog || entry.kind === 'other') yield name
+    if (inCatalog ? entry.kind === 'other' : !keepExtra) yield name
   }
 }
 

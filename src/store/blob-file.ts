@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
+import { stampOf } from '../base/file-stamp.ts'
 import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import { beginsLikeGzip, GZIP_HEADER_BYTES_MAX, GzipError, gunzipExactly, gunzipStream, isGzip } from '../blob/gzip.ts'
@@ -35,6 +36,7 @@ export function findBlobFile(path: string, digest: Digest): LocalBlob | undefine
       path,
       form,
       storedBytes,
+      stamp: () => stampOf(guarded(path, () => fs.lstatSync(path, { bigint: true }))),
       whole: (sizeBytes) => decodeWhole(stored ?? readWhole(path, storedBytes), form, sizeBytes),
       chunks: (bytesMax) => {
         const chunks = fileChunks(path, storedBytes)

@@ -8,9 +8,11 @@
  */
 import * as fs from 'node:fs'
 import { HoloError } from '../base/errors.ts'
+import { stampOf } from '../base/file-stamp.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { isSha256, sha256Hasher, sha256Of } from '../blob/digest.ts'
 import { beginsLikeGzip, GzipError, gunzipExactly, gunzipStream, gzipBytesMax, gzipStream } from '../blob/gzip.ts'
+import type { BlobForm, BlobNotes } from '../blob/notes.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import { type LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
 import { temporaryIn } from './temporary.ts'
@@ -21,6 +23,8 @@ export interface IngestPlace {
   readonly temporaries: string
   /** Absolute path of the blob. */
   readonly target: string
+  /** Where it is noted that the blob was verified; to be flushed by the caller. */
+  readonly notes?: BlobNotes
 }
 
 /**
@@ -43,7 +47,7 @@ export async function ingestBlob(
   checkRef(ref)
   try {
     if (ref.sizeBytes > BLOB_WHOLE_BYTES_MAX) return await ingestStreamed(place, ref, stream, signal)
-    return storeWhole(place, await readWhole(ref, stream, signal))
+    return storeWhole(place, ref, await readWhole(ref, stream, signal))
   } catch (error) {
     if (error instanceof GzipError) throw corrupt(ref, stream, `it ${error.message}`)
     throw error
@@ -89,17 +93,19 @@ async function readWhole(ref: BlobRef, stream: BlobStream, signal: AbortSignal):
 }
 
 /** Write verified content under its final name. @returns bytes written */
-function storeWhole({ files, temporaries, target }: IngestPlace, content: Uint8Array): number {
-  const atRest = beginsLikeGzip(content) ? Bun.gzipSync(content as Uint8Array<ArrayBuffer>, { level: 1 }) : content
+function storeWhole(place: IngestPlace, ref: BlobRef, content: Uint8Array): number {
+  const { files, temporaries, target } = place
+  const gzip = beginsLikeGzip(content)
+  const atRest = gzip ? Bun.gzipSync(content as Uint8Array<ArrayBuffer>, { level: 1 }) : content
   const temporary = temporaryIn(temporaries)
   const descriptor = files.create(temporary)
   try {
     try {
       writeAll(descriptor, atRest, target)
+      keep(place, ref, gzip ? 'gzip' : 'identity', { descriptor, temporary })
     } finally {
       fs.closeSync(descriptor)
     }
-    files.rename(temporary, target)
   } catch (error) {
     removeQuietly(temporary)
     throw error
@@ -107,27 +113,43 @@ function storeWhole({ files, temporaries, target }: IngestPlace, content: Uint8A
   return atRest.byteLength
 }
 
+/** Give a verified file its final name, and note it by the descriptor: whoever replaces it now is not taken for it. */
+function keep(
+  { files, target, notes }: IngestPlace,
+  { digest }: BlobRef,
+  form: BlobForm,
+  { descriptor, temporary }: { readonly descriptor: number; readonly temporary: string },
+): void {
+  files.rename(temporary, target)
+  notes?.add(digest, form, stampOf(fs.fstatSync(descriptor, { bigint: true })), 0)
+}
+
 /** A large blob, with memory for some chunks. */
 async function ingestStreamed(
-  { files, temporaries, target }: IngestPlace,
+  place: IngestPlace,
   ref: BlobRef,
   stream: BlobStream,
   signal: AbortSignal,
 ): Promise<number> {
+  const { files, temporaries, target } = place
   const decoded = stream.encoding === 'gzip' ? gunzipStream(stream.bytes, ref.sizeBytes) : stream.bytes
   const temporary = temporaryIn(temporaries)
   const descriptor = files.create(temporary)
   let storedBytes = 0
   try {
     try {
-      for await (const chunk of atRestForm(verified(decoded, ref, stream, signal))) {
+      let form: BlobForm = 'identity'
+      const noted = (gzip: boolean) => {
+        form = gzip ? 'gzip' : 'identity'
+      }
+      for await (const chunk of atRestForm(verified(decoded, ref, stream, signal), noted)) {
         writeAll(descriptor, chunk, target)
         storedBytes += chunk.byteLength
       }
+      keep(place, ref, form, { descriptor, temporary })
     } finally {
       fs.closeSync(descriptor)
     }
-    files.rename(temporary, target)
   } catch (error) {
     removeQuietly(temporary)
     throw error
@@ -158,7 +180,10 @@ async function* verified(
 }
 
 /** Content as it is, or gzip where its first three bytes, which may come in pieces, look like gzip. */
-async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* atRestForm(
+  content: AsyncGenerator<Uint8Array>,
+  onForm: (gzip: boolean) => void,
+): AsyncGenerator<Uint8Array> {
   let head = new Uint8Array(0)
   while (head.byteLength < 3) {
     const next = await content.next()
@@ -169,7 +194,9 @@ async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<
     yield head
     yield* content
   }
-  yield* beginsLikeGzip(head) ? gzipStream(whole()) : whole()
+  const gzip = beginsLikeGzip(head)
+  onForm(gzip)
+  yield* gzip ? gzipStream(whole()) : whole()
 }
 
 function wrongSize(actualBytes: number, ref: BlobRef): string {

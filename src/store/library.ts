@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
-import type { LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
+import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { encodeCatalogInfo } from '../catalog/encode-catalog.ts'
@@ -22,6 +22,7 @@ import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-fi
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
 import { sweepTemporaries, temporaryIn } from './temporary.ts'
+import { VerifiedNotes } from './verified-notes.ts'
 
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
 const QUESTIONS_PER_TURN = 1024
@@ -38,11 +39,15 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly #files: LibraryFiles
   readonly #blobs: string
   readonly #catalogs: string
+  readonly tree: BlobTree
+  readonly notes: VerifiedNotes
 
   constructor(readonly roots: layout.Roots) {
     this.#files = new LibraryFiles(roots.shared)
     this.#blobs = layout.libraryDirectory(roots)
     this.#catalogs = layout.catalogDirectory(roots)
+    this.tree = { directory: this.#blobs, nameOf: layout.blobTreeName }
+    this.notes = new VerifiedNotes(layout.statePaths(roots).verifiedNotes)
   }
 
   /**
@@ -74,7 +79,8 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     }
     if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
-    await ingestBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
+    const place = { files: this.#files, temporaries: this.#blobs, target, notes: this.notes }
+    await ingestBlob(place, ref, stream, signal)
   }
 
   find(digest: Digest): LocalBlob | undefined {

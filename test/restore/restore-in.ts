@@ -4,9 +4,11 @@ import type { LocalBlobs } from '../../src/blob/local.ts'
 import { spacePaths } from '../../src/catalog/layout.ts'
 import { spaceTarget } from '../../src/catalog/relocation.ts'
 import type { Catalog } from '../../src/catalog/tree.ts'
-import { applyPlan, type RestoreReport } from '../../src/restore/apply.ts'
+import { type ApplyOptions, applyPlan } from '../../src/restore/apply.ts'
 import { inspectSpace } from '../../src/restore/inspect.ts'
 import { planRestore, type RestorePlan } from '../../src/restore/plan.ts'
+import type { RestoreReport } from '../../src/restore/report.ts'
+import type { Strategy, StrategyOptions } from '../../src/restore/strategy.ts'
 import { acquireLock } from '../../src/store/lock.ts'
 import type { VerifiedCatalog } from '../../src/trust/verify-catalog.ts'
 
@@ -21,16 +23,40 @@ export interface Restored {
   readonly spacePath: string
 }
 
+export interface RestoreInOptions extends Partial<Pick<ApplyOptions, 'engine' | 'verification'>> {
+  readonly strategy?: Strategy
+  readonly hardlinkExcludes?: StrategyOptions['hardlinkExcludes']
+  readonly copyPatterns?: StrategyOptions['copyPatterns']
+  readonly deep?: boolean
+  readonly keepExtra?: boolean
+}
+
 export async function restoreIn(
   catalog: Catalog,
   spaceName: string,
   blobs: LocalBlobs,
   signal: AbortSignal = never,
+  options: RestoreInOptions = {},
 ): Promise<Restored> {
+  const { strategy = 'auto', deep = false, keepExtra = false, verification = 'trusted', engine } = options
+  const none = () => false
   const { path: spacePath } = spaceTarget(catalog, spaceName)
   await using lock = await acquireLock(spacePaths(spacePath).lock, { waitMs: 5_000, shared: false }, signal)
-  const state = await inspectSpace(spacePath, catalog, signal)
-  const plan = planRestore(trusted(catalog), { spaceName, controller: 'rcc.user', space: 'gold' }, state)
-  const report = await applyPlan(plan, { blobs, lock }, signal)
+  const state = await inspectSpace(spacePath, catalog, { deep }, signal)
+  const { tree } = blobs
+  const plan = planRestore(trusted(catalog), { spaceName, controller: 'rcc.user', space: 'gold' }, state, {
+    keepExtra,
+    hardlinked: strategy === 'hardlink' || strategy === 'smart',
+    blobPath:
+      strategy !== 'symlink' || tree === undefined ? undefined : (digest) => `${tree.directory}/${tree.nameOf(digest)}`,
+  })
+  const ways = {
+    strategy,
+    hardlinkExcludes: options.hardlinkExcludes ?? none,
+    copyPatterns: options.copyPatterns ?? none,
+    linksExecutables: true,
+  }
+  const engineChoice = engine === undefined ? {} : { engine }
+  const report = await applyPlan(plan, { blobs, lock, strategy: ways, verification, ...engineChoice }, signal)
   return { plan, report, spacePath }
 }
