@@ -13,6 +13,10 @@ export const YAML_BYTES_MAX = 1 * MIB
 /** Texts and map entries that are taken from one YAML file, aliases expanded: real ones have some hundred. */
 export const YAML_ITEMS_MAX = 200_000
 
+/** Patterns of one list of settings, and the length of one: real lists have some ten of ten characters. */
+export const PATTERNS_MAX = 256
+export const PATTERN_CHARACTERS_MAX = 256
+
 /** A catalog at rest or on the wire (gzip): 12,000 files take 744 kB, so 200,000 files take about 13 MB. */
 export const CATALOG_STORED_BYTES_MAX = 64 * MIB
 /** A decoded catalog (JSON): 12,000 files take 8 MB; 200,000 files take about 140 MB. */
