@@ -6,6 +6,7 @@
  */
 import { z } from 'zod'
 import { PATTERNS_MAX } from '../base/limits.ts'
+import type { Compression } from '../blob/gzip.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import { patternFault } from '../catalog/path-pattern.ts'
 import { checkSection } from './check-section.ts'
@@ -30,7 +31,7 @@ export interface HolotreeSettings {
   readonly copyPatterns: readonly string[]
   readonly verification: Verification
   /** How ingest writes blobs; content that begins like gzip is gzip in either case. */
-  readonly compression: 'raw' | 'gzip'
+  readonly compression: Compression
   readonly modes: {
     /** RCC_FAST_MODE: trusted verification, and no output but the result. */
     readonly fast: boolean

@@ -9,6 +9,7 @@ import * as fs from 'node:fs'
 import { dirname } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { PRIVATE_DIRECTORY_MODE, SHARED_DIRECTORY_MODE } from '../catalog/layout.ts'
+import { temporaryIn } from './temporary.ts'
 
 const PRIVATE_FILE_MODE = 0o644
 const SHARED_FILE_MODE = 0o666
@@ -48,8 +49,51 @@ export class LibraryFiles {
     this.#made.add(directory)
   }
 
-  /** Open a new file for writing. @throws {HoloError} blame `host`: also where `path` exists */
-  create(path: string): number {
+  /**
+   * Write the whole of `path` at once, replacing what stands there.
+   *
+   * @param temporaries directory of the temporary, on the same disk
+   * @throws {HoloError} blame `host`: writing failed, and nothing is left behind
+   */
+  write(path: string, bytes: Uint8Array, temporaries: string): void {
+    const temporary = temporaryIn(temporaries)
+    const descriptor = this.#create(temporary)
+    try {
+      try {
+        writeAll(descriptor, bytes, path)
+      } finally {
+        fs.closeSync(descriptor)
+      }
+      this.#rename(temporary, path)
+    } catch (error) {
+      removeQuietly(temporary)
+      throw error
+    }
+  }
+
+  /** The same chunk by chunk. @returns bytes written @throws also whatever `chunks` throws, unchanged */
+  async writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, temporaries: string): Promise<number> {
+    const temporary = temporaryIn(temporaries)
+    const descriptor = this.#create(temporary)
+    let total = 0
+    try {
+      try {
+        for await (const chunk of chunks) {
+          writeAll(descriptor, chunk, path)
+          total += chunk.byteLength
+        }
+      } finally {
+        fs.closeSync(descriptor)
+      }
+      this.#rename(temporary, path)
+    } catch (error) {
+      removeQuietly(temporary)
+      throw error
+    }
+    return total
+  }
+
+  #create(path: string): number {
     return this.#retried(path, () => {
       const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
       const descriptor = fs.openSync(path, 'wx', mode)
@@ -58,8 +102,7 @@ export class LibraryFiles {
     })
   }
 
-  /** Give `from` its final name, making the directory. @throws {HoloError} blame `host` */
-  rename(from: string, to: string): void {
+  #rename(from: string, to: string): void {
     this.#retried(to, () => fs.renameSync(from, to))
   }
 
@@ -82,8 +125,7 @@ export class LibraryFiles {
   }
 }
 
-/** Write all of `bytes` at the descriptor's position. @throws {HoloError} blame `host` */
-export function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
+function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
   try {
     for (let at = 0; at < bytes.byteLength; ) at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at)
   } catch (error) {
@@ -91,8 +133,8 @@ export function writeAll(descriptor: number, bytes: Uint8Array, path: string): v
   }
 }
 
-/** Remove a file if it is there; used where another error is already on its way. */
-export function removeQuietly(path: string): void {
+/** Used where another error is already on its way. */
+function removeQuietly(path: string): void {
   try {
     fs.unlinkSync(path)
   } catch {
