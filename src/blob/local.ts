@@ -10,6 +10,7 @@ import type { Digest } from './digest.ts'
 export interface LocalBlob {
   /** Absolute path of a regular file: for cloning, where the form is `identity`. */
   readonly path: string
+  /** When it was found; the readers below look again, since the file may have been replaced by its other form. */
   readonly form: 'identity' | 'gzip'
   /** Bytes of the file, which are those of the content only where the form is `identity`. */
   readonly storedBytes: number
@@ -38,8 +39,8 @@ export interface LocalBlobs {
   find(digest: Digest): LocalBlob | undefined
 }
 
-/** A blob as a server sends it: the bytes of the file, whatever their form. */
-export interface StoredBlob {
+/** A blob as a server sends it: the bytes of one open file, whatever their form. Disposing of it closes the file. */
+export interface StoredBlob extends Disposable {
   readonly encoding: 'identity' | 'gzip'
   /** Length of what `bytes` yields. */
   readonly sizeBytes: number

@@ -257,7 +257,7 @@ describe('put()', () => {
         await library.put(ref, streamOf(gzip ? gzipSync(bytes) : bytes, gzip ? 'gzip' : 'identity', pieceBytes), never)
         expect(library.find(ref.digest)?.whole(ref.sizeBytes)).toEqual(bytes)
         expect(await library.verify(ref, never)).toBeUndefined()
-        const stored = library.stored(ref.digest)
+        using stored = library.stored(ref.digest)
         const whole = stored?.whole() ?? new Uint8Array(0)
         expect(new Uint8Array(stored?.encoding === 'gzip' ? gunzipSync(whole) : whole)).toEqual(bytes)
       }),
