@@ -46,6 +46,14 @@ export const ENVIRONMENT_BYTES_MAX = 256 * GIB
 /** Blobs up to this size are decoded and hashed in one call; larger ones are streamed. */
 export const BLOB_WHOLE_BYTES_MAX = 1 * MIB
 
+/** Blobs that `optimize` turns in memory, at rest and decoded; larger ones are read twice. Two Workers do this at once. */
+export const RECODE_WHOLE_BYTES_MAX = 32 * MIB
+/** Blobs that one Worker is given at once: some milliseconds of work, so that two Workers end together. */
+export const RECODE_BATCH_BLOBS = 32
+/** How long `optimize` keeps rcc waiting, and for how long it then stands back: a waiting flock needs microseconds. */
+export const RECODE_TURN_MS = 1_000
+export const RECODE_PAUSE_MS = 20
+
 /** Blobs of one fetch that are asked for or being written at the same time, over all sources. */
 export const BLOBS_IN_FLIGHT_MAX = 256
 /** How long a blob that no present source delivers waits for another source to appear. */

@@ -77,6 +77,13 @@ export function gzipBytesMax(sizeBytes: number): number {
   return sizeBytes + Math.ceil(sizeBytes / 8) + 1024
 }
 
+/** What a gzip file says of its content's size, at its end: true of one honest stream of less than 4 GiB. */
+export function claimedBytes(stored: Uint8Array): number {
+  return stored.byteLength < 4
+    ? 0
+    : new DataView(stored.buffer, stored.byteOffset).getUint32(stored.byteLength - 4, true)
+}
+
 /**
  * Decode a whole gzip file.
  *

@@ -44,7 +44,7 @@ export interface StoredBlob extends Disposable {
   readonly encoding: 'identity' | 'gzip'
   /** Length of what `bytes` yields. */
   readonly sizeBytes: number
-  /** Chunks in order; may be called once. @throws {HoloError} blame `host` when the file cannot be read to its end */
+  /** Chunks in order, from the start at each call. @throws {HoloError} blame `host` when the file cannot be read to its end */
   bytes(): AsyncIterable<Uint8Array>
   /** All at once, for small blobs. @throws {HoloError} as `bytes` */
   whole(): Uint8Array
