@@ -9,13 +9,9 @@ const { values } = parseArgs({
 const root = new URL('..', import.meta.url).pathname
 const commit = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { cwd: root }).stdout.toString().trim()
 
-const threads = ['restore/place-thread']
-const windows = (values.target ?? (process.platform === 'win32' ? 'windows' : '')).includes('windows')
-
 const built = await Bun.build({
-  // Threads are modules of their own, found by their place inside the binary (src/base/worker.ts).
-  entrypoints: [`${root}src/main.ts`, ...threads.map((module) => `${root}src/${module}.ts`)],
-  root: `${root}src`,
+  // Workers are entries of their own: src/base/worker-entry.ts finds them by these paths.
+  entrypoints: ['main', 'restore/place-thread', 'store/recode-worker'].map((name) => `${root}src/${name}.ts`),
   compile: {
     outfile: values.outfile,
     // A robot's working directory may hold a .env or a bunfig of its own: neither is ours to read.
@@ -26,10 +22,7 @@ const built = await Bun.build({
   // Names stay, so that the stack of a bug can be read.
   minify: { whitespace: true, syntax: true, identifiers: false },
   bytecode: true,
-  define: {
-    HOLO_PEER_COMMIT: JSON.stringify(commit),
-    HOLO_PEER_EMBEDDED_ROOT: JSON.stringify(windows ? 'B:/~BUN/root/' : '/$bunfs/root/'),
-  },
+  define: { HOLO_PEER_COMMIT: JSON.stringify(commit) },
 })
 for (const log of built.logs) console.error(String(log))
 const size = Bun.file(values.outfile).size

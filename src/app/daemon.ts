@@ -55,7 +55,7 @@ export async function runDaemon(
   const fleets = await fleetsOf(machine)
   await makeStateFolder(machine.state.directory)
   await using _only = await onlyDaemon(machine, signal)
-  const library = new Library(machine.roots)
+  const library = new Library(machine.roots, settings.holotree.compression)
   const swept = library.sweep(systemClock.wallMs())
   if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
 

@@ -31,3 +31,8 @@ export function sameStamp(left: FileStamp, leftAt: number, right: FileStamp, rig
   for (let word = 0; word < STAMP_LENGTH; word++) if (left[leftAt + word] !== right[rightAt + word]) return false
   return true
 }
+
+/** Whether two stamps are of one inode that kept its size, whatever happened to it since. */
+export function sameInode(left: FileStamp, right: FileStamp): boolean {
+  return left.subarray(0, 4).every((word, index) => right[index] === word)
+}

@@ -13,6 +13,10 @@ export const YAML_BYTES_MAX = 1 * MIB
 /** Texts and map entries that are taken from one YAML file, aliases expanded: real ones have some hundred. */
 export const YAML_ITEMS_MAX = 200_000
 
+/** Patterns of one list of settings, and the length of one: real lists have some ten of ten characters. */
+export const PATTERNS_MAX = 256
+export const PATTERN_CHARACTERS_MAX = 256
+
 /** A catalog at rest or on the wire (gzip): 12,000 files take 744 kB, so 200,000 files take about 13 MB. */
 export const CATALOG_STORED_BYTES_MAX = 64 * MIB
 /** A decoded catalog (JSON): 12,000 files take 8 MB; 200,000 files take about 140 MB. */
@@ -47,6 +51,14 @@ export const BLOB_DECODED_BYTES_MAX = 16 * MIB
 export const SECOND_THREAD_FILES_MIN = 512
 /** Notes of verified blobs, 72 bytes each: 900,000 of them. */
 export const NOTES_BYTES_MAX = 64 * MIB
+
+/** Blobs that `optimize` turns in memory, at rest and decoded; larger ones are read twice. Two Workers do this at once. */
+export const RECODE_WHOLE_BYTES_MAX = 32 * MIB
+/** Blobs that one Worker is given at once: some milliseconds of work, so that two Workers end together. */
+export const RECODE_BATCH_BLOBS = 32
+/** How long `optimize` keeps rcc waiting, and for how long it then stands back: a waiting flock needs microseconds. */
+export const RECODE_TURN_MS = 1_000
+export const RECODE_PAUSE_MS = 20
 
 /** Blobs of one fetch that are asked for or being written at the same time, over all sources. */
 export const BLOBS_IN_FLIGHT_MAX = 256

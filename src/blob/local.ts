@@ -12,11 +12,12 @@ import type { BlobForm, BlobNotes } from './notes.ts'
 export interface LocalBlob {
   /** Absolute path of a regular file: for cloning, where the form is `identity`. */
   readonly path: string
+  /** When it was found; the readers below look again, since the file may have been replaced by its other form. */
   readonly form: BlobForm
   /** Bytes of the file, which are those of the content only where the form is `identity`. */
   readonly storedBytes: number
-  /** The file's stamp, as it is now. @throws {HoloError} blame `host` when it cannot be asked */
-  stamp(): FileStamp
+  /** The file's stamp when it was found. */
+  readonly stamp: FileStamp
   /**
    * The decoded content at once, for small blobs; may be called once, and what it returns belongs to the caller.
    *
@@ -54,12 +55,12 @@ export interface LocalBlobs {
   find(digest: Digest): LocalBlob | undefined
 }
 
-/** A blob as a server sends it: the bytes of the file, whatever their form. */
-export interface StoredBlob {
+/** A blob as a server sends it: the bytes of one open file, whatever their form. Disposing of it closes the file. */
+export interface StoredBlob extends Disposable {
   readonly encoding: 'identity' | 'gzip'
   /** Length of what `bytes` yields. */
   readonly sizeBytes: number
-  /** Chunks in order; may be called once. @throws {HoloError} blame `host` when the file cannot be read to its end */
+  /** Chunks in order, from the start at each call. @throws {HoloError} blame `host` when the file cannot be read to its end */
   bytes(): AsyncIterable<Uint8Array>
   /** All at once, for small blobs. @throws {HoloError} as `bytes` */
   whole(): Uint8Array

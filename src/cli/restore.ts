@@ -32,6 +32,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
             const rate = `${humanBytes(totals.wireBytes / seconds)}/s`
             const sources = counted(totals.bySource.size, 'source')
             void out.progress({
+              doing: 'fetching',
               done: totals.blobs,
               total: blobs,
               detail: `${humanBytes(totals.wireBytes)}, ${rate}, ${sources}`,

@@ -212,8 +212,13 @@ function readDirectory(path: string): { listed: ReadonlyMap<string, Kind>; hasUn
 
 /** Whether a link in place of a file, as strategy `symlink` makes them, leads to a file of its size. */
 function leadsTo(path: string, { sizeBytes }: CatalogFile): boolean {
-  const status = fs.statSync(path, { throwIfNoEntry: false })
-  return status?.isFile() === true && status.size === sizeBytes
+  try {
+    const status = fs.statSync(path)
+    return status.isFile() && status.size === sizeBytes
+  } catch {
+    // Nowhere, in a circle, or where we may not look.
+    return false
+  }
 }
 
 function readLink(path: string): string {

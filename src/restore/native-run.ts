@@ -12,7 +12,7 @@ import { HoloError, hostError } from '../base/errors.ts'
 import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { cString, EEXIST, errnoError, errnoName, libc } from '../base/libc.ts'
 import { SECOND_THREAD_FILES_MIN } from '../base/limits.ts'
-import { startThread } from '../base/worker.ts'
+import { workerEntry } from '../base/worker-entry.ts'
 import type { BlobTree } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { PRIVATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
@@ -226,7 +226,7 @@ class NativeRun implements PlacingRun {
 
 /** The other thread, from its start to its end. */
 class PlaceThread {
-  readonly #worker = startThread('restore/place-thread')
+  readonly #worker = new Worker(workerEntry('restore/place-thread'))
   readonly #end = Promise.withResolvers<PlaceEnd>()
 
   constructor() {

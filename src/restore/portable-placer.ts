@@ -8,7 +8,7 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
-import { STAMP_LENGTH, sameStamp } from '../base/file-stamp.ts'
+import { STAMP_LENGTH, sameInode, sameStamp } from '../base/file-stamp.ts'
 import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { beginsLikeGzip, GzipError } from '../blob/gzip.ts'
 import type { LocalBlob } from '../blob/local.ts'
@@ -98,11 +98,18 @@ export class PortablePlacer {
     const { verification, blobs } = this.placing
     if (verification !== 'trusted') return verification === 'skip'
     const noted = new Uint32Array(STAMP_LENGTH)
-    return blobs.notes?.find(digest, noted, 0) === blob.form && sameStamp(noted, 0, blob.stamp(), 0)
+    return blobs.notes?.find(digest, noted, 0) === blob.form && sameStamp(noted, 0, blob.stamp, 0)
   }
 
-  #noteVerified({ digest }: FileStep, blob: LocalBlob): void {
-    if (this.placing.verification !== 'skip') this.placing.blobs.notes?.add(digest, blob.form, blob.stamp(), 0)
+  /** Note a blob, unless its file was replaced or written since it was found; a link of ours changes its ctime. */
+  #noteVerified({ digest }: FileStep, { form, stamp }: LocalBlob, linked = false): void {
+    const { verification, blobs } = this.placing
+    if (verification === 'skip' || blobs.notes === undefined) return
+    const now = blobs.find(digest)
+    if (now?.form !== form) return
+    if (linked ? sameInode(stamp, now.stamp) : sameStamp(stamp, 0, now.stamp, 0)) {
+      blobs.notes.add(digest, form, now.stamp, 0)
+    }
   }
 
   /** Link or clone. @returns undefined where the bytes have to be written */
@@ -115,7 +122,7 @@ export class PortablePlacer {
     if (way === 'link' || way === 'symlink') {
       if (!trusted && !(await isBlob(blob.path, step, signal))) return 'corrupt'
       if (this.#link(step, blob, way, temporary, target)) {
-        this.#noteVerified(step, blob)
+        this.#noteVerified(step, blob, true)
         return way === 'link' ? 'hardlinked' : 'symlinked'
       }
     }

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
+import type { Compression } from '../blob/gzip.ts'
 import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
@@ -20,8 +21,8 @@ import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
-import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
-import { sweepTemporaries, temporaryIn } from './temporary.ts'
+import { LibraryFiles } from './library-files.ts'
+import { sweepTemporaries } from './temporary.ts'
 import { VerifiedNotes } from './verified-notes.ts'
 
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
@@ -42,7 +43,11 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly tree: BlobTree
   readonly notes: VerifiedNotes
 
-  constructor(readonly roots: layout.Roots) {
+  /** @param compression how blobs are written that are put here */
+  constructor(
+    readonly roots: layout.Roots,
+    readonly compression: Compression = 'raw',
+  ) {
     this.#files = new LibraryFiles(roots.shared)
     this.#blobs = layout.libraryDirectory(roots)
     this.#catalogs = layout.catalogDirectory(roots)
@@ -79,8 +84,8 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     }
     if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
-    const place = { files: this.#files, temporaries: this.#blobs, target, notes: this.notes }
-    await ingestBlob(place, ref, stream, signal)
+    const { compression, notes } = this
+    await ingestBlob({ files: this.#files, temporaries: this.#blobs, target, compression, notes }, ref, stream, signal)
   }
 
   find(digest: Digest): LocalBlob | undefined {
@@ -213,8 +218,8 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
         hint: 'run the same command again, so that the missing blobs are fetched',
       })
     }
-    this.#write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog))
-    this.#write(layout.catalogPath(this.roots, name), stored)
+    this.#files.write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog), this.#catalogs)
+    this.#files.write(layout.catalogPath(this.roots, name), stored, this.#catalogs)
   }
 
   /**
@@ -252,22 +257,6 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   holds(digest: Digest): boolean {
     const status = fs.statSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })
     return status !== undefined && !status.isDirectory()
-  }
-
-  #write(path: string, bytes: Uint8Array): void {
-    const temporary = temporaryIn(this.#catalogs)
-    const descriptor = this.#files.create(temporary)
-    try {
-      try {
-        writeAll(descriptor, bytes, path)
-      } finally {
-        fs.closeSync(descriptor)
-      }
-      this.#files.rename(temporary, path)
-    } catch (error) {
-      removeQuietly(temporary)
-      throw error
-    }
   }
 }
 

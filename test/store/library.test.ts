@@ -85,7 +85,7 @@ describe('Library on what rcc recorded', () => {
     expect(content.byteLength).toBeGreaterThan(BLOB_WHOLE_BYTES_MAX)
     const digests = distinctBlobs(found(library, v1).catalog).map(({ digest }) => digest)
     for (const digest of [...digests.slice(0, 20), sha256Of(content)]) {
-      const stored = library.stored(digest)
+      using stored = library.stored(digest)
       const chunks: Uint8Array[] = []
       for await (const chunk of stored?.bytes() ?? []) chunks.push(chunk)
       const file = fs.readFileSync(blobPath(library.roots, digest))
@@ -154,7 +154,7 @@ describe('Library as a receiver', () => {
     expect(target.catalogs()).toEqual([])
 
     for (const ref of distinctBlobs(catalog)) {
-      const blob = source.stored(ref.digest)
+      using blob = source.stored(ref.digest)
       if (blob !== undefined)
         await target.put(ref, { source: 'a', encoding: blob.encoding, bytes: blob.bytes() }, never)
     }

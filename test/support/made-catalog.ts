@@ -42,7 +42,7 @@ export class MemoryBlobs implements LocalBlobs {
       path: '/dev/null',
       form: 'gzip',
       storedBytes: stored.byteLength,
-      stamp: () => new Uint32Array(8),
+      stamp: new Uint32Array(8),
       whole: (sizeBytes) => gunzipExactly(stored, sizeBytes),
       chunks: (bytesMax) => {
         if (stored.byteLength === 0) throw new GzipError('is empty')
