@@ -51,7 +51,7 @@ export async function runDaemon(
   signal: AbortSignal,
 ): Promise<void> {
   const machine = thisMachine()
-  const settings = await settingsOf(machine, port)
+  const settings = await settingsOf(machine, { port })
   const fleets = await fleetsOf(machine)
   await makeStateFolder(machine.state.directory)
   await using _only = await onlyDaemon(machine, signal)
@@ -129,7 +129,7 @@ function handlers(
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
-      await node.takePart(await fleetsOf(machine), await settingsOf(machine, port))
+      await node.takePart(await fleetsOf(machine), await settingsOf(machine, { port }))
       log.info`now in ${node.fleets.length} fleets`
     },
   }

@@ -1,9 +1,12 @@
 /** What a restore is asked, tells on the way, and reports in the end. */
 import type { FetchTotals } from '../blob/fetch-all.ts'
+import { STRATEGIES, type Strategy, VERIFICATIONS, type Verification } from '../catalog/strategies.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { PlanTotals } from '../restore/plan.ts'
 import type { RestoreReport } from '../restore/report.ts'
 import type { FetchProgress } from './supply.ts'
+
+export { STRATEGIES, type Strategy, VERIFICATIONS, type Verification }
 
 export interface RestoreOptions {
   readonly robotFile: string
@@ -11,6 +14,15 @@ export interface RestoreOptions {
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  /** Undefined: as the settings say. */
+  readonly strategy: Strategy | undefined
+  readonly verification: Verification | undefined
+  /** Verification `trusted`, and no output but the result; also where RCC_FAST_MODE says so. */
+  readonly fast: boolean
+  /** Hash every file of the space that looks right. */
+  readonly deep: boolean
+  /** Leave what the catalog does not have. */
+  readonly keepExtra: boolean
 }
 
 /** How the caller hears of what takes long. */
@@ -32,6 +44,8 @@ export interface RestoreOutcome {
     readonly path: string
   }
   readonly dryRun: boolean
+  /** The user wants the result only. */
+  readonly fast: boolean
   /** What the space lacked, as planned before anything was done. */
   readonly plan: PlanTotals
   /** Blobs that the library lacked, by then. */
@@ -43,6 +57,8 @@ export interface RestoreOutcome {
   readonly quarantined: readonly string[]
   /** Milliseconds from the start of this process to the first byte of a blob, where one was fetched. */
   readonly firstByteMs: number | undefined
+  /** When each stage began and ended, in milliseconds since the process began; stages that did not happen are left out. */
+  readonly timeline: readonly StageTime[]
   /** Milliseconds of each stage, and of the whole. */
   readonly ms: {
     readonly find: number
@@ -51,6 +67,12 @@ export interface RestoreOutcome {
     readonly apply: number
     readonly total: number
   }
+}
+
+export interface StageTime {
+  readonly stage: 'start' | 'find' | 'plan' | 'fetch' | 'prepare' | 'place' | 'note'
+  readonly fromMs: number
+  readonly untilMs: number
 }
 
 /** Two rounds of one restore; what the first found unchanged is what was unchanged. */

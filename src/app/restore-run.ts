@@ -12,6 +12,7 @@ import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
+import type { HolotreeSettings } from '../config/holotree-settings.ts'
 import { applyPlan, BlobsUnusableError } from '../restore/apply.ts'
 import { ensureBaseDirectory } from '../restore/base-directory.ts'
 import { inspectSpace } from '../restore/inspect.ts'
@@ -22,7 +23,14 @@ import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
-import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
+import {
+  type RestoreEvents,
+  type RestoreOptions,
+  type RestoreOutcome,
+  type StageTime,
+  sumOfReports,
+} from './restore-outcome.ts'
+import type { StrategyChoice } from './strategy-choice.ts'
 import type { Supplies } from './supplies.ts'
 
 /** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
@@ -34,6 +42,8 @@ export interface RunOptions {
   readonly supplies: Supplies
   readonly catalog: VerifiedCatalog
   readonly options: RestoreOptions
+  readonly holotree: HolotreeSettings
+  readonly strategy: StrategyChoice
   readonly events: RestoreEvents
   readonly startedMs: number
 }
@@ -90,7 +100,7 @@ export class RestoreRun {
   }
 
   async #fetchAndApply(first: RestorePlan, lock: HeldLock, signal: AbortSignal): Promise<RestoreReport> {
-    const { library, catalog } = this.#given
+    const { library, catalog, strategy } = this.#given
     // A catalog that is not in the library yet comes with all its blobs, so that rcc can use it and others get it here.
     if (catalog.source !== 'library' || (await this.#lacking(first, signal)).blobs > 0) await this.#fetch(signal)
     let plan = first
@@ -99,17 +109,7 @@ export class RestoreRun {
       try {
         const report = await applyPlan(
           plan,
-          {
-            blobs: library,
-            lock,
-            verification: 'trusted',
-            strategy: {
-              strategy: (process.env.RCC_HOLOTREE_STRATEGY ?? 'auto') as 'auto',
-              hardlinkExcludes: () => false,
-              copyPatterns: () => false,
-              linksExecutables: true,
-            },
-          },
+          { blobs: library, lock, strategy: strategy.options, verification: this.#given.holotree.verification },
           signal,
         )
         return before === undefined ? report : sumOfReports(before, report)
@@ -125,9 +125,15 @@ export class RestoreRun {
 
   async #plan(signal: AbortSignal): Promise<RestorePlan> {
     const { catalog, options } = this.#given
-    const state = await inspectSpace(this.#path, catalog.catalog, {}, signal)
+    const { strategy } = this.#given.strategy.options
+    const { tree } = this.#given.library
+    const state = await inspectSpace(this.#path, catalog.catalog, { deep: options.deep }, signal)
     const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
-    return planRestore(catalog, target, state)
+    return planRestore(catalog, target, state, {
+      keepExtra: options.keepExtra,
+      hardlinked: strategy === 'hardlink' || strategy === 'smart',
+      blobPath: strategy === 'symlink' ? (digest) => `${tree.directory}/${tree.nameOf(digest)}` : undefined,
+    })
   }
 
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
@@ -179,6 +185,24 @@ export class RestoreRun {
       : this.#fetchStartedMs + firstByteMs
   }
 
+  #timeline(restored: RestoreReport | undefined, foundMs: number, plannedMs: number, nowMs: number): StageTime[] {
+    const { startedMs } = this.#given
+    const fetchedMs = plannedMs + this.#fetchMs
+    const { prepare = 0, place = 0 } = restored?.ms ?? {}
+    const ends: [StageTime['stage'], number][] = [
+      ['start', startedMs],
+      ['find', foundMs],
+      ['plan', plannedMs],
+      ['fetch', fetchedMs],
+      ['prepare', fetchedMs + prepare],
+      ['place', fetchedMs + prepare + place],
+      ['note', nowMs],
+    ]
+    return ends
+      .map(([stage, untilMs], index) => ({ stage, fromMs: ends[index - 1]?.[1] ?? 0, untilMs }))
+      .filter(({ fromMs, untilMs }) => untilMs > fromMs)
+  }
+
   #outcome(
     plan: PlanTotals,
     restored: RestoreReport | undefined,
@@ -194,12 +218,14 @@ export class RestoreRun {
       source: catalog.source,
       space: { name: options.space, controller: this.#controller, directory: this.#name, path: this.#path },
       dryRun: options.dryRun,
+      fast: options.fast || this.#given.holotree.modes.fast,
       plan,
       missing,
       fetched: this.#fetched,
       restored,
       quarantined: this.#quarantined,
       firstByteMs: this.#firstByteMs(),
+      timeline: this.#timeline(restored, foundMs, plannedMs, nowMs),
       ms: {
         find: foundMs - startedMs,
         plan: plannedMs - foundMs,

@@ -15,6 +15,7 @@ import { localCatalog } from './local-catalog.ts'
 import { thisMachine } from './machine.ts'
 import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
 import { RestoreRun } from './restore-run.ts'
+import { chooseStrategy } from './strategy-choice.ts'
 import { Supplies } from './supplies.ts'
 import type { FoundEnvironment } from './supply.ts'
 
@@ -35,14 +36,32 @@ export async function restore(
   const startedMs = systemClock.nowMs()
   const { blueprint, robotFile } = await loadBlueprint({ robotFile: options.robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
-  const { holotree } = await settingsOf(machine)
+  const verification = options.fast ? 'trusted' : options.verification
+  const { holotree } = await settingsOf(machine, { strategy: options.strategy, verification })
+  const strategy = chooseStrategy(holotree, machine.roots.shared)
+  if (strategy.warning !== undefined) events.onWarning(strategy.warning)
   const library = new Library(machine.roots, holotree.compression)
   await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
   const { catalog, warnings } = await findCatalog(name, library, supplies, signal)
   for (const warning of warnings) events.onWarning(warning)
-  const run = new RestoreRun({ machine, library, supplies, catalog, options, events, startedMs })
+  const run = new RestoreRun({
+    machine,
+    library,
+    supplies,
+    catalog,
+    options,
+    holotree,
+    strategy,
+    events: options.fast || holotree.modes.fast ? quiet(events) : events,
+    startedMs,
+  })
   // Awaited here: the supplies have to outlive the run.
   return await run.run(signal)
+}
+
+/** Warnings only. */
+function quiet({ onWarning }: RestoreEvents): RestoreEvents {
+  return { onWarning, onFetch: () => {}, onLockWait: () => {} }
 }
 
 /**

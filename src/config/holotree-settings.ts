@@ -9,16 +9,9 @@ import { PATTERNS_MAX } from '../base/limits.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import { patternFault } from '../catalog/path-pattern.ts'
+import { STRATEGIES, type Strategy, VERIFICATIONS, type Verification } from '../catalog/strategies.ts'
 import { checkSection } from './check-section.ts'
 import { environmentFlag } from './environment-flag.ts'
-
-/** How a file of a space comes to be; `auto` takes the best that library and space can do. */
-export const STRATEGIES = ['auto', 'reflink', 'hardlink', 'smart', 'copy', 'symlink'] as const
-export type Strategy = (typeof STRATEGIES)[number]
-
-/** Which bytes are hashed again on their way into a space: all, those not known to be verified, none. */
-export const VERIFICATIONS = ['always', 'trusted', 'skip'] as const
-export type Verification = (typeof VERIFICATIONS)[number]
 
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']

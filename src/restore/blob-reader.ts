@@ -19,6 +19,7 @@ import {
   isGzip,
 } from '../blob/gzip.ts'
 import { digestLike, hasherFor } from '../catalog/hasher.ts'
+import type { Verification } from '../catalog/strategies.ts'
 import {
   BLOB_ABSENT,
   BLOB_CORRUPT,
@@ -30,7 +31,6 @@ import {
   type PlacementTexts,
   type SharedPlacements,
 } from './placements.ts'
-import type { Verification } from './strategy.ts'
 
 // Non-blocking, so that a named pipe planted at a blob's place does not stop us.
 const OPEN_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC

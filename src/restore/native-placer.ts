@@ -11,6 +11,7 @@ import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
 import { beginsLikeGzip, GzipError, gunzipStream } from '../blob/gzip.ts'
 import { hasherFor } from '../catalog/hasher.ts'
+import type { Verification } from '../catalog/strategies.ts'
 import { BlobReader } from './blob-reader.ts'
 import { DirectoryCursor } from './directory-cursor.ts'
 import { FileMaker } from './file-maker.ts'
@@ -35,7 +36,7 @@ import {
   WAYS,
 } from './placements.ts'
 import { ReflinkRefusedError } from './reflink-refused.ts'
-import { METHODS, type Method, type Verification, type Way } from './strategy.ts'
+import { METHODS, type Method, type Way } from './strategy.ts'
 
 const { EXDEV, EOPNOTSUPP, ENOTTY, ENOSYS } = os.errno
 /** What the whole pair of library and space answers alike; any other refusal is of one file. */

@@ -1,6 +1,8 @@
 /** What a restore did to a space: counts, what limited it, and how long it took. Types, and the empty value. */
+
+import type { Strategy } from '../catalog/strategies.ts'
 import type { PlanTotals } from './plan.ts'
-import type { LinkException, Method, Strategy } from './strategy.ts'
+import type { LinkException, Method } from './strategy.ts'
 
 /** How a file that was placed came to its content. */
 export type PlacedMethod = Exclude<Method, 'absent' | 'corrupt'>

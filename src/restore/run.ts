@@ -1,7 +1,7 @@
 /** The door between applying a plan and the two ways of writing it: by system calls, or by what every system has. */
 import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
-import type { Verification } from './strategy.ts'
+import type { Verification } from '../catalog/strategies.ts'
 
 export interface Placing {
   readonly blobs: LocalBlobs

@@ -17,11 +17,12 @@ export function strategyLimits(
 ): string[] {
   const limits: string[] = []
   const links = strategy === 'hardlink' || strategy === 'smart'
-  if (links && link === 'EXDEV') limits.push(`library and space are on different file systems: ${library}, ${base}`)
+  if (links && link === 'EXDEV')
+    limits.push(`library and space are on different file systems or mounts: ${library}, ${base}`)
   else if (links && link !== undefined) limits.push(`${base} takes no hard links to ${library} (${link})`)
   if (methods.copied.files + methods.written.files > 0 && reflink !== undefined) {
     if (reflink !== 'EXDEV') limits.push(`the file system of ${base} cannot share blocks (${reflink})`)
-    else if (!links) limits.push(`library and space are on different file systems: ${library}, ${base}`)
+    else if (!links) limits.push(`library and space are on different file systems or mounts: ${library}, ${base}`)
   }
   if (couldBeRaw > 0) {
     limits.push(`${couldBeRaw} files were decoded from gzip blobs: "holo-peer optimize" makes them raw`)

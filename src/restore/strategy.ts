@@ -5,25 +5,7 @@
  * report tells. Knows nothing of what the file systems at hand can do: that shows when it is tried.
  */
 import type { Digest } from '../blob/digest.ts'
-
-export const STRATEGIES = ['auto', 'reflink', 'hardlink', 'smart', 'copy', 'symlink'] as const
-/**
- * - `auto`: share blocks (reflink), else copy within the kernel, else write.
- * - `reflink`: share blocks, or fail.
- * - `hardlink`: link to the blob, wherever that is possible.
- * - `smart`: the same, less what matches `hardlinkExcludes`; every exception is reported.
- * - `copy`: write bytes of the space's own.
- * - `symlink`: a link to the blob's path, for a library on another volume.
- */
-export type Strategy = (typeof STRATEGIES)[number]
-
-export const VERIFICATIONS = ['always', 'trusted', 'skip'] as const
-/**
- * - `always`: every byte that is placed is hashed.
- * - `trusted`: a blob that looks as it did when it was verified last is not hashed again.
- * - `skip`: nothing is hashed.
- */
-export type Verification = (typeof VERIFICATIONS)[number]
+import { linksToLibrary, type Strategy } from '../catalog/strategies.ts'
 
 /** What to try for one file, in this order: `link` and `symlink` fall to `share`, `share` to writing. */
 export type Way = 'share' | 'share-only' | 'write' | 'link' | 'symlink'
@@ -76,7 +58,7 @@ export class WayChooser {
   /** @param path relative to the space, with `/` */
   choose(path: string, file: FileShape): Choice {
     const { strategy, copyPatterns } = this.options
-    const links = strategy === 'hardlink' || strategy === 'smart' || strategy === 'symlink'
+    const links = linksToLibrary(strategy)
     if (strategy === 'copy') return { way: 'write' }
     if (copyPatterns(path)) return links ? { way: 'write', exception: 'copy-pattern' } : { way: 'write' }
     if (!links) return { way: strategy === 'reflink' ? 'share-only' : 'share' }
