@@ -13,12 +13,12 @@ import type { FetchProgress } from './supply.ts'
  */
 export async function fetchEnvironment(
   { library, sources }: { library: Library; sources: SourceSet },
-  { name, catalog, stored }: VerifiedCatalog,
+  verified: VerifiedCatalog,
   totals: FetchTotals,
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const missing = await library.missing(catalog, signal)
+  const missing = await library.missing(verified.catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
   await fetchAll(
@@ -28,5 +28,5 @@ export async function fetchEnvironment(
     signal,
   )
   // A usable catalog that is here wins over the one that was found; a torn one gives way.
-  if ((await library.complete(name, signal)) === undefined) await library.putCatalog(name, stored, signal)
+  if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
 }

@@ -12,14 +12,17 @@ import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
+import { spaceNote } from '../catalog/space-note.ts'
 import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
 import { ensureBaseDirectory } from '../restore/base-directory.ts'
 import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
+import { readNote } from '../restore/read-note.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { localNote } from './local-catalog.ts'
 import type { Machine } from './machine.ts'
 import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
 import type { Supplies } from './supplies.ts'
@@ -109,9 +112,14 @@ export class RestoreRun {
   }
 
   async #plan(signal: AbortSignal): Promise<RestorePlan> {
-    const { catalog, options } = this.#given
-    const state = await inspectSpace(this.#path, catalog.catalog, signal)
+    const { catalog, options, library } = this.#given
     const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
+    const noted = readNote(spacePaths(this.#path), {
+      wanted: spaceNote(catalog.catalog, () => catalog.tail(), target),
+      other: (name) => localNote(name, library, target),
+      packed: library.packed,
+    })
+    const state = await inspectSpace(this.#path, catalog.catalog, noted, signal)
     return planRestore(catalog, target, state)
   }
 

@@ -10,6 +10,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { restoreBlobs } from '../catalog/walk.ts'
 import { loadBlueprint } from '../config/environment.ts'
 import { Library } from '../store/library.ts'
+import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import { localCatalog } from './local-catalog.ts'
 import { thisMachine } from './machine.ts'
 import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
@@ -34,7 +35,7 @@ export async function restore(
   const startedMs = systemClock.nowMs()
   const { blueprint, robotFile } = await loadBlueprint({ robotFile: options.robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
-  const library = new Library(machine.roots)
+  const library = new Library(machine.roots, new PackedCatalogFolder(machine.state, { readOnly: options.dryRun }))
   await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
   const { catalog, warnings } = await findCatalog(name, library, supplies, signal)
   for (const warning of warnings) events.onWarning(warning)

@@ -4,7 +4,6 @@
  *
  * Entries are counted and held against the limits as they come, so nothing large is built before it is refused.
  */
-import { posix, win32 } from 'node:path'
 import {
   BLOB_BYTES_MAX,
   CATALOG_DEPTH_MAX,
@@ -18,9 +17,10 @@ import {
 } from '../base/limits.ts'
 import { type Digest, parseDigest } from '../blob/digest.ts'
 import { compareBytewise } from './bytewise.ts'
+import { catalogInfoProblem } from './catalog-info.ts'
 import { entryNameProblem, foldedName } from './entry-name.ts'
 import { JsonReader } from './json-reader.ts'
-import { isBlueprintHash, type Platform, parsePlatformTag } from './names.ts'
+import { type Platform, parsePlatformTag } from './names.ts'
 import { IDENTITY_BYTES } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -118,17 +118,10 @@ export class CatalogDecoder {
   #info(fields: Partial<Record<keyof CatalogInfo, string>>): CatalogInfo {
     const { rcc = '', identity = '', path = '', controller = '', space = '', platform = '', blueprint = '' } = fields
     if (this.#platform(platform).os !== this.#os) throw new CatalogProblem('it has two platforms')
-    if (!isBlueprintHash(blueprint)) throw new CatalogProblem('its blueprint is not 16 hex digits')
-    const { isAbsolute, normalize, basename } = this.#os === 'windows' ? win32 : posix
-    if (path.includes('\0') || !isAbsolute(path) || normalize(path) !== path) {
-      throw new CatalogProblem(`its path ${JSON.stringify(path)} is not absolute and normalised`)
-    }
-    if (Buffer.byteLength(identity) !== IDENTITY_BYTES || identity !== basename(path)) {
-      throw new CatalogProblem(
-        `its identity ${JSON.stringify(identity)} is not the ${IDENTITY_BYTES}-byte end of its path`,
-      )
-    }
-    return { rcc, identity, path, controller, space, platform, blueprint }
+    const info = { rcc, identity, path, controller, space, platform, blueprint }
+    const problem = catalogInfoProblem(info)
+    if (problem !== undefined) throw new CatalogProblem(problem)
+    return info
   }
 
   #directory(key: string, depth: number, pathBytes: number): CatalogDirectory {

@@ -9,15 +9,17 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
+import { type Digest, sha256Of } from '../blob/digest.ts'
 import type { LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { encodeCatalogInfo } from '../catalog/encode-catalog.ts'
 import * as layout from '../catalog/layout.ts'
 import { catalogName, catalogNameParts, parseCatalogName } from '../catalog/names.ts'
+import type { PackedCatalogs } from '../catalog/packed-form.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
@@ -39,7 +41,11 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly #blobs: string
   readonly #catalogs: string
 
-  constructor(readonly roots: layout.Roots) {
+  /** @param packed where decoded catalogs of this library are kept, if anywhere */
+  constructor(
+    readonly roots: layout.Roots,
+    readonly packed?: PackedCatalogs,
+  ) {
     this.#files = new LibraryFiles(roots.shared)
     this.#blobs = layout.libraryDirectory(roots)
     this.#catalogs = layout.catalogDirectory(roots)
@@ -192,13 +198,12 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   /**
    * Add a catalog whose blobs are all here: first its `.info`, then itself, each by rename.
    *
-   * @param stored gzip'd JSON, kept byte for byte, since hashes and signatures are over it
-   * @throws {HoloError} code `catalog-invalid`: not a catalog of that name; code `catalog-incomplete`: blobs lack;
-   *   blame `host` when writing fails
+   * @param verified its gzip'd JSON is kept byte for byte, since hashes and signatures are over it
+   * @throws {HoloError} code `catalog-incomplete`: blobs lack; blame `host` when writing fails
    * @throws `signal.reason` once `signal` aborts
    */
-  async putCatalog(name: CatalogName, stored: Uint8Array, signal: AbortSignal): Promise<void> {
-    const catalog = decodeNamed(name, stored, `Catalog ${name}`)
+  async putCatalog(verified: VerifiedCatalog, signal: AbortSignal): Promise<void> {
+    const { name, stored, catalog, sha256 } = verified
     const missing = await this.missing(catalog, signal)
     if (missing.length > 0) {
       throw new HoloError(`Catalog ${name} cannot be added while ${missing.length} of its blobs are missing`, {
@@ -209,6 +214,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     }
     this.#write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog))
     this.#write(layout.catalogPath(this.roots, name), stored)
+    this.packed?.add(sha256Of(stored), { catalog, sha256, tail: verified.tail() })
   }
 
   /**
