@@ -8,6 +8,7 @@ import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { LOCK_WAIT_MS } from '../base/limits.ts'
+import type { Digest } from '../blob/digest.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
@@ -35,6 +36,8 @@ export interface RunOptions {
   readonly library: Library
   readonly supplies: Supplies
   readonly catalog: VerifiedCatalog
+  /** What the library was just found to lack of all that the catalog restores; undefined where nobody asked. */
+  readonly lacking: ReadonlySet<Digest> | undefined
   readonly options: RestoreOptions
   readonly events: RestoreEvents
   readonly startedMs: number
@@ -86,15 +89,20 @@ export class RestoreRun {
     const first = await this.#plan(signal)
     const missing = await this.#lacking(first, signal)
     const plannedMs = systemClock.nowMs()
-    const restored = await this.#fetchAndApply(first, lock, signal)
+    const restored = await this.#fetchAndApply(first, missing.blobs > 0, lock, signal)
     this.#noteUse()
     return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
   }
 
-  async #fetchAndApply(first: RestorePlan, lock: HeldLock, signal: AbortSignal): Promise<RestoreReport> {
+  async #fetchAndApply(
+    first: RestorePlan,
+    lacksBlobs: boolean,
+    lock: HeldLock,
+    signal: AbortSignal,
+  ): Promise<RestoreReport> {
     const { library, catalog } = this.#given
     // A catalog that is not in the library yet comes with all its blobs, so that rcc can use it and others get it here.
-    if (catalog.source !== 'library' || (await this.#lacking(first, signal)).blobs > 0) await this.#fetch(signal)
+    if (catalog.source !== 'library' || lacksBlobs) await this.#fetch(signal)
     let plan = first
     let before: RestoreReport | undefined
     for (let round = 1; ; round++) {
@@ -123,8 +131,13 @@ export class RestoreRun {
     return planRestore(catalog, target, state)
   }
 
+  /** Before anything was fetched: the disk is asked about each blob once, here or when the catalog was found. */
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
-    const missing = await this.#given.library.missingOf(needed, signal)
+    const { lacking, library } = this.#given
+    const missing =
+      lacking === undefined
+        ? await library.missingOf(needed, signal)
+        : needed.filter(({ digest }) => lacking.has(digest))
     return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
   }
 
