@@ -106,7 +106,6 @@ function tailOf({ tailCrc32, tailSizeBytes }: PackedHeader, deflated: Uint8Array
 /** Goes once over all columns, in step. */
 class Unpacker {
   readonly #header: PackedHeader
-  readonly #isWindows: boolean
   readonly #fileModes: Uint32Array
   readonly #directoryModes: Uint32Array
   readonly #subdirCounts: Uint32Array
@@ -122,13 +121,14 @@ class Unpacker {
   readonly #fileLinks = new Map<number, string>()
   /** How many relocations a file has, by its index. */
   readonly #relocated = new Map<number, number>()
+  /** 1 at the index of a file that is in either map: most are in none. */
+  readonly #isSpecial: Uint8Array
   #directory = 0
   #file = 0
   #rewrite = 0
 
   constructor(header: PackedHeader, columns: PackedColumns, places: PackedPlaces, os: Platform['os']) {
     this.#header = header
-    this.#isWindows = os === 'windows'
     this.#fileModes = columns.words(places.fileModes)
     this.#directoryModes = columns.words(places.directoryModes)
     this.#subdirCounts = columns.words(places.subdirCounts)
@@ -140,6 +140,7 @@ class Unpacker {
     const expected = header.directories - 1 + header.files
     if (names.includes('\0') || (expected > 0 && CLIMBING.test(names))) throw new Unfit()
     this.#names = split(names, '/', expected)
+    if (os === 'windows' && this.#names.some((name) => entryNameProblem(name, os) !== undefined)) throw new Unfit()
     const digests = columns.part(places.digests)
     this.#digests = Buffer.from(digests.buffer, digests.byteOffset, digests.byteLength).toString('hex')
     const linkTexts = split(textOf(columns.part(places.linkTexts)), '\0', header.links)
@@ -150,6 +151,8 @@ class Unpacker {
     }
     const counts = columns.words(places.rewriteCounts)
     for (const [at, file] of columns.words(places.relocatedFiles).entries()) this.#relocated.set(file, counts[at] ?? 0)
+    this.#isSpecial = new Uint8Array(header.files)
+    for (const file of [...this.#fileLinks.keys(), ...this.#relocated.keys()]) this.#isSpecial[file] = 1
   }
 
   tree(): CatalogDirectory {
@@ -166,7 +169,7 @@ class Unpacker {
     const name = index === 0 ? '' : (this.#names[index - 1] ?? '')
     const goMode = this.#directoryModes[index] ?? 0
     if (depth > CATALOG_DEPTH_MAX || goMode < MODE_DIRECTORY) throw new Unfit()
-    if (index > 0 && !isName(name, this.#isWindows)) throw new Unfit()
+    if (name.length > NAME_BYTES_MAX) throw new Unfit()
     const files = this.#nextFiles(this.#fileCounts[index] ?? 0)
     const subdirs = this.#nextSubdirs(this.#subdirCounts[index] ?? 0, directories - this.#directory, files, depth + 1)
     return {
@@ -201,14 +204,12 @@ class Unpacker {
     if (count === 0) return NO_FILES
     const first = this.#file
     if (count > this.#header.files - first) throw new Unfit()
-    // Ten thousand turns before any of this is compiled: what they use is in locals.
+    // Ten thousand turns before any of this is compiled: what they use is in locals, and they call nothing else.
     const names = this.#names
     const sizes = this.#sizes
     const modes = this.#fileModes
     const digests = this.#digests
-    const links = this.#fileLinks
-    const relocated = this.#relocated
-    const isWindows = this.#isWindows
+    const isSpecial = this.#isSpecial
     const firstName = this.#header.directories - 1
     const digestLength = this.#header.digestBytes * 2
     const files = new Map<string, CatalogFile>()
@@ -216,11 +217,16 @@ class Unpacker {
       const name = names[firstName + index] ?? ''
       const sizeBytes = sizes[index] ?? -1
       const goMode = modes[index] ?? 0
-      if (!isName(name, isWindows) || !isCount(sizeBytes, BLOB_BYTES_MAX) || goMode >= MODE_DIRECTORY) throw new Unfit()
+      const isSize = sizeBytes >= 0 && sizeBytes <= BLOB_BYTES_MAX && sizeBytes % 1 === 0
+      if (!isSize || goMode >= MODE_DIRECTORY || name.length > NAME_BYTES_MAX) throw new Unfit()
       const digest = digests.slice(index * digestLength, (index + 1) * digestLength) as Digest
-      const rewriteCount = relocated.get(index)
-      const rewrite = rewriteCount === undefined ? NO_REWRITES : this.#offsets(rewriteCount, sizeBytes)
-      files.set(name, { name, symlink: links.get(index), sizeBytes, goMode, digest, rewrite })
+      let symlink: string | undefined
+      let rewrite = NO_REWRITES
+      if (isSpecial[index] === 1) {
+        symlink = this.#fileLinks.get(index)
+        rewrite = this.#offsets(this.#relocated.get(index) ?? 0, sizeBytes)
+      }
+      files.set(name, { name, symlink, sizeBytes, goMode, digest, rewrite })
     }
     this.#file = first + count
     if (files.size !== count) throw new Unfit()
@@ -228,22 +234,15 @@ class Unpacker {
   }
 
   #offsets(count: number, sizeBytes: number): readonly number[] {
+    if (count === 0) return NO_REWRITES
     const end = this.#rewrite + count
-    if (count === 0 || count > REWRITES_PER_FILE_MAX || end > this.#header.rewrites) throw new Unfit()
+    if (count > REWRITES_PER_FILE_MAX || end > this.#header.rewrites) throw new Unfit()
     const offsets = Array.from(this.#rewrites.subarray(this.#rewrite, end))
     this.#rewrite = end
-    if (!offsets.every((offset) => isCount(offset, sizeBytes - IDENTITY_BYTES))) throw new Unfit()
+    const most = sizeBytes - IDENTITY_BYTES
+    if (!offsets.every((offset) => offset >= 0 && offset <= most && offset % 1 === 0)) throw new Unfit()
     return offsets
   }
-}
-
-/** What is left to check of names that `CLIMBING` let through; all of `entryNameProblem` would take as long as the rest. */
-function isName(name: string, isWindows: boolean): boolean {
-  return name.length <= NAME_BYTES_MAX && (!isWindows || entryNameProblem(name, 'windows') === undefined)
-}
-
-function isCount(value: number, most: number): boolean {
-  return value >= 0 && value <= most && value % 1 === 0
 }
 
 function split(text: string, separator: string, count: number): readonly string[] {
