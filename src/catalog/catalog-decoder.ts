@@ -70,7 +70,7 @@ export class CatalogDecoder {
     const info: Partial<Record<keyof CatalogInfo, string>> = {}
     let lifted = false
     let tree: CatalogDirectory | undefined
-    this.#reader.object(FIELD_BYTES_MAX, (field) => {
+    this.#reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'rcc':
         case 'controller':
@@ -129,10 +129,10 @@ export class CatalogDecoder {
     this.#countEntry()
     const reader = this.#reader
     const found: DirectoryFields = {}
-    reader.object(FIELD_BYTES_MAX, (field) => {
+    reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'name':
-          found.name = reader.string(NAME_BYTES_MAX)
+          found.name = reader.acceptString(key) ? key : reader.string(NAME_BYTES_MAX)
           break
         case 'symlink':
           found.symlink = this.#linkText()
@@ -172,10 +172,10 @@ export class CatalogDecoder {
     let goMode = -1
     let digestText = ''
     let rewrite = NO_REWRITES
-    reader.object(FIELD_BYTES_MAX, (field) => {
+    reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'name':
-          name = reader.string(NAME_BYTES_MAX)
+          name = reader.acceptString(key) ? key : reader.string(NAME_BYTES_MAX)
           break
         case 'symlink':
           symlink = this.#linkText()
@@ -249,7 +249,7 @@ export class CatalogDecoder {
     let entries: Map<string, Entry> | undefined
     let last = ''
     let sorted = true
-    this.#reader.object(NAME_BYTES_MAX, (name) => {
+    this.#reader.object(NAME_BYTES_MAX, 'any', (name) => {
       const problem = entryNameProblem(name, this.#os)
       if (problem !== undefined) throw this.#problem(problem)
       entries ??= new Map()

@@ -5,11 +5,12 @@
  * made by putting a header before it, without encoding or compressing the tree again.
  */
 import { constants, crc32, deflateRawSync } from 'node:zlib'
+import { CHUNK_BYTES } from '../base/limits.ts'
 import { encodeCatalogTail } from './encode-catalog.ts'
 import type { Catalog } from './tree.ts'
 
-/** rcc's level: BestSpeed. */
-const DEFLATE_LEVEL = 1
+/** At rcc's level. Each chunk ends at the border of a byte and refers to nothing before it, so the next can just follow. */
+const DEFLATE = { level: 1, finishFlush: constants.Z_SYNC_FLUSH, chunkSize: CHUNK_BYTES }
 /** The last block of a deflate stream, with nothing in it (RFC 1951 §3.2.6: fixed codes, end of block). */
 const EMPTY_LAST_BLOCK = Uint8Array.of(0x03, 0x00)
 
@@ -27,8 +28,7 @@ export function catalogTail(catalog: Catalog): CatalogTail {
   let checksum = 0
   let sizeBytes = 0
   encodeCatalogTail(catalog, (chunk) => {
-    // Each chunk ends at the border of a byte and refers to nothing before it, so the next can just follow.
-    deflated.push(deflateRawSync(chunk, { level: DEFLATE_LEVEL, finishFlush: constants.Z_SYNC_FLUSH }))
+    deflated.push(deflateRawSync(chunk, DEFLATE))
     checksum = crc32(chunk, checksum)
     sizeBytes += chunk.byteLength
   })

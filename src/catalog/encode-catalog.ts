@@ -15,7 +15,7 @@ const encoder = new TextEncoder()
 /** The JSON of a catalog or `.meta`. */
 export function encodeCatalog(catalog: Catalog): Uint8Array {
   const chunks = [encodeCatalogHead(catalog)]
-  encodeCatalogTail(catalog, (chunk) => chunks.push(chunk))
+  encodeCatalogTail(catalog, (chunk) => chunks.push(chunk.slice()))
   return Buffer.concat(chunks)
 }
 
@@ -27,10 +27,10 @@ export function encodeCatalogHead(info: CatalogInfo): Uint8Array {
 /**
  * What `encodeCatalog` goes on with, to the end. It comes in chunks: the whole takes some 700 bytes for each file.
  *
- * @param onChunk gets about `CHUNK_BYTES` at a time
+ * @param onChunk gets about `CHUNK_BYTES` at a time, in memory that is written over afterwards
  */
 export function encodeCatalogTail({ lifted, tree }: Catalog, onChunk: (chunk: Uint8Array) => void): void {
-  const out = new TextChunks((text) => onChunk(encoder.encode(text)))
+  const out = new TextChunks(onChunk)
   out.push(`,\n  "lifted": ${lifted},\n  "tree": `)
   pushDirectory(out, tree, '  ')
   out.push('\n}')
@@ -41,8 +41,9 @@ export function encodeCatalogTail({ lifted, tree }: Catalog, onChunk: (chunk: Ui
 class TextChunks {
   #pieces: string[] = []
   #length = 0
+  #buffer = new Uint8Array(0)
 
-  constructor(private readonly onText: (text: string) => void) {}
+  constructor(private readonly onChunk: (chunk: Uint8Array) => void) {}
 
   push(piece: string): void {
     this.#pieces.push(piece)
@@ -52,7 +53,10 @@ class TextChunks {
 
   end(): void {
     if (this.#length === 0) return
-    this.onText(this.#pieces.join(''))
+    // A unit of a text takes at most three bytes.
+    if (this.#buffer.byteLength < this.#length * 3) this.#buffer = new Uint8Array(this.#length * 3)
+    const { written } = encoder.encodeInto(this.#pieces.join(''), this.#buffer)
+    this.onChunk(this.#buffer.subarray(0, written))
     this.#pieces = []
     this.#length = 0
   }

@@ -25,19 +25,27 @@ export function packCatalog(stored: Sha256Digest, { catalog, sha256, tail }: Pac
   const directories: CatalogDirectory[] = []
   const files: CatalogFile[] = []
   gather(tree, directories, files)
-  const relocated = [...files.entries()].filter(([, { rewrite }]) => rewrite.length > 0)
-  const linked = [...[...directories, ...files].entries()].filter(([, { symlink }]) => symlink !== undefined)
+  const relocated: number[] = []
+  for (const [index, { rewrite }] of files.entries()) if (rewrite.length > 0) relocated.push(index)
+  const rewrites = relocated.map((index) => files[index]?.rewrite ?? [])
+  const linked: number[] = []
+  const linkTexts: string[] = []
+  for (const [index, { symlink }] of [...directories, ...files].entries()) {
+    if (symlink === undefined) continue
+    linked.push(index)
+    linkTexts.push(symlink)
+  }
   const texts = {
     info: encoder.encode(JSON.stringify(info)),
     names: encoder.encode([...directories.slice(1), ...files].map(({ name }) => name).join('/')),
-    linkTexts: encoder.encode(linked.map(([, { symlink }]) => symlink).join('\0')),
+    linkTexts: encoder.encode(linkTexts.join('\0')),
   }
   const header: PackedHeader = {
     magic: MAGIC,
     version: VERSION,
     directories: directories.length,
     files: files.length,
-    rewrites: relocated.reduce((sum, [, { rewrite }]) => sum + rewrite.length, 0),
+    rewrites: rewrites.reduce((sum, { length }) => sum + length, 0),
     relocatedFiles: relocated.length,
     links: linked.length,
     digestBytes: (files[0]?.digest.length ?? 64) / 2,
@@ -57,18 +65,18 @@ export function packCatalog(stored: Sha256Digest, { catalog, sha256, tail }: Pac
   bytes.set(Uint8Array.fromHex(stored), places.storedSha256.at)
   bytes.set(Uint8Array.fromHex(sha256), places.jsonSha256.at)
   columns.doubles(places.sizes).set(files.map(({ sizeBytes }) => sizeBytes))
-  columns.doubles(places.rewrites).set(relocated.flatMap(([, { rewrite }]) => rewrite))
+  columns.doubles(places.rewrites).set(rewrites.flat())
   columns.words(places.fileModes).set(files.map(({ goMode }) => goMode))
   columns.words(places.directoryModes).set(directories.map(({ goMode }) => goMode))
   columns.words(places.subdirCounts).set(directories.map(({ subdirs }) => subdirs.size))
   columns.words(places.fileCounts).set(directories.map((directory) => directory.files.size))
-  columns.words(places.relocatedFiles).set(relocated.map(([index]) => index))
-  columns.words(places.rewriteCounts).set(relocated.map(([, { rewrite }]) => rewrite.length))
-  columns.words(places.links).set(linked.map(([index]) => index))
+  columns.words(places.relocatedFiles).set(relocated)
+  columns.words(places.rewriteCounts).set(rewrites.map(({ length }) => length))
+  columns.words(places.links).set(linked)
   columns.part(places.shadows).set(directories.map(({ shadow }) => (shadow ? 1 : 0)))
-  for (const [index, { digest }] of files.entries()) {
-    bytes.set(Uint8Array.fromHex(digest), places.digests.at + index * header.digestBytes)
-  }
+  const buffer = Buffer.from(bytes.buffer)
+  let at = places.digests.at
+  for (const { digest } of files) at += buffer.write(digest, at, 'hex')
   bytes.set(texts.info, places.info.at)
   bytes.set(texts.names, places.names.at)
   bytes.set(texts.linkTexts, places.linkTexts.at)
