@@ -13,12 +13,12 @@ import type { FetchProgress } from './supply.ts'
  */
 export async function fetchEnvironment(
   { library, sources }: { library: Library; sources: SourceSet },
-  { name, catalog, stored }: VerifiedCatalog,
+  verified: VerifiedCatalog,
   totals: FetchTotals,
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const missing = await library.missing(catalog, signal)
+  const missing = await library.missing(verified.catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
   try {
@@ -32,5 +32,5 @@ export async function fetchEnvironment(
     library.notes.flush()
   }
   // A usable catalog that is here wins over the one that was found; a torn one gives way.
-  if ((await library.complete(name, signal)) === undefined) await library.putCatalog(name, stored, signal)
+  if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
 }

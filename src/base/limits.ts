@@ -38,6 +38,11 @@ export const REWRITES_PER_FILE_MAX = 1_000_000
 export const CATALOG_REWRITES_MAX = 4_000_000
 /** One text field of a catalog that is no name or path: version, controller, space. */
 export const CATALOG_TEXT_BYTES_MAX = 4 * KIB
+/** A catalog in the packed form of our state folder: 200,000 files take about 30 MB. */
+export const PACKED_CATALOG_BYTES_MAX = 256 * MIB
+/** Packed catalogs that are kept, and their bytes together: a machine uses some dozen environments, at 1 to 2 MB each. */
+export const PACKED_CATALOGS_MAX = 64
+export const PACKED_CATALOGS_BYTES_MAX = 512 * MIB
 /** One blob: the largest seen (a CUDA library) is about 1 GiB. */
 export const BLOB_BYTES_MAX = 16 * GIB
 /** All files of one environment together. */

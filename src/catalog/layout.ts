@@ -208,6 +208,8 @@ export interface StatePaths {
   readonly verifiedNotes: string
   /** Blobs whose bytes proved wrong, kept for a look. */
   readonly quarantine: string
+  /** Decoded catalogs in a form of our own, named by the SHA-256 of what they were decoded from; 0600. */
+  readonly packedCatalogs: string
   /** A unix socket; on windows the name of a pipe. */
   readonly controlSocket: string
   /** Held while a daemon runs. */
@@ -225,6 +227,7 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     fleetsLock: join(directory, 'fleets.lck'),
     verifiedNotes: join(directory, 'verified.notes'),
     quarantine: join(directory, 'quarantine'),
+    packedCatalogs: join(directory, 'catalogs'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),
     daemonLock: join(directory, 'daemon.lck'),

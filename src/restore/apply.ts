@@ -81,7 +81,7 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
     throw new BlobsUnusableError(unusable.corrupt, unusable.absent, report)
   }
   if (plan.writeMeta) {
-    writeMeta(plan.paths, plan.meta)
+    writeMeta(plan.paths, plan.note)
     report.metaWritten = true
   }
   report.ms.meta = clock.nowMs() - placedMs

@@ -7,19 +7,17 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
-import { CATALOG_STORED_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { hostError, systemCodeOf } from '../base/errors.ts'
+import { CHUNK_BYTES } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
-import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { hasherFor } from '../catalog/hasher.ts'
 import { spacePaths } from '../catalog/layout.ts'
 import { chunkRewriter } from '../catalog/relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
+import type { NotedSpace } from './read-note.ts'
 import type { PresentDirectory, PresentEntry, PresentFile, SpaceState } from './space-state.ts'
 
-/** `.meta.info` has seven short fields. */
-const META_INFO_BYTES_MAX = 64 * 1024
 const REPLACEMENT = '\ufffd'
 const OWNER_ALL = 0o700
 /** The event loop gets its turn after so many directories. */
@@ -33,18 +31,16 @@ export interface InspectOptions {
 /**
  * @param spacePath absolute, from `spaceTarget`
  * @param catalog what will be restored there
+ * @param noted from `readNote`, of the same space
  * @throws {HoloError} blame `host` when something cannot be read; `signal.reason` once `signal` aborts
  */
 export async function inspectSpace(
   spacePath: string,
   catalog: Catalog,
-  { deep = false }: InspectOptions,
+  { meta, metaInfo, deep = false }: NotedSpace & InspectOptions,
   signal: AbortSignal,
 ): Promise<SpaceState> {
-  const paths = spacePaths(spacePath)
-  const meta = readMeta(paths.meta)
-  const metaInfo = readText(paths.metaInfo)
-  const interrupted = fs.existsSync(paths.restoring)
+  const interrupted = fs.existsSync(spacePaths(spacePath).restoring)
   const rootStatus = lstat(spacePath)
   if (rootStatus === undefined || !isUsable(rootStatus)) {
     const root = rootStatus === undefined ? 'absent' : 'obstacle'
@@ -226,25 +222,5 @@ function readLink(path: string): string {
     return fs.readlinkSync(path)
   } catch (error) {
     throw hostError(`read the link ${path}`, error)
-  }
-}
-
-/** @returns undefined where it is missing, torn or not ours to read: rcc, too, then takes the space for a new one */
-function readMeta(path: string): Catalog | undefined {
-  try {
-    if (fs.statSync(path).size > CATALOG_STORED_BYTES_MAX) return undefined
-    return decodeStoredCatalog(fs.readFileSync(path), `Space note ${path}`)
-  } catch (error) {
-    if (error instanceof HoloError || systemCodeOf(error) !== undefined) return undefined
-    throw error
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return fs.statSync(path).size > META_INFO_BYTES_MAX ? undefined : fs.readFileSync(path, 'utf8')
-  } catch (error) {
-    if (systemCodeOf(error) !== undefined) return undefined
-    throw error
   }
 }

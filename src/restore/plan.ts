@@ -7,9 +7,10 @@
  */
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { encodeCatalogInfo, type SpaceIdentity, spaceMeta } from '../catalog/encode-catalog.ts'
+import type { SpaceIdentity } from '../catalog/encode-catalog.ts'
 import { type SpacePaths, spacePaths } from '../catalog/layout.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
+import { type SpaceNote, spaceNote } from '../catalog/space-note.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
@@ -71,7 +72,7 @@ export interface RestorePlan {
   /** Each blob that a step reads, once, in the order of the steps. */
   readonly needed: readonly BlobRef[]
   /** What `.meta` will say. */
-  readonly meta: Catalog
+  readonly note: SpaceNote
   readonly writeMeta: boolean
   readonly totals: PlanTotals
 }
@@ -97,12 +98,13 @@ export function isPristine(plan: RestorePlan): boolean {
  * @throws {HoloError} as `spaceTarget`
  */
 export function planRestore(
-  { catalog }: VerifiedCatalog,
+  verified: VerifiedCatalog,
   target: SpaceIdentity,
   state: SpaceState,
   options: PlanOptions = {},
 ): RestorePlan {
-  const meta = spaceMeta(catalog, target)
+  const { catalog } = verified
+  const note = spaceNote(catalog, () => verified.tail(), target)
   const paths = spacePaths(spaceTarget(catalog, target.spaceName).path)
   const planner = new Planner(state, options)
   planner.run(catalog.tree)
@@ -111,16 +113,16 @@ export function planRestore(
   const steps = changes.length === 0 ? [] : planner.steps.filter((step) => step.settle || doesSomething(step))
   const noted =
     !state.interrupted &&
-    state.metaInfo === new TextDecoder().decode(encodeCatalogInfo(meta)) &&
+    state.metaInfo === new TextDecoder().decode(note.infoBytes()) &&
     state.meta !== undefined &&
-    sameCatalog(state.meta, meta)
+    sameCatalog(state.meta, note.meta)
   return {
     paths,
     spaceName: target.spaceName,
     clearRoot: state.root === 'obstacle',
     steps,
     needed: planner.needed(),
-    meta,
+    note,
     writeMeta: !noted || steps.length > 0,
     totals: planner.totals,
   }
@@ -256,6 +258,7 @@ function sameCatalog(left: Catalog, right: Catalog): boolean {
 }
 
 function sameDirectory(left: CatalogDirectory, right: CatalogDirectory): boolean {
+  if (left === right) return true
   if (left.name !== right.name || left.symlink !== right.symlink || left.goMode !== right.goMode) return false
   if (left.shadow !== right.shadow) return false
   if (left.files.size !== right.files.size || left.subdirs.size !== right.subdirs.size) return false

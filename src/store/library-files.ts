@@ -129,7 +129,8 @@ export class LibraryFiles {
   }
 }
 
-function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
+/** Write all of `bytes` at the place where the descriptor stands. @throws {HoloError} blame `host` */
+export function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
   try {
     for (let at = 0; at < bytes.byteLength; ) at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at)
   } catch (error) {
@@ -137,8 +138,8 @@ function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
   }
 }
 
-/** Used where another error is already on its way. */
-function removeQuietly(path: string): void {
+/** Remove a file if it is there; used where another error is already on its way. */
+export function removeQuietly(path: string): void {
   try {
     fs.unlinkSync(path)
   } catch {

@@ -9,7 +9,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
+import { type Digest, sha256Of } from '../blob/digest.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
@@ -17,8 +17,10 @@ import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { encodeCatalogInfo } from '../catalog/encode-catalog.ts'
 import * as layout from '../catalog/layout.ts'
 import { catalogName, catalogNameParts, parseCatalogName } from '../catalog/names.ts'
+import type { PackedCatalogs } from '../catalog/packed-form.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles } from './library-files.ts'
@@ -36,6 +38,11 @@ export interface StoredCatalog {
   readonly catalog: Catalog
 }
 
+export interface LibraryOptions {
+  readonly compression?: Compression
+  readonly packed?: PackedCatalogs
+}
+
 export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly #files: LibraryFiles
   readonly #blobs: string
@@ -43,11 +50,17 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly tree: BlobTree
   readonly notes: VerifiedNotes
 
-  /** @param compression how blobs are written that are put here */
+  /** How blobs are written that are put here. */
+  readonly compression: Compression
+  /** Where decoded catalogs of this library are kept, if anywhere. */
+  readonly packed: PackedCatalogs | undefined
+
   constructor(
     readonly roots: layout.Roots,
-    readonly compression: Compression = 'raw',
+    { compression = 'raw', packed }: LibraryOptions = {},
   ) {
+    this.compression = compression
+    this.packed = packed
     this.#files = new LibraryFiles(roots.shared)
     this.#blobs = layout.libraryDirectory(roots)
     this.#catalogs = layout.catalogDirectory(roots)
@@ -203,13 +216,12 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   /**
    * Add a catalog whose blobs are all here: first its `.info`, then itself, each by rename.
    *
-   * @param stored gzip'd JSON, kept byte for byte, since hashes and signatures are over it
-   * @throws {HoloError} code `catalog-invalid`: not a catalog of that name; code `catalog-incomplete`: blobs lack;
-   *   blame `host` when writing fails
+   * @param verified its gzip'd JSON is kept byte for byte, since hashes and signatures are over it
+   * @throws {HoloError} code `catalog-incomplete`: blobs lack; blame `host` when writing fails
    * @throws `signal.reason` once `signal` aborts
    */
-  async putCatalog(name: CatalogName, stored: Uint8Array, signal: AbortSignal): Promise<void> {
-    const catalog = decodeNamed(name, stored, `Catalog ${name}`)
+  async putCatalog(verified: VerifiedCatalog, signal: AbortSignal): Promise<void> {
+    const { name, stored, catalog, sha256 } = verified
     const missing = await this.missing(catalog, signal)
     if (missing.length > 0) {
       throw new HoloError(`Catalog ${name} cannot be added while ${missing.length} of its blobs are missing`, {
@@ -220,6 +232,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     }
     this.#files.write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog), this.#catalogs)
     this.#files.write(layout.catalogPath(this.roots, name), stored, this.#catalogs)
+    this.packed?.add(sha256Of(stored), { catalog, sha256, tail: verified.tail() })
   }
 
   /**

@@ -7,13 +7,14 @@
  */
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
-import { messageOf, systemCodeOf } from '../base/errors.ts'
+import { messageOf } from '../base/errors.ts'
 import { type FileStamp, STAMP_LENGTH } from '../base/file-stamp.ts'
 import { NOTES_BYTES_MAX } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import type { BlobForm, BlobNotes } from '../blob/notes.ts'
 import { STATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
+import { readOwn } from './read-own.ts'
 
 const log = roomLogger('store')
 
@@ -40,7 +41,7 @@ export class VerifiedNotes implements BlobNotes {
   constructor(private readonly path: string) {}
 
   find(digest: Digest, target: FileStamp, at: number): BlobForm | undefined {
-    this.#read ??= readRecords(this.path)
+    this.#read ??= new Records(readOwn(this.path, NOTES_BYTES_MAX) ?? new Uint8Array(0))
     writeDigest(digest, this.#wanted)
     const record = this.#read.find(this.#wanted, isSha256(digest))
     if (record === undefined) return undefined
@@ -84,17 +85,6 @@ export class VerifiedNotes implements BlobNotes {
 function wholeSize(path: string): number | undefined {
   const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
   return sizeBytes % BYTES === 0 ? sizeBytes : undefined
-}
-
-function readRecords(path: string): Records {
-  try {
-    const sizeBytes = fs.statSync(path).size
-    if (sizeBytes <= NOTES_BYTES_MAX) return new Records(fs.readFileSync(path))
-    log.info`${path} has ${sizeBytes} bytes, which is too much: blobs will be hashed again`
-  } catch (error) {
-    if (systemCodeOf(error) !== 'ENOENT') log.warning`${path} could not be read: ${messageOf(error)}`
-  }
-  return new Records(new Uint8Array(0))
 }
 
 /** The records of one file in an open hash table: the first word of a digest is as good as any hash of it. */

@@ -81,7 +81,7 @@ describe('put()', () => {
   ])('stores %s content as rcc would, where the settings want gzip', async (_name, content) => {
     for (const encoding of ['identity', 'gzip'] as const) {
       using home = new TemporaryDirectory()
-      const library = new Library(rootsIn(home.path), 'gzip')
+      const library = new Library(rootsIn(home.path), { compression: 'gzip' })
       const ref = refOf(content)
 
       await library.put(ref, streamOf(encoding === 'gzip' ? gzipSync(content) : content, encoding), never)
@@ -105,7 +105,7 @@ describe('put()', () => {
     ] as const) {
       if (pieceBytes === 1 && content.byteLength > 100_000) continue
       using home = new TemporaryDirectory()
-      const library = new Library(rootsIn(home.path), compression)
+      const library = new Library(rootsIn(home.path), { compression })
       const ref = refOf(content)
 
       await library.put(ref, streamOf(content, 'identity', pieceBytes), never)
