@@ -13,6 +13,7 @@ import type { BlobRef } from '../blob/source.ts'
 import { nativeRun } from './native-run.ts'
 import { isPristine, type RestorePlan } from './plan.ts'
 import { portableRun } from './portable-run.ts'
+import { probeReflink } from './probe-reflink.ts'
 import { emptyReport, type RestoreReport } from './report.ts'
 import type { Placing, PlacingRun } from './run.ts'
 import { type StrategyOptions, type Way, WayChooser } from './strategy.ts'
@@ -67,6 +68,7 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
   const clock = options.clock ?? systemClock
   const startedMs = clock.nowMs()
   const ways = chooseWays(plan, options.strategy, report)
+  if (options.strategy.strategy === 'reflink') probeReflink(plan, options.blobs)
   await using run = startRun(plan, ways, options, report)
   markRestoring(plan.paths)
   await run.prepare(signal)
