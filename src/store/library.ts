@@ -9,7 +9,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
+import { type Digest, isSha256 } from '../blob/digest.ts'
 import type { LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
@@ -21,6 +21,7 @@ import { distinctBlobs } from '../catalog/walk.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
+import { putRawBlob } from './raw-blob.ts'
 import { sweepTemporaries, temporaryIn } from './temporary.ts'
 
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
@@ -75,6 +76,19 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
     await ingestBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
+  }
+
+  /**
+   * Make a blob of what this machine itself recorded: as `put`, but also in a `compress.no` library.
+   *
+   * @returns bytes of the file at rest, or undefined where the blob was here already and was left as it was
+   */
+  async record(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<number | undefined> {
+    if (this.holds(ref.digest)) return undefined
+    const target = layout.blobPath(this.roots, ref.digest)
+    if (isSha256(ref.digest)) await this.put(ref, stream, signal)
+    else await putRawBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
+    return fs.statSync(target, { throwIfNoEntry: false })?.size ?? 0
   }
 
   find(digest: Digest): LocalBlob | undefined {
