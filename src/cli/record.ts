@@ -6,7 +6,7 @@ import { counted, humanBytes, humanMs, type Output, waitingFor } from './output.
 
 export function recordCommand({ output, signal }: CommandContext): Command {
   return new Command('record')
-    .description("record a directory that was built in rcc's build place into the library, as rcc does after a build")
+    .description("record what was built in rcc's build place into the library, as rcc does")
     .argument('<directory>', "rcc's build place: <holotree>/h<user>_<14 hex digits>t")
     .option('-r, --robot <file>', 'the robot.yaml, conda.yaml or package.yaml that it was built from', 'robot.yaml')
     .action(async (directory: string, { robot }: { readonly robot: string }) => {

@@ -100,12 +100,12 @@ class ContentRecorder {
       const before = fs.fstatSync(descriptor)
       if (!before.isFile() || before.size !== sizeBytes) throw stageChanged(path, 'changed')
       const file = { path, descriptor, sizeBytes }
-      const content = await this.#read(file)
+      const whole = sizeBytes <= BLOB_WHOLE_BYTES_MAX ? readAt(file, 0, sizeBytes) : undefined
+      const content = await this.#read(file, whole)
       const after = fs.fstatSync(descriptor)
-      const times = [after.mtimeMs, after.ctimeMs]
-      if (after.size !== sizeBytes || times[0] !== before.mtimeMs || times[1] !== before.ctimeMs) {
-        throw stageChanged(path, 'changed')
-      }
+      const sameTimes = after.mtimeMs === before.mtimeMs && after.ctimeMs === before.ctimeMs
+      if (after.size !== sizeBytes || !sameTimes) throw stageChanged(path, 'changed')
+      if (!this.#seen.has(content.digest)) await this.#store(content, file, whole)
       this.contents.set(path, content)
       return content
     } finally {
@@ -113,8 +113,7 @@ class ContentRecorder {
     }
   }
 
-  async #read(file: OpenFile): Promise<RecordedContent> {
-    const whole = file.sizeBytes <= BLOB_WHOLE_BYTES_MAX ? readAt(file, 0, file.sizeBytes) : undefined
+  async #read(file: OpenFile, whole: Uint8Array | undefined): Promise<RecordedContent> {
     const hasher = this.newHasher()
     const locator = new Locator(this.identity)
     for (let at = 0; at < file.sizeBytes; ) {
@@ -125,9 +124,7 @@ class ContentRecorder {
       at += chunk.byteLength
       await this.#turn(chunk.byteLength)
     }
-    const content = { digest: hasher.digest(), sizeBytes: file.sizeBytes, rewrite: locator.offsets }
-    if (!this.#seen.has(content.digest)) await this.#store(content, file, whole)
-    return content
+    return { digest: hasher.digest(), sizeBytes: file.sizeBytes, rewrite: locator.offsets }
   }
 
   async #store({ digest, sizeBytes }: RecordedContent, file: OpenFile, whole: Uint8Array | undefined): Promise<void> {

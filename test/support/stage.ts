@@ -7,6 +7,8 @@ import { walkRestorable } from '../../src/catalog/walk.ts'
 import { unixMode } from '../../src/restore/file-mode.ts'
 import type { Library } from '../../src/store/library.ts'
 import { restoreIn } from '../restore/restore-in.ts'
+import { rootsIn } from './golden.ts'
+import type { MadeTree } from './made-catalog.ts'
 
 /**
  * Make the stage of `roots` what `catalog` was recorded from: a restore under the stage's own name undoes relocation,
@@ -37,4 +39,29 @@ export function movedStage(catalog: Catalog, stage: string): Catalog {
     files: new Map([...entry.files].map(([name, below]) => [name, file(below)])),
   })
   return { ...catalog, path: stage, tree: directory(catalog.tree) }
+}
+
+/** An empty stage of a private rcc below `home`, and a conda.yaml for it. */
+export function emptyStage(home: string): { roots: Roots; stage: string; robotFile: string } {
+  const roots = rootsIn(home)
+  const stage = stagePath(roots)
+  fs.mkdirSync(stage, { recursive: true, mode: 0o755 })
+  const robotFile = join(home, 'conda.yaml')
+  fs.writeFileSync(robotFile, 'dependencies: [python=3.11.7]\n')
+  return { roots, stage, robotFile }
+}
+
+/** Make what `tree` says below `directory`. */
+export function putTree(directory: string, tree: MadeTree): void {
+  for (const [name, entry] of Object.entries(tree)) {
+    const path = join(directory, name)
+    if (entry.kind === 'link') fs.symlinkSync(entry.target, path)
+    else if (entry.kind === 'file') {
+      fs.writeFileSync(path, entry.text)
+      fs.chmodSync(path, entry.mode)
+    } else {
+      fs.mkdirSync(path)
+      putTree(path, entry.entries)
+    }
+  }
 }
