@@ -127,7 +127,17 @@ async function putCatalog(library: Library, name: CatalogName, catalog: Catalog,
   try {
     await library.putCatalog(name, encodeStoredCatalog(catalog), signal)
   } catch (error) {
-    if (!(error instanceof HoloError) || error.code !== 'catalog-incomplete') throw error
+    if (!(error instanceof HoloError)) throw error
+    if (error.code === 'catalog-invalid') {
+      // Of our own making, so only the bounds on its bytes as a whole are left to fail.
+      throw new HoloError(`${catalog.path} has more entries than a catalog can hold: ${error.message}`, {
+        code: 'stage-too-large',
+        blame: 'input',
+        hint: 'take out what the environment does not need; links to large directories count too',
+        cause: error,
+      })
+    }
+    if (error.code !== 'catalog-incomplete') throw error
     throw new HoloError(`Blobs of catalog ${name} were removed from the library while it was recorded`, {
       code: 'blobs-removed',
       blame: 'host',

@@ -81,6 +81,8 @@ class ContentRecorder {
   readonly contents = new Map<string, RecordedContent>()
   readonly blobs: StoredBlobCounts = { added: 0, addedBytes: 0, present: 0 }
   readonly #seen = new Set<string>()
+  /** For every read but those of `chunksOf`: a file is stored before the next one is read. */
+  readonly #buffer = new Uint8Array(BLOB_WHOLE_BYTES_MAX)
   #filesSinceTurn = 0
   #bytesSinceTurn = 0
 
@@ -100,7 +102,7 @@ class ContentRecorder {
       const before = fs.fstatSync(descriptor)
       if (!before.isFile() || before.size !== sizeBytes) throw stageChanged(path, 'changed')
       const file = { path, descriptor, sizeBytes }
-      const whole = sizeBytes <= BLOB_WHOLE_BYTES_MAX ? readAt(file, 0, sizeBytes) : undefined
+      const whole = sizeBytes <= BLOB_WHOLE_BYTES_MAX ? this.#fill(file, 0, sizeBytes) : undefined
       const content = await this.#read(file, whole)
       const after = fs.fstatSync(descriptor)
       const sameTimes = after.mtimeMs === before.mtimeMs && after.ctimeMs === before.ctimeMs
@@ -117,7 +119,7 @@ class ContentRecorder {
     const hasher = this.newHasher()
     const locator = new Locator(this.identity)
     for (let at = 0; at < file.sizeBytes; ) {
-      const chunk = whole ?? readAt(file, at, Math.min(CHUNK_BYTES, file.sizeBytes - at))
+      const chunk = whole ?? this.#fill(file, at, Math.min(CHUNK_BYTES, file.sizeBytes - at))
       hasher.update(chunk)
       locator.update(chunk)
       if (locator.offsets.length > REWRITES_PER_FILE_MAX) throw tooManyRelocations(file.path, REWRITES_PER_FILE_MAX)
@@ -145,6 +147,12 @@ class ContentRecorder {
     }
   }
 
+  #fill(file: OpenFile, position: number, length: number): Uint8Array {
+    const bytes = this.#buffer.subarray(0, length)
+    readAt(file, position, bytes)
+    return bytes
+  }
+
   /** All reading is synchronous: signals and timers get their turn here. */
   async #turn(bytes: number): Promise<void> {
     this.#bytesSinceTurn += bytes
@@ -169,25 +177,26 @@ function openFile(path: string): number {
   }
 }
 
-function readAt({ path, descriptor }: OpenFile, position: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  for (let at = 0; at < length; ) {
+/** Fill `bytes` with what stands from `position` on. */
+function readAt({ path, descriptor }: OpenFile, position: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.byteLength; ) {
     let count: number
     try {
-      count = fs.readSync(descriptor, bytes, at, length - at, position + at)
+      count = fs.readSync(descriptor, bytes, at, bytes.byteLength - at, position + at)
     } catch (error) {
       throw hostError(`read ${path}`, error)
     }
     if (count === 0) throw stageChanged(path, 'changed')
     at += count
   }
-  return bytes
 }
 
 /** Fresh chunks: an encoder may keep one while it asks for the next. */
 async function* chunksOf(file: OpenFile): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < file.sizeBytes; at += CHUNK_BYTES) {
-    yield readAt(file, at, Math.min(CHUNK_BYTES, file.sizeBytes - at))
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, file.sizeBytes - at))
+    readAt(file, at, chunk)
+    yield chunk
     await nextTurn()
   }
 }

@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
+import { HoloError, hostError } from '../base/errors.ts'
 import { type Roots, stagePath } from '../catalog/layout.ts'
 import { writeAll } from './library-files.ts'
 
@@ -61,13 +61,20 @@ function isSamePlace(given: string, wanted: string): boolean {
  * Unlike rcc we write through no link, hard or symbolic: what stands there is left alone if it is a file of that text,
  * else replaced. A replaced file keeps its mode, as with rcc.
  *
- * @throws {HoloError} blame `host`
+ * @throws {HoloError} blame `input`, code `entry-special`: a directory stands there; blame `host` when writing fails
  */
 export function writeStageIdentity(stage: string, blueprint: string): void {
   const path = join(stage, 'identity.yaml')
   const bytes = Buffer.from(blueprint)
   try {
     const status = fs.lstatSync(path, { throwIfNoEntry: false })
+    if (status?.isDirectory() === true) {
+      throw new HoloError(`${path} is a directory, where rcc notes the blueprint`, {
+        code: 'entry-special',
+        blame: 'input',
+        hint: 'remove it',
+      })
+    }
     const isFile = status?.isFile() === true
     if (isFile && status.size === bytes.byteLength && fs.readFileSync(path).equals(bytes)) return
     if (status !== undefined) fs.unlinkSync(path)
@@ -79,8 +86,6 @@ export function writeStageIdentity(stage: string, blueprint: string): void {
       fs.closeSync(descriptor)
     }
   } catch (error) {
-    throw systemCodeOf(error) === 'EISDIR'
-      ? hostError(`replace the directory ${path}`, error)
-      : hostError(`write ${path}`, error)
+    throw hostError(`write ${path}`, error)
   }
 }

@@ -110,6 +110,12 @@ describe('record() refuses', () => {
       (s) => fs.symlinkSync(Buffer.from([0xe4]), join(s, 'lib/l')),
       process.platform === 'linux',
     ],
+    [
+      'a directory where identity.yaml belongs',
+      'entry-special',
+      'identity.yaml',
+      (s) => fs.mkdirSync(join(s, 'identity.yaml')),
+    ],
     ['directories nested too deeply', 'stage-too-large', 'd/d/d', makeDeep],
   ]
   for (const [what, code, culprit, make, can = true] of cases)
