@@ -41,8 +41,9 @@ export async function walkStage(stagePath: string, os: Platform['os'], signal: A
 
 /** Where the walk is. */
 interface Place {
-  /** As the walk came here: through links. */
+  /** As the walk came here, through links: for messages. */
   readonly path: string
+  /** The same place, free of links: what the system is asked for, since it follows only so many on one way. */
   readonly realPath: string
   /** Length of the path within the stage, with a slash at its end. */
   readonly relativeBytes: number
@@ -74,7 +75,7 @@ class StageWalk {
     const subdirs: StageDirectory[] = []
     const files: StageFile[] = []
     const folded = new Map<string, string>()
-    for (const name of namesIn(place.path)) {
+    for (const name of namesIn(place)) {
       if (isSkippedName(name)) continue
       this.#checkName(place.path, name, folded)
       const found = entryAt(place, name)
@@ -137,11 +138,12 @@ function entryAt(directory: Place, name: string): Entry {
   const path = `${directory.path}/${name}`
   const realPath = `${directory.realPath}/${name}`
   const relativeBytes = directory.relativeBytes + Buffer.byteLength(name) + 1
-  const status = looked(path, () => fs.lstatSync(path))
+  const status = looked(path, () => fs.lstatSync(realPath))
   if (!status.isSymbolicLink()) return { path, realPath, relativeBytes, target: undefined, status }
-  const target = linkText(path)
+  const target = linkText(path, realPath)
   try {
-    return { path, realPath: fs.realpathSync(path), relativeBytes, target, status: fs.statSync(path) }
+    const leadsTo = fs.realpathSync(realPath)
+    return { path, realPath: leadsTo, relativeBytes, target, status: fs.statSync(leadsTo) }
   } catch (error) {
     const systemCode = systemCodeOf(error)
     if (systemCode === 'ENOENT' || systemCode === 'ENOTDIR') {
@@ -152,8 +154,8 @@ function entryAt(directory: Place, name: string): Entry {
   }
 }
 
-function linkText(path: string): string {
-  const bytes = looked(path, () => fs.readlinkSync(path, { encoding: 'buffer' }))
+function linkText(path: string, place: string): string {
+  const bytes = looked(path, () => fs.readlinkSync(place, { encoding: 'buffer' }))
   const text = bytes.toString('utf8')
   if (Buffer.from(text).equals(bytes)) return text
   throw new HoloError(`The text of the link ${path} is not UTF-8, so no catalog can hold it`, {
@@ -164,14 +166,14 @@ function linkText(path: string): string {
 }
 
 /** Names as text. A name that is not UTF-8 would come out of rcc's catalog as another one, so it is refused. */
-function namesIn(directory: string): string[] {
-  const names = looked(directory, () => fs.readdirSync(directory))
+function namesIn({ path, realPath }: Place): string[] {
+  const names = looked(path, () => fs.readdirSync(realPath))
   // Bytes that are no UTF-8 read as this character, which a name may also have: only the bytes tell them apart.
   if (!names.some((name) => name.includes(REPLACEMENT))) return names
-  for (const bytes of looked(directory, () => fs.readdirSync(directory, { encoding: 'buffer' }))) {
+  for (const bytes of looked(path, () => fs.readdirSync(realPath, { encoding: 'buffer' }))) {
     const name = bytes.toString('utf8')
     if (Buffer.from(name).equals(bytes) || isSkippedName(name)) continue
-    throw new HoloError(`The directory ${directory} holds a name that is not UTF-8: ${JSON.stringify(name)}`, {
+    throw new HoloError(`The directory ${path} holds a name that is not UTF-8: ${JSON.stringify(name)}`, {
       code: 'name-undecodable',
       blame: 'input',
       hint: 'rename or remove that entry; a catalog holds UTF-8 names only',
