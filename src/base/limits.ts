@@ -82,6 +82,9 @@ export const CONTROL_FIND_MS = 15_000
 export const CHUNK_BYTES = 256 * KIB
 /** What a lying gzip stream may make the fast decoder allocate for a moment; others are stopped at the size they claim. */
 export const GZIP_BOMB_BYTES_MAX = 32 * MIB
+/** A recording reads synchronously; the event loop gets its turn after some milliseconds of it. */
+export const RECORD_FILES_PER_TURN = 64
+export const RECORD_BYTES_PER_TURN = 4 * MIB
 /** How long to sleep between two attempts at a lock that another process holds. */
 export const LOCK_RETRY_MS = 50
 /** rcc drops notes on lock holders that were not renewed for 35 s; it renews its own every 7 s. */

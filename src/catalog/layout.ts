@@ -7,7 +7,7 @@
 import { posix, win32 } from 'node:path'
 import { HoloError } from '../base/errors.ts'
 import type { Digest } from '../blob/digest.ts'
-import { type Platform, userIdentity } from './names.ts'
+import { type Platform, stageName, userIdentity } from './names.ts'
 import type { CatalogName } from './tree.ts'
 
 /** Values of environment variables, as in `process.env`. */
@@ -155,6 +155,11 @@ export function pidsDirectory({ platform, hololib }: Roots): string {
 /** The lock that rcc holds through build, pull and restore. */
 export function globalLockPath({ platform, holotree }: Roots): string {
   return pathsOf(platform).join(holotree, 'global.lck')
+}
+
+/** The one directory that environments are built in and recorded from: its name is what relocation replaces. */
+export function stagePath({ platform, holotree, userIdentity: user }: Roots): string {
+  return pathsOf(platform).join(holotree, stageName(user, platform))
 }
 
 /** Conda channel that, where its `channeldata.json` exists, rcc puts before all others. */

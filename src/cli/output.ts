@@ -177,3 +177,8 @@ export function humanMs(ms: number): string {
 export function counted(count: number, noun: string, plural = `${noun}s`): string {
   return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`
 }
+
+/** The note of a command that waits for a lock. @param holders phrases, none where nobody is known */
+export function waitingFor(lock: string, holders: readonly string[]): string {
+  return `waiting for ${holders.length === 0 ? 'another process' : holders.join(', ')} to release ${lock}`
+}

@@ -9,7 +9,7 @@ import {
 } from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
-import { counted, humanBytes, humanMs, type Output } from './output.ts'
+import { counted, humanBytes, humanMs, type Output, waitingFor } from './output.ts'
 
 interface RestoreFlags {
   readonly space: string
@@ -60,8 +60,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
             })
           },
           onWarning: (text) => out.warn(text),
-          onLockWait: (lock, holders) =>
-            out.note(`waiting for ${holders.length === 0 ? 'another process' : holders.join(', ')} to release ${lock}`),
+          onLockWait: (lock, holders) => out.note(waitingFor(lock, holders)),
         },
         signal,
       )

@@ -9,7 +9,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
-import { type Digest, sha256Of } from '../blob/digest.ts'
+import { type Digest, isSha256, sha256Of } from '../blob/digest.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
@@ -24,6 +24,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles } from './library-files.ts'
+import { putRawBlob } from './raw-blob.ts'
 import { sweepTemporaries } from './temporary.ts'
 import { VerifiedNotes } from './verified-notes.ts'
 
@@ -99,6 +100,22 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     const target = layout.blobPath(this.roots, ref.digest)
     const { compression, notes } = this
     await ingestBlob({ files: this.#files, temporaries: this.#blobs, target, compression, notes }, ref, stream, signal)
+  }
+
+  /**
+   * Make a blob of what this machine itself recorded: as `put`, but also in a `compress.no` library.
+   *
+   * @returns bytes of the file at rest, or undefined where the blob was here already and was left as it was
+   */
+  async record(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<number | undefined> {
+    if (this.holds(ref.digest)) return undefined
+    const target = layout.blobPath(this.roots, ref.digest)
+    if (isSha256(ref.digest)) await this.put(ref, stream, signal)
+    else {
+      const place = { files: this.#files, temporaries: this.#blobs, target, notes: this.notes }
+      await putRawBlob(place, ref, stream, signal)
+    }
+    return fs.statSync(target, { throwIfNoEntry: false })?.size ?? 0
   }
 
   find(digest: Digest): LocalBlob | undefined {
