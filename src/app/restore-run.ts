@@ -8,7 +8,6 @@ import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { LOCK_WAIT_MS } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
@@ -36,6 +35,7 @@ import {
 } from './restore-outcome.ts'
 import type { StrategyChoice } from './strategy-choice.ts'
 import type { Supplies } from './supplies.ts'
+import type { FoundEnvironment } from './supply.ts'
 
 /** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
 const ROUNDS_MAX = 3
@@ -45,8 +45,6 @@ export interface RunOptions {
   readonly library: Library
   readonly supplies: Supplies
   readonly catalog: VerifiedCatalog
-  /** What the library was just found to lack of all that the catalog restores; undefined where nobody asked. */
-  readonly lacking: ReadonlySet<Digest> | undefined
   readonly options: RestoreOptions
   readonly holotree: HolotreeSettings
   readonly strategy: StrategyChoice
@@ -76,12 +74,16 @@ export class RestoreRun {
     this.#path = path
   }
 
-  async run(signal: AbortSignal): Promise<RestoreOutcome> {
+  /** @returns the outcome, or the catalog that is to be restored in place of the library's own, which lacks blobs */
+  async run(signal: AbortSignal): Promise<RestoreOutcome | { readonly instead: FoundEnvironment }> {
     const { options, machine, events } = this.#given
     const foundMs = systemClock.nowMs()
     if (options.dryRun) {
       const plan = await this.#plan(signal)
-      return this.#outcome(plan.totals, undefined, await this.#lacking(plan, signal), foundMs, systemClock.nowMs())
+      const missing = await this.#lacking(plan, signal)
+      const instead = await this.#better(missing, signal)
+      if (instead !== undefined) return { instead }
+      return this.#outcome(plan.totals, undefined, missing, foundMs, systemClock.nowMs())
     }
     ensureBaseDirectory(this.#base, machine.roots.shared)
     const lockPath = spacePaths(this.#path).lock
@@ -99,6 +101,8 @@ export class RestoreRun {
     )
     const first = await this.#plan(signal)
     const missing = await this.#lacking(first, signal)
+    const instead = await this.#better(missing, signal)
+    if (instead !== undefined) return { instead }
     const plannedMs = systemClock.nowMs()
     const restored = await this.#fetchAndApply(first, missing.blobs > 0, lock, signal)
     this.#noteUse()
@@ -152,14 +156,28 @@ export class RestoreRun {
     })
   }
 
-  /** Before anything was fetched: the disk is asked about each blob once, here or when the catalog was found. */
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
-    const { lacking, library } = this.#given
-    const missing =
-      lacking === undefined
-        ? await library.missingOf(needed, signal)
-        : needed.filter(({ digest }) => lacking.has(digest))
+    const missing = await this.#given.library.missingOf(needed, signal)
     return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+  }
+
+  /**
+   * rcc writes a catalog before its blobs, so a recording that was cut off leaves one that is of no use: then the fleet's
+   * takes its place, if it is another one.
+   */
+  async #better({ blobs }: { readonly blobs: number }, signal: AbortSignal): Promise<FoundEnvironment | undefined> {
+    const { catalog, supplies, events } = this.#given
+    if (blobs === 0 || catalog.source !== 'library') return undefined
+    try {
+      const found = await supplies.find(catalog.name, catalog.sha256, signal)
+      if (found.catalog.sha256 !== catalog.sha256) return found
+      for (const warning of found.warnings) events.onWarning(warning)
+    } catch (error) {
+      signal.throwIfAborted()
+      // If nobody has the blobs either, the fetch says why it fails.
+      if (!(error instanceof HoloError) || !['missing', 'source'].includes(error.blame)) throw error
+    }
+    return undefined
   }
 
   async #fetch(signal: AbortSignal): Promise<void> {

@@ -7,7 +7,8 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { hostError, systemCodeOf } from '../base/errors.ts'
+import { nextTurn } from '../base/clock.ts'
+import { hostError } from '../base/errors.ts'
 import { CHUNK_BYTES } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -16,9 +17,9 @@ import { chunkRewriter } from '../catalog/relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
 import type { NotedSpace } from './read-note.ts'
+import { type EntryStatus, entryStatus, openSpace, type SpaceReader } from './space-reader.ts'
 import type { PresentDirectory, PresentEntry, PresentFile, SpaceState } from './space-state.ts'
 
-const REPLACEMENT = '\ufffd'
 const OWNER_ALL = 0o700
 /** The event loop gets its turn after so many directories. */
 const DIRECTORIES_PER_TURN = 64
@@ -41,13 +42,14 @@ export async function inspectSpace(
   signal: AbortSignal,
 ): Promise<SpaceState> {
   const interrupted = fs.existsSync(spacePaths(spacePath).restoring)
-  const rootStatus = lstat(spacePath)
+  const rootStatus = entryStatus(spacePath)
   if (rootStatus === undefined || !isUsable(rootStatus)) {
     const root = rootStatus === undefined ? 'absent' : 'obstacle'
     return { root, directories: new Map(), meta, metaInfo, interrupted }
   }
   const trusted = !interrupted && meta?.path === spacePath ? meta.tree : undefined
-  const walk = new SpaceWalk(spacePath, catalog.identity, deep)
+  using reader = openSpace(spacePath)
+  const walk = new SpaceWalk(spacePath, reader, catalog.identity, deep)
   await walk.run(catalog.tree, trusted, rootStatus.mtimeMs, signal)
   return { root: 'directory', directories: walk.directories, meta, metaInfo, interrupted }
 }
@@ -66,6 +68,7 @@ class SpaceWalk {
 
   constructor(
     private readonly spacePath: string,
+    private readonly reader: SpaceReader,
     private readonly stageIdentity: string,
     private readonly deep: boolean,
   ) {}
@@ -81,33 +84,24 @@ class SpaceWalk {
     for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
       signal.throwIfAborted()
       this.directories.set(next.path, this.#look(next))
-      if (++seen % DIRECTORIES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (++seen % DIRECTORIES_PER_TURN === 0) await nextTurn()
     }
   }
 
   #look({ path, wanted, noted, mtimeMs }: PendingDirectory): PresentDirectory {
-    const absolute = join(this.spacePath, path)
     const entries = new Map<string, PresentEntry>()
-    const { listed, hasUndecodable } = readDirectory(absolute)
-    for (const [name, entry] of listed) {
+    const { entries: listed, hasUndecodable } = this.reader.read(path)
+    for (const [name, status] of listed) {
       const child = path === '' ? name : `${path}/${name}`
       const subdir = wanted.subdirs.get(name)
       const file = wanted.files.get(name)
-      if (entry.isSymbolicLink() && (file !== undefined || subdir?.symlink !== undefined)) {
-        const path = join(absolute, name)
-        const dead = file !== undefined && file.symlink === undefined && !leadsTo(path, file)
-        entries.set(name, dead ? { kind: 'other' } : { kind: 'link', target: readLink(path) })
-      } else if (entry.isDirectory() && subdir !== undefined && subdir.symlink === undefined && !subdir.shadow) {
-        const status = lstat(join(absolute, name))
-        if (status === undefined || !isUsable(status)) {
-          entries.set(name, { kind: 'other' })
-          continue
-        }
+      if (status.kind === 'link' && (file !== undefined || subdir?.symlink !== undefined)) {
+        entries.set(name, this.#link(join(this.spacePath, child), file))
+      } else if (isUsable(status) && subdir !== undefined && subdir.symlink === undefined && !subdir.shadow) {
         entries.set(name, { kind: 'directory' })
         this.#pending.push({ path: child, wanted: subdir, noted: realSubdir(noted, name), mtimeMs: status.mtimeMs })
-      } else if (entry.isFile() && file !== undefined && file.symlink === undefined) {
-        const present = this.#file(join(absolute, name), file, noted?.files.get(name))
-        entries.set(name, present === undefined ? { kind: 'other' } : { kind: 'file', file: present })
+      } else if (status.kind === 'file' && file !== undefined && file.symlink === undefined) {
+        entries.set(name, { kind: 'file', file: this.#file(child, status, file, noted?.files.get(name)) })
       } else {
         entries.set(name, { kind: 'other' })
       }
@@ -115,16 +109,19 @@ class SpaceWalk {
     return { mtimeMs, entries, hasUndecodable }
   }
 
-  #file(path: string, wanted: CatalogFile, noted: CatalogFile | undefined): PresentFile | undefined {
-    const status = lstat(path)
-    if (status === undefined || !status.isFile()) return undefined
-    const mode = status.mode & 0o7777
-    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs, links: status.nlink }
+  #link(path: string, file: CatalogFile | undefined): PresentEntry {
+    const dead = file !== undefined && file.symlink === undefined && !leadsTo(path, file)
+    return dead ? { kind: 'other' } : { kind: 'link', target: readLink(path) }
+  }
+
+  #file(path: string, status: EntryStatus, wanted: CatalogFile, noted: CatalogFile | undefined): PresentFile {
+    const { sizeBytes, mode, mtimeMs, links } = status
+    const present = { sizeBytes, mode, mtimeMs, links }
     const vouched = !this.deep && noted !== undefined && noted.symlink === undefined
     if (vouched) return { ...present, digest: noted.digest }
     const looksRight =
-      status.size === wanted.sizeBytes && mode === unixMode(wanted.goMode) && status.mtimeMs === RESTORED_TIME_MS
-    return { ...present, digest: looksRight ? this.#digestOf(path, wanted) : undefined }
+      sizeBytes === wanted.sizeBytes && mode === unixMode(wanted.goMode) && mtimeMs === RESTORED_TIME_MS
+    return { ...present, digest: looksRight ? this.#digestOf(join(this.spacePath, path), wanted) : undefined }
   }
 
   /** Digest of the blob that a placed file came from: relocation undone, as far as it was done where wanted. */
@@ -166,44 +163,8 @@ function realSubdir(noted: CatalogDirectory | undefined, name: string): CatalogD
 }
 
 /** A directory that its owner cannot list, enter or write is replaced: nothing could be restored in it. */
-function isUsable(status: fs.Stats): boolean {
-  return status.isDirectory() && (status.mode & OWNER_ALL) === OWNER_ALL
-}
-
-function lstat(path: string): fs.Stats | undefined {
-  try {
-    return fs.lstatSync(path, { throwIfNoEntry: false })
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOTDIR') return undefined
-    throw hostError(`look at ${path}`, error)
-  }
-}
-
-type Kind = Pick<fs.Stats, 'isDirectory' | 'isFile' | 'isSymbolicLink'>
-
-/** Names with their kinds; those that are not UTF-8 are left out. */
-function readDirectory(path: string): { listed: ReadonlyMap<string, Kind>; hasUndecodable: boolean } {
-  const listed = new Map<string, Kind>()
-  let doubtful = false
-  try {
-    for (const entry of fs.readdirSync(path, { withFileTypes: true })) {
-      listed.set(entry.name, entry)
-      doubtful ||= entry.name.includes(REPLACEMENT)
-    }
-    if (!doubtful) return { listed, hasUndecodable: false }
-    // Bytes that are no UTF-8 read as this character, which a name may also have: only the bytes tell them apart.
-    listed.clear()
-    let hasUndecodable = false
-    for (const bytes of fs.readdirSync(path, { encoding: 'buffer' })) {
-      const name = bytes.toString('utf8')
-      const status = Buffer.from(name).equals(bytes) ? lstat(join(path, name)) : undefined
-      if (status === undefined) hasUndecodable = true
-      else listed.set(name, status)
-    }
-    return { listed, hasUndecodable }
-  } catch (error) {
-    throw hostError(`list ${path}`, error)
-  }
+function isUsable({ kind, mode }: EntryStatus): boolean {
+  return kind === 'directory' && (mode & OWNER_ALL) === OWNER_ALL
 }
 
 /** Whether a link in place of a file, as strategy `symlink` makes them, leads to a file of its size. */

@@ -22,8 +22,10 @@ import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
+import { BlobPresence } from './blob-presence.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles } from './library-files.ts'
+import { quarantineBlob } from './quarantine.ts'
 import { putRawBlob } from './raw-blob.ts'
 import { sweepTemporaries } from './temporary.ts'
 import { VerifiedNotes } from './verified-notes.ts'
@@ -145,18 +147,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    * @throws {HoloError} blame `host`
    */
   quarantine(digest: Digest, nowMs: number): string | undefined {
-    const { directory, quarantine } = layout.statePaths(this.roots)
-    const from = layout.blobPath(this.roots, digest)
-    const to = join(quarantine, `${digest}.${new Date(nowMs).toISOString().replaceAll(':', '')}`)
-    try {
-      fs.mkdirSync(directory, { recursive: true, mode: layout.STATE_DIRECTORY_MODE })
-      fs.mkdirSync(quarantine, { recursive: true, mode: layout.STATE_DIRECTORY_MODE })
-      moveFile(from, to)
-      return to
-    } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return undefined
-      throw hostError(`move the corrupt blob ${from} to ${quarantine}`, error)
-    }
+    return quarantineBlob(this.roots, digest, nowMs)
   }
 
   /** Names of the catalogs here, sorted; what does not bear a catalog's exact name is passed over. */
@@ -204,9 +195,11 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   /** The same for a list of blobs. @param most stop after so many */
   async missingOf(refs: readonly BlobRef[], signal: AbortSignal, most = Number.POSITIVE_INFINITY): Promise<BlobRef[]> {
     const missing: BlobRef[] = []
+    if (refs.length === 0) return missing
+    using presence = new BlobPresence(this.tree)
     let asked = 0
     for (const ref of refs) {
-      if (!this.holds(ref.digest) && missing.push(ref) >= most) break
+      if (!presence.holds(ref.digest) && missing.push(ref) >= most) break
       if (++asked % QUESTIONS_PER_TURN === 0) await nextTurn()
       signal.throwIfAborted()
     }
@@ -285,8 +278,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
 
   /** As `has`, at once. */
   holds(digest: Digest): boolean {
-    const status = fs.statSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })
-    return status !== undefined && !status.isDirectory()
+    return fs.lstatSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })?.isFile() ?? false
   }
 }
 
@@ -309,17 +301,6 @@ function readBounded(path: string, bytesMax: number): Uint8Array | undefined {
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw hostError(`read ${path}`, error)
-  }
-}
-
-/** A shared library and our state may lie on different disks, where rename does not reach. */
-function moveFile(from: string, to: string): void {
-  try {
-    fs.renameSync(from, to)
-  } catch (error) {
-    if (systemCodeOf(error) !== 'EXDEV') throw error
-    fs.copyFileSync(from, to)
-    fs.unlinkSync(from)
   }
 }
 

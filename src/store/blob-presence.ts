@@ -1,0 +1,35 @@
+/**
+ * Which blobs stand in a library: asked thousands of times in a row, so by system calls below one descriptor where that
+ * is possible. A blob is a regular file; what else may stand at its place counts as nothing.
+ */
+import * as fs from 'node:fs'
+import { AT_FDCWD, cString, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
+import type { Digest } from '../blob/digest.ts'
+import type { BlobTree } from '../blob/local.ts'
+
+export class BlobPresence implements Disposable {
+  readonly #directory: number | undefined
+  readonly #status: Status | undefined
+  readonly #name = Buffer.alloc(128)
+
+  constructor(private readonly tree: BlobTree) {
+    if (process.platform !== 'linux') return
+    const descriptor = libc().openat(AT_FDCWD, cString(tree.directory), O_DIRECTORY | O_CLOEXEC, 0)
+    if (descriptor < 0) return
+    this.#directory = descriptor
+    this.#status = new Status()
+  }
+
+  holds(digest: Digest): boolean {
+    const name = this.tree.nameOf(digest)
+    if (this.#directory === undefined || this.#status === undefined) {
+      return fs.lstatSync(`${this.tree.directory}/${name}`, { throwIfNoEntry: false })?.isFile() ?? false
+    }
+    this.#name[this.#name.write(name)] = 0
+    return this.#status.at(this.#directory, this.#name) && this.#status.isFile
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#directory !== undefined) libc().close(this.#directory)
+  }
+}
