@@ -22,6 +22,7 @@ import {
   BLOB_RENEWED,
   BLOB_RIGHT,
   COULD_BE_RAW,
+  DIRECTORIES_READY,
   FORM_GZIP,
   MODE_REFUSAL,
   NEXT_BATCH,
@@ -42,6 +43,8 @@ const { EXDEV, EOPNOTSUPP, ENOTTY, ENOSYS } = os.errno
 /** What the whole pair of library and space answers alike; any other refusal is of one file. */
 const PAIR_REFUSALS: readonly number[] = [EXDEV, EOPNOTSUPP, ENOTTY, ENOSYS]
 const NOTHING = new Uint8Array(0)
+/** A look at whether the run was stopped, while directories are awaited. */
+const DIRECTORY_WAIT_MS = 50
 /** Modes of blobs that no space depends on yet: those that rcc and we give them. */
 const UNUSED_MODES: readonly number[] = [0o644, 0o666]
 
@@ -90,6 +93,7 @@ export class NativePlacer implements Disposable {
     const batch = Atomics.add(control, NEXT_BATCH, 1)
     const end = batchEnd[batch]
     if (end === undefined) return false
+    this.#waitForDirectory(this.placements.fileDirectory[end - 1] ?? 0)
     for (let file = batch === 0 ? 0 : (batchEnd[batch - 1] ?? 0); file < end; file++) {
       if (Atomics.load(control, STOPPED) !== 0) return false
       const waiting = this.#place(file)
@@ -97,6 +101,16 @@ export class NativePlacer implements Disposable {
       Atomics.add(control, PLACED, 1)
     }
     return true
+  }
+
+  /** The thread that makes directories never waits: it has made them all by the time it places files. */
+  #waitForDirectory(directory: number): void {
+    const { control } = this.placements
+    for (;;) {
+      const ready = Atomics.load(control, DIRECTORIES_READY)
+      if (ready > directory || Atomics.load(control, STOPPED) !== 0) return
+      Atomics.wait(control, DIRECTORIES_READY, ready, DIRECTORY_WAIT_MS)
+    }
   }
 
   #place(file: number): Promise<void> | undefined {

@@ -1,7 +1,7 @@
 /**
  * A plan's writing by system calls, on this thread and, where it pays, a second one. Linux.
  *
- * This thread makes directories and links while the other one starts; then both place files. It turns the event loop
+ * This thread makes directories and links, and the other one places files in those that stand; then both do. It turns the event loop
  * between batches, so that signals and sockets get their turn.
  */
 import * as fs from 'node:fs'
@@ -24,6 +24,7 @@ import {
   BLOB_RENEWED,
   BLOB_RIGHT,
   COULD_BE_RAW,
+  DIRECTORIES_READY,
   FORM_GZIP,
   MODE_REFUSAL,
   NO_BLOB,
@@ -89,7 +90,10 @@ class NativeRun implements PlacingRun {
     } catch (error) {
       throw hostError(`make the directory ${paths.directory}`, error)
     }
+    // It begins with the directories that stand while we make the others.
+    this.#thread?.begin({ placements: this.#placements, places: this.#places })
     using cursor = new DirectoryCursor(paths.directory)
+    const { control } = this.#placements
     let seen = 0
     for (const step of steps) {
       if (step.make) {
@@ -99,6 +103,10 @@ class NativeRun implements PlacingRun {
       this.#clear(cursor, step)
       for (const { name, target } of step.links) this.#makeLink(cursor, step.path, name, target)
       this.report.linksMade += step.links.length
+      if (step.files.length > 0) {
+        Atomics.add(control, DIRECTORIES_READY, 1)
+        Atomics.notify(control, DIRECTORIES_READY)
+      }
       if (++seen % DIRECTORIES_PER_TURN === 0) await nextTurn()
       signal.throwIfAborted()
     }
@@ -106,7 +114,6 @@ class NativeRun implements PlacingRun {
 
   async place(signal: AbortSignal): Promise<UnusableBlobs> {
     const { control } = this.#placements
-    this.#thread?.begin({ placements: this.#placements, places: this.#places })
     try {
       using placer = new NativePlacer(this.#placements, this.#places, 'm')
       while (await placer.placeBatch()) {
@@ -134,6 +141,7 @@ class NativeRun implements PlacingRun {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    Atomics.store(this.#placements.control, STOPPED, 1)
     await this.#thread?.settled(this.#placements.control)
   }
 

@@ -51,11 +51,13 @@ export const PLACED = 2
 export const NO_REFLINK = 3
 export const NO_RANGE = 4
 export const NO_LINK = 5
+/** Directories that stand, in the order of the placements: files of others must wait. */
+export const DIRECTORIES_READY = 8
 /** 0: free; 1: the second thread works; 2: it came too late and is not to begin. */
 export const THREAD_STATE = 6
 /** Files decoded from gzip blobs that need not be gzip. */
 export const COULD_BE_RAW = 7
-const CONTROL_WORDS = 8
+const CONTROL_WORDS = 16
 
 /** Everything that goes to the other thread: shared arrays, copied by reference. */
 export interface SharedPlacements {
@@ -86,21 +88,16 @@ export interface SharedPlacements {
 
 /** Text that grows, then is copied to shared memory once. */
 class TextBuilder {
-  #bytes = new Uint8Array(64 * 1024)
+  #bytes = Buffer.alloc(256 * 1024)
   #length = 0
-  readonly #encoder = new TextEncoder()
 
   /** @returns where the text stands; it ends with NUL */
   add(text: string): number {
     const at = this.#length
     // A UTF-16 unit takes three bytes of UTF-8 at the most.
     const end = at + 3 * text.length + 1
-    if (end > this.#bytes.byteLength) {
-      const grown = new Uint8Array(2 * end)
-      grown.set(this.#bytes.subarray(0, at))
-      this.#bytes = grown
-    }
-    this.#length += this.#encoder.encodeInto(text, this.#bytes.subarray(at)).written
+    if (end > this.#bytes.byteLength) this.#bytes = Buffer.concat([this.#bytes], 2 * end)
+    this.#length += this.#bytes.write(text, at)
     this.#bytes[this.#length++] = 0
     return at
   }

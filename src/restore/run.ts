@@ -18,7 +18,7 @@ export interface UnusableBlobs {
 
 /** One plan being written. Its steps are called in this order; each counts into the report. */
 export interface PlacingRun extends AsyncDisposable {
-  /** Clear what stands in the way, make directories, parents first, and links: a failure shows before any copying. */
+  /** Clear what stands in the way, make directories, parents first, and links. Placing may begin meanwhile. */
   prepare(signal: AbortSignal): Promise<void>
   /** @throws {HoloError} blame `host`: what was placed stays; `signal.reason` once `signal` aborts */
   place(signal: AbortSignal): Promise<UnusableBlobs>

@@ -33,7 +33,6 @@ function replace(path: string, bytes: Uint8Array): void {
     const descriptor = fs.openSync(temporary, 'wx', 0o644)
     try {
       for (let at = 0; at < bytes.byteLength; ) at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at)
-      fs.fsyncSync(descriptor)
     } finally {
       fs.closeSync(descriptor)
     }

@@ -20,6 +20,7 @@ const log = roomLogger('store')
 
 /** Eight words of digest (a SipHash fills four), eight of stamp, one of kind and form, one of checksum. */
 const WORDS = 18
+const STAMP_WORD = 8
 const KIND_WORD = 16
 const CHECKSUM_WORD = 17
 const BYTES = WORDS * 4
@@ -30,11 +31,14 @@ const KINDS: readonly (readonly [sha256: boolean, form: BlobForm])[] = [
   [false, 'identity'],
   [false, 'gzip'],
 ]
+const SHA256_KIND_MAX = 2
 const COMPACT_RECORDS_MIN = 4096
+/** A record that is made or looked for; and its digest's bytes, to be written from hex. */
+const scratch = new Uint32Array(WORDS)
+const scratchDigest = Buffer.from(scratch.buffer, 0, 32)
 
 export class VerifiedNotes implements BlobNotes {
   readonly #added: Uint32Array[] = []
-  readonly #wanted = new Uint32Array(WORDS)
   #read: Records | undefined
 
   /** @param path of the file, which need not exist; it is read at the first question */
@@ -42,21 +46,21 @@ export class VerifiedNotes implements BlobNotes {
 
   find(digest: Digest, target: FileStamp, at: number): BlobForm | undefined {
     this.#read ??= new Records(readOwn(this.path, NOTES_BYTES_MAX) ?? new Uint8Array(0))
-    writeDigest(digest, this.#wanted)
-    const record = this.#read.find(this.#wanted, isSha256(digest))
+    writeDigest(digest)
+    const record = this.#read.find(isSha256(digest))
     if (record === undefined) return undefined
-    target.set(record.subarray(8, 8 + STAMP_LENGTH), at)
-    return KINDS[(record[KIND_WORD] ?? 0) - 1]?.[1]
+    const { words } = this.#read
+    for (let word = 0; word < STAMP_LENGTH; word++) target[at + word] = words[record + STAMP_WORD + word] ?? 0
+    return KINDS[(words[record + KIND_WORD] ?? 0) - 1]?.[1]
   }
 
   add(digest: Digest, form: BlobForm, stamp: FileStamp, at: number): void {
-    const record = new Uint32Array(WORDS)
-    writeDigest(digest, record)
-    record.set(stamp.subarray(at, at + STAMP_LENGTH), 8)
-    record[KIND_WORD] = 1 + KINDS.findIndex(([sha256, each]) => sha256 === isSha256(digest) && each === form)
-    record[CHECKSUM_WORD] = checksumOf(record)
-    this.#added.push(record)
-    this.#read?.add(record)
+    writeDigest(digest)
+    scratch.set(stamp.subarray(at, at + STAMP_LENGTH), STAMP_WORD)
+    scratch[KIND_WORD] = 1 + KINDS.findIndex(([sha256, each]) => sha256 === isSha256(digest) && each === form)
+    scratch[CHECKSUM_WORD] = checksumOf(scratch, 0)
+    this.#added.push(scratch.slice())
+    this.#read?.add(scratch)
   }
 
   flush(): void {
@@ -89,20 +93,21 @@ function wholeSize(path: string): number | undefined {
 
 /** The records of one file in an open hash table: the first word of a digest is as good as any hash of it. */
 class Records {
-  #words: Uint32Array
+  words: Uint32Array
+  /** Where in `words` the record of a slot begins, or -1. */
   #table: Int32Array
   #count: number
   #distinct = 0
 
   constructor(bytes: Uint8Array) {
     this.#count = Math.floor(bytes.byteLength / BYTES)
-    this.#words = new Uint32Array(this.#count * WORDS)
-    new Uint8Array(this.#words.buffer).set(bytes.subarray(0, this.#count * BYTES))
+    this.words = new Uint32Array(this.#count * WORDS)
+    new Uint8Array(this.words.buffer).set(bytes.subarray(0, this.#count * BYTES))
     this.#table = emptyTable(this.#count)
-    for (let index = 0; index < this.#count; index++) {
-      const record = this.#record(index)
-      const kind = record[KIND_WORD] ?? 0
-      if (kind > 0 && kind <= KINDS.length && record[CHECKSUM_WORD] === checksumOf(record)) this.#enter(index)
+    for (let record = 0; record < this.words.length; record += WORDS) {
+      const kind = this.words[record + KIND_WORD] ?? 0
+      if (kind === 0 || kind > KINDS.length) continue
+      if (this.words[record + CHECKSUM_WORD] === checksumOf(this.words, record)) this.#enter(record)
     }
   }
 
@@ -110,53 +115,59 @@ class Records {
     return this.#count > COMPACT_RECORDS_MIN && this.#count > 2 * this.#distinct
   }
 
-  find(wanted: Uint32Array, sha256: boolean): Uint32Array | undefined {
-    const index = this.#table[this.#slot(wanted, sha256)] ?? -1
-    return index < 0 ? undefined : this.#record(index)
+  /** Look for the digest in `scratch`. @returns where in `words` its record begins */
+  find(sha256: boolean): number | undefined {
+    const record = this.#table[this.#slot(scratch, 0, sha256)] ?? -1
+    return record < 0 ? undefined : record
   }
 
-  add(record: Uint32Array): void {
-    if ((this.#count + 1) * WORDS > this.#words.length) {
-      const grown = new Uint32Array(Math.max(1024, 2 * this.#words.length))
-      grown.set(this.#words)
-      this.#words = grown
+  add(added: Uint32Array): void {
+    const record = this.#count++ * WORDS
+    if (record + WORDS > this.words.length) {
+      const grown = new Uint32Array(Math.max(1024 * WORDS, 2 * this.words.length))
+      grown.set(this.words)
+      this.words = grown
     }
-    this.#words.set(record, this.#count * WORDS)
-    this.#enter(this.#count++)
+    this.words.set(added, record)
+    this.#enter(record)
     if (2 * this.#distinct > this.#table.length) this.#rehash()
   }
 
   /** One record for each digest. */
   distinct(): Uint8Array {
-    return Buffer.concat([...this.#table].filter((index) => index >= 0).map((index) => bytesOf(this.#record(index))))
+    const kept = [...this.#table].filter((record) => record >= 0)
+    return Buffer.concat(kept.map((record) => new Uint8Array(this.words.buffer, 4 * record, BYTES)))
   }
 
-  #record(index: number): Uint32Array {
-    return this.#words.subarray(index * WORDS, (index + 1) * WORDS)
-  }
-
-  #enter(index: number): void {
-    const record = this.#record(index)
-    const slot = this.#slot(record, isSha256Record(record))
+  #enter(record: number): void {
+    const slot = this.#slot(this.words, record, this.#isSha256(record))
     if (this.#table[slot] === -1) this.#distinct++
-    this.#table[slot] = index
+    this.#table[slot] = record
   }
 
   #rehash(): void {
-    const live = this.#table.filter((index) => index >= 0)
+    const live = this.#table.filter((record) => record >= 0)
     this.#table = emptyTable(2 * live.length)
-    for (const index of live) this.#table[this.#slot(this.#record(index), isSha256Record(this.#record(index)))] = index
+    for (const record of live) this.#table[this.#slot(this.words, record, this.#isSha256(record))] = record
   }
 
-  /** Where this digest stands, or the free place where it would. */
-  #slot(wanted: Uint32Array, sha256: boolean): number {
+  /** Where the digest at `at` of `wanted` stands, or the free place where it would. */
+  #slot(wanted: Uint32Array, at: number, sha256: boolean): number {
     const mask = this.#table.length - 1
-    for (let slot = (wanted[0] ?? 0) & mask; ; slot = (slot + 1) & mask) {
-      const index = this.#table[slot] ?? -1
-      if (index < 0) return slot
-      const record = this.#record(index)
-      if (isSha256Record(record) === sha256 && sameDigest(record, wanted)) return slot
+    for (let slot = (wanted[at] ?? 0) & mask; ; slot = (slot + 1) & mask) {
+      const record = this.#table[slot] ?? -1
+      if (record < 0) return slot
+      if (this.#isSha256(record) === sha256 && this.#sameDigest(record, wanted, at)) return slot
     }
+  }
+
+  #sameDigest(record: number, wanted: Uint32Array, at: number): boolean {
+    for (let word = 0; word < STAMP_WORD; word++) if (this.words[record + word] !== wanted[at + word]) return false
+    return true
+  }
+
+  #isSha256(record: number): boolean {
+    return (this.words[record + KIND_WORD] ?? 0) <= SHA256_KIND_MAX
   }
 }
 
@@ -164,24 +175,15 @@ function emptyTable(records: number): Int32Array {
   return new Int32Array(2 ** Math.ceil(Math.log2(Math.max(16, 4 * records)))).fill(-1)
 }
 
-function sameDigest(left: Uint32Array, right: Uint32Array): boolean {
-  for (let word = 0; word < 8; word++) if (left[word] !== right[word]) return false
-  return true
+/** Into `scratch`. */
+function writeDigest(digest: Digest): void {
+  if (!isSha256(digest)) scratch.fill(0, 0, STAMP_WORD)
+  scratchDigest.write(digest, 'hex')
 }
 
-function isSha256Record(record: Uint32Array): boolean {
-  return KINDS[(record[KIND_WORD] ?? 0) - 1]?.[0] === true
-}
-
-function writeDigest(digest: Digest, record: Uint32Array): void {
-  record.fill(0, 0, 8)
-  Buffer.from(record.buffer, record.byteOffset, 32).write(digest, 'hex')
-}
-
-function checksumOf(record: Uint32Array): number {
-  return Bun.hash.xxHash32(bytesOf(record).subarray(0, CHECKSUM_WORD * 4))
-}
-
-function bytesOf(record: Uint32Array): Uint8Array {
-  return new Uint8Array(record.buffer, record.byteOffset, BYTES)
+/** Against torn records, not against intent: FNV-1a over words. */
+function checksumOf(words: Uint32Array, at: number): number {
+  let sum = 0x811c9dc5
+  for (let word = 0; word < CHECKSUM_WORD; word++) sum = Math.imul(sum ^ (words[at + word] ?? 0), 0x01000193)
+  return sum >>> 0
 }
