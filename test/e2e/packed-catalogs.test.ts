@@ -72,6 +72,16 @@ hostTest('one space goes from version to version by its notes alone, once all ar
   expect(packedIn(host)).toHaveLength(3)
 })
 
+hostTest('a catalog that cannot be read hinders nobody who leaves it for another', async () => {
+  const host = FleetHost.withSmallLibrary(lan)
+  const path = catalogPath(rootsIn(host.host.home), smallCold('gzip', 1).name)
+  await host.restoreSmall(1, '--space', 'gold', '--offline')
+  fs.rmSync(path)
+  fs.mkdirSync(path)
+  const left = await host.restoreSmall(2, '--space', 'gold', '--offline')
+  expect(left).toMatchObject({ exitCode: 0, restored: { metaWritten: true } })
+})
+
 hostTest('what came from a peer is packed when it is put into the library', async () => {
   const [a, b] = [FleetHost.withSmallLibrary(lan), FleetHost.on(lan)]
   await b.join(await a.lead())
