@@ -86,6 +86,20 @@ describe('the house', () => {
     expect(breaches).toEqual([])
   })
 
+  // What is imported where it is called does not count: it is loaded only if that is reached.
+  test('a restore that finds everything at home loads no swarm, no schemas and no zip reader', () => {
+    const loaded = new Set(['src/main.ts', 'src/app/restore.ts'])
+    for (const path of loaded) {
+      const text = sources.find((source) => source.path === path)?.text ?? ''
+      for (const [, specifier = ''] of text.matchAll(/^(?:import|export)\s(?!type\b)(?:[^']*?\sfrom\s)?'([^']+)'/gm)) {
+        loaded.add(specifier.startsWith('.') ? join(dirname(path), specifier) : specifier)
+      }
+    }
+    const thirdParties = [...loaded].filter((name) => !/^(?:src\/|node:|bun:|package\.json)/.test(name))
+    expect(thirdParties.sort()).toEqual(['@logtape/logtape', 'commander', 'yaml'])
+    expect(loaded).toContain('src/catalog/unpack-catalog.ts')
+  })
+
   test('time and randomness come from base', () => {
     const breaches = sources
       .filter(({ room, text }) => room !== 'base' && /\b(setTimeout|setInterval|Math\.random|Date\.now)\(/.test(text))

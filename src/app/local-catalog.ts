@@ -23,14 +23,18 @@ export function localCatalog(name: CatalogName, library: Library): VerifiedCatal
 }
 
 /**
- * The note that a restore of the library's catalog `name` left in the space `target`, where that is known without
- * decoding anything.
+ * The note that a restore of the library's catalog `name` left in the space `target`.
  *
- * @throws {HoloError} blame `host` where the catalog cannot be read; as `spaceTarget`
+ * @returns undefined where that is not known without decoding anything, or the catalog cannot be read: nobody needs it
  */
 export function localNote(name: CatalogName, library: Library, target: SpaceIdentity): SpaceNote | undefined {
-  const stored = library.packed === undefined ? undefined : library.storedCatalog(name)
-  if (stored === undefined) return undefined
-  const { catalog, tail } = library.packed?.find(sha256Of(stored)) ?? {}
-  return catalog === undefined || tail === undefined ? undefined : spaceNote(catalog, () => tail, target)
+  try {
+    const stored = library.packed === undefined ? undefined : library.storedCatalog(name)
+    if (stored === undefined) return undefined
+    const { catalog, tail } = library.packed?.find(sha256Of(stored)) ?? {}
+    return catalog === undefined || tail === undefined ? undefined : spaceNote(catalog, () => tail, target)
+  } catch (error) {
+    if (error instanceof HoloError) return undefined
+    throw error
+  }
 }

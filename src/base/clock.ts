@@ -33,6 +33,11 @@ export function nextTurn(): Promise<void> {
   })
 }
 
+/** Stop this thread for `ms`: nothing else happens meanwhile, so only where nothing else is left to do. */
+export function pauseThread(ms: number): void {
+  Bun.sleepSync(ms)
+}
+
 /** A signal that never aborts. */
 export const never: AbortSignal = new AbortController().signal
 

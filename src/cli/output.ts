@@ -2,13 +2,26 @@
  * The only writer to stdout and stderr. Results go to stdout, everything else to stderr; with `--json` stdout carries
  * one JSON document and nothing else. Colour only on a terminal, and never where NO_COLOR is set.
  */
+import * as fs from 'node:fs'
 import { styleText } from 'node:util'
 import type { SingleBar } from 'cli-progress'
-import { EXIT_BUG, EXIT_CODES, EXIT_INTERRUPTED, HoloError, type HoloErrorOptions, messageOf } from '../base/errors.ts'
+import { pauseThread } from '../base/clock.ts'
+import {
+  EXIT_BUG,
+  EXIT_CODES,
+  EXIT_INTERRUPTED,
+  HoloError,
+  type HoloErrorOptions,
+  messageOf,
+  systemCodeOf,
+} from '../base/errors.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
 const PLAIN_PROGRESS_EVERY_MS = 3_000
+const STDOUT = 1
+/** How long to leave a slow reader alone before the rest is offered again. */
+const FULL_PIPE_PAUSE_MS = 5
 
 /** One moment of a long operation. */
 export interface Progress {
@@ -39,14 +52,17 @@ export interface OutputOptions {
 
 export class Output {
   readonly #options: OutputOptions
-  readonly #color: boolean
   #bar: SingleBar | undefined
   // What takes less than that needs no line.
   #lastPlainMs = performance.now()
 
   constructor(options: OutputOptions) {
     this.#options = options
-    this.#color = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR
+  }
+
+  /** Asked late: the streams of `process` take some milliseconds to be made, and with `--json` nobody needs them. */
+  get #color(): boolean {
+    return !process.env.NO_COLOR && Boolean(process.stdout.isTTY)
   }
 
   get json(): boolean {
@@ -60,14 +76,12 @@ export class Output {
   /** The result of a command: `lines` for people, `value` for `--json`. */
   result(value: unknown, lines: readonly string[]): void {
     this.#clearBar()
-    process.stdout.write(
-      this.json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''),
-    )
+    writeOut(this.json ? `${JSON.stringify(value, undefined, 2)}\n` : lines.map((line) => `${line}\n`).join(''))
   }
 
   /** One line of a command that goes on. */
   line(text: string): void {
-    process.stdout.write(`${text}\n`)
+    writeOut(`${text}\n`)
   }
 
   /** Something that a person should see beside the result. */
@@ -141,12 +155,29 @@ export class Output {
   }
 
   #jsonFailure(error: Record<string, string>, exitCode: number, result: object = {}): void {
-    process.stdout.write(`${JSON.stringify({ ok: false, exitCode, error, ...result }, undefined, 2)}\n`)
+    writeOut(`${JSON.stringify({ ok: false, exitCode, error, ...result }, undefined, 2)}\n`)
   }
 
   #clearBar(): void {
     this.#bar?.stop()
     this.#bar = undefined
+  }
+}
+
+/**
+ * Write to stdout and be done, also where the process ends right after: a stream would keep for later what a full pipe
+ * does not take, and costs some milliseconds to make.
+ */
+function writeOut(text: string): void {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.byteLength; ) {
+    try {
+      at += fs.writeSync(STDOUT, bytes, at)
+    } catch (error) {
+      // The reader has gone, or never was: nobody is left to tell.
+      if (systemCodeOf(error) !== 'EAGAIN') return
+      pauseThread(FULL_PIPE_PAUSE_MS)
+    }
   }
 }
 
