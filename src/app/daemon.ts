@@ -19,11 +19,12 @@ import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
-import { fleetsOf, settingsOf } from './fleet.ts'
+import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { localCatalog } from './local-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
+import { settingsOf } from './settings-of.ts'
 import { VERSION } from './version.ts'
 
 const log = roomLogger('daemon')

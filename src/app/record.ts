@@ -22,8 +22,8 @@ import { requireStage, writeStageIdentity } from '../store/stage-place.ts'
 import { walkStage } from '../store/stage-walk.ts'
 import { userName } from '../store/user-name.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
-import { settingsOf } from './fleet.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import { settingsOf } from './settings-of.ts'
 import { VERSION } from './version.ts'
 
 export interface RecordOptions {

@@ -157,7 +157,8 @@ export class RestoreRun {
   }
 
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
-    const missing = await this.#given.library.missingOf(needed, signal)
+    const { library, options } = this.#given
+    const missing = await (options.dryRun ? library.missingOf(needed, signal) : library.lacking(needed, signal))
     return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
   }
 

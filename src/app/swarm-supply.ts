@@ -3,9 +3,10 @@
 import { nothingServed } from '../peer/serve.ts'
 import type { Library } from '../store/library.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
-import { fleetsOf, settingsOf } from './fleet.ts'
+import { fleetsOf } from './fleet.ts'
 import { FleetNode, noFleet } from './fleet-node.ts'
 import type { Machine } from './machine.ts'
+import { settingsOf } from './settings-of.ts'
 import type { Supply } from './supply.ts'
 
 /** @throws {HoloError} blame `input`: settings or fleet are malformed; blame `host`: no UDP port, an exposed secret */

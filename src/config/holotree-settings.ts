@@ -12,9 +12,7 @@ import { patternFault } from '../catalog/path-pattern.ts'
 import { STRATEGIES, type Strategy, VERIFICATIONS, type Verification } from '../catalog/strategies.ts'
 import { checkSection } from './check-section.ts'
 import { environmentFlag } from './environment-flag.ts'
-
-/** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
-export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
+import { DEFAULT_SETTINGS } from './settings.ts'
 
 export interface HolotreeSettings {
   readonly strategy: Strategy
@@ -72,6 +70,7 @@ export function holotreeSettings(
   flags: HolotreeFlags,
   environment: EnvironmentValues,
 ): HolotreeSettings {
+  const defaults = DEFAULT_SETTINGS.holotree
   const modes = {
     fast: environmentFlag(environment, 'RCC_FAST_MODE'),
     lite: environmentFlag(environment, 'RCC_LITE_MODE'),
@@ -81,11 +80,11 @@ export function holotreeSettings(
   const trust = environmentFlag(environment, 'RCC_SKIP_VERIFICATION') ? 'skip' : fast
   return {
     strategy:
-      flags.strategy ?? strategyIn(environment) ?? file.strategy ?? file['restoration-strategy'] ?? ('auto' as const),
-    hardlinkExcludes: file['hardlink-excludes'] ?? DEFAULT_HARDLINK_EXCLUDES,
-    copyPatterns: file['copy-patterns'] ?? [],
-    verification: flags.verification ?? trust ?? file.verification ?? 'trusted',
-    compression: file.compression ?? 'raw',
+      flags.strategy ?? strategyIn(environment) ?? file.strategy ?? file['restoration-strategy'] ?? defaults.strategy,
+    hardlinkExcludes: file['hardlink-excludes'] ?? defaults.hardlinkExcludes,
+    copyPatterns: file['copy-patterns'] ?? defaults.copyPatterns,
+    verification: flags.verification ?? trust ?? file.verification ?? defaults.verification,
+    compression: file.compression ?? defaults.compression,
     modes,
   }
 }

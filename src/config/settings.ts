@@ -1,20 +1,18 @@
 /**
- * The sections `holo-peer:` and `holotree:` of rcc's own settings.yaml: schema, defaults, and who overrides whom.
+ * What holo-peer is set to: flag > environment > file > default.
  *
- * Flag > environment (`HOLO_PEER_…`, and rcc's `RCC_…` for the second) > file > default. rcc ignores sections that it
- * does not know, so one file serves both; inside these two an unknown key is an error that suggests the nearest one.
+ * Where there is no settings.yaml and no variable, which is the usual case, the defaults are all there is, and the
+ * schemas are not even loaded: they would take a tenth of a restore's time.
  */
-import { readFile, stat } from 'node:fs/promises'
-import { parse as parseYaml, YAMLParseError } from 'yaml'
-import { z } from 'zod'
-import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
-import { parseHostPort } from '../base/host-port.ts'
-import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
-import { checkSection, invalidSettings } from './check-section.ts'
-import { type HolotreeFlags, type HolotreeSettings, holotreeSection, holotreeSettings } from './holotree-settings.ts'
+import { existsSync } from 'node:fs'
+import type { EnvironmentValues } from '../catalog/layout.ts'
+import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
+
+/** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
+export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
 
 export interface Settings {
   readonly discovery: {
@@ -27,29 +25,33 @@ export interface Settings {
   readonly holotree: HolotreeSettings
 }
 
-const port = z.int().min(0).max(65535)
-const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, {
-  error: 'must be written host:port, like 10.0.0.7:49737',
-})
-
-const section = z.strictObject({
-  discovery: z
-    .strictObject({
-      dht: z.enum(['private', 'public']),
-      bootstrap: z.array(hostPort).max(BOOTSTRAPS_MAX),
-      port,
-    })
-    .partial()
-    .optional(),
-})
-
-type Section = z.infer<typeof section>
-
 /** What outranks the file: flags first, then the environment. Undefined means not given. */
 export interface SettingsOverrides extends HolotreeFlags {
   readonly port?: number | undefined
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly environment: EnvironmentValues
 }
+
+export const DEFAULT_SETTINGS: Settings = {
+  discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT },
+  holotree: {
+    strategy: 'auto',
+    hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
+    copyPatterns: [],
+    verification: 'trusted',
+    compression: 'raw',
+    modes: { fast: false, lite: false, sharedMode: false },
+  },
+}
+
+/** Variables that say nothing about settings, however they begin. */
+const OTHER_VARIABLES: readonly string[] = ['HOLO_PEER_FLEET_SECRET']
+const RCC_VARIABLES: readonly string[] = [
+  'RCC_HOLOTREE_STRATEGY',
+  'RCC_SKIP_VERIFICATION',
+  'RCC_FAST_MODE',
+  'RCC_LITE_MODE',
+  'RCC_SHARED_MODE',
+]
 
 /**
  * Read `file` (which need not exist) and lay the overrides over it.
@@ -57,52 +59,23 @@ export interface SettingsOverrides extends HolotreeFlags {
  * @throws {HoloError} blame `input`: unreadable or malformed YAML, an unknown key, a value of the wrong form
  */
 export async function loadSettings(file: string, overrides: SettingsOverrides): Promise<Settings> {
-  const document = await readDocument(file)
-  const nameIn = (name: string) => (path: readonly PropertyKey[]) => `${[name, ...path].join('.')} in ${file}`
-  const fromFile = checkSection(section, document['holo-peer'] ?? {}, nameIn('holo-peer'))
-  const holotree = checkSection(holotreeSection, document.holotree ?? {}, nameIn('holotree'))
-  const fromEnvironment = environmentSection(overrides.environment)
-  const discovery = { ...fromFile.discovery, ...fromEnvironment.discovery }
+  if (existsSync(file) || Object.keys(overrides.environment).some(isSetting)) {
+    const { checkedSettings } = await import('./checked-settings.ts')
+    return checkedSettings(file, overrides)
+  }
+  const { discovery, holotree } = DEFAULT_SETTINGS
+  const { port, strategy, verification } = overrides
   return {
-    discovery: {
-      dht: discovery.dht ?? 'private',
-      bootstrap: discovery.bootstrap ?? [],
-      port: overrides.port ?? discovery.port ?? DEFAULT_PORT,
+    discovery: { ...discovery, port: port ?? discovery.port },
+    holotree: {
+      ...holotree,
+      strategy: strategy ?? holotree.strategy,
+      verification: verification ?? holotree.verification,
     },
-    holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }
 
-async function readDocument(file: string): Promise<Readonly<Record<string, unknown>>> {
-  let text: string
-  try {
-    const { size } = await stat(file)
-    if (size > YAML_BYTES_MAX) throw invalidSettings(`${file} is ${size} bytes long; the limit is ${YAML_BYTES_MAX}`)
-    text = await readFile(file, 'utf8')
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return {}
-    if (error instanceof HoloError) throw error
-    throw invalidSettings(`Could not read ${file}: ${messageOf(error)}`)
-  }
-  let document: unknown
-  try {
-    document = parseYaml(text, { version: '1.1', maxAliasCount: 100 })
-  } catch (error) {
-    const at = error instanceof YAMLParseError && error.linePos ? ` (line ${error.linePos[0].line})` : ''
-    throw invalidSettings(`${file} is not valid YAML${at}: ${messageOf(error).split('\n')[0]}`)
-  }
-  return typeof document === 'object' && document !== null ? { ...document } : {}
-}
-
-function environmentSection(environment: SettingsOverrides['environment']): Section {
-  const discovery: Record<string, unknown> = {}
-  if (environment.HOLO_PEER_DHT) discovery.dht = environment.HOLO_PEER_DHT
-  if (environment.HOLO_PEER_BOOTSTRAP)
-    discovery.bootstrap = environment.HOLO_PEER_BOOTSTRAP.split(/[\s,]+/).filter(Boolean)
-  if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
-  return checkSection(
-    section,
-    { discovery },
-    (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`,
-  )
+function isSetting(variable: string): boolean {
+  if (OTHER_VARIABLES.includes(variable)) return false
+  return variable.startsWith('HOLO_PEER_') || RCC_VARIABLES.includes(variable)
 }

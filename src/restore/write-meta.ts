@@ -1,7 +1,8 @@
 /**
  * The notes beside a space by which rcc, and our next run, know what stands in it (formats.md §5, §9).
  *
- * Unlike rcc we write them by rename, flushed: a torn `.meta` never stands under its name.
+ * Unlike rcc we write them by rename, and flush nothing: after a power cut a note is whole, older, or torn, which counts
+ * as none, and files whose bytes did not reach the disk show another size.
  */
 import * as fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
+import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
 import { type Digest, isSha256, sha256Of } from '../blob/digest.ts'
 import type { Compression } from '../blob/gzip.ts'
@@ -204,6 +205,18 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
       signal.throwIfAborted()
     }
     return missing
+  }
+
+  /**
+   * The same, but a blob that was verified here before counts as here: for a restore, which opens each of them anyway and
+   * tells of those that have gone. It spares the disk a question for each blob.
+   */
+  lacking(refs: readonly BlobRef[], signal: AbortSignal): Promise<BlobRef[]> {
+    const stamp = new Uint32Array(STAMP_LENGTH)
+    return this.missingOf(
+      refs.filter(({ digest }) => this.notes.find(digest, stamp, 0) === undefined),
+      signal,
+    )
   }
 
   /**

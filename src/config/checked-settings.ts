@@ -1,0 +1,90 @@
+/**
+ * The sections `holo-peer:` and `holotree:` of rcc's own settings.yaml: schema, defaults, and who overrides whom.
+ *
+ * Flag > environment (`HOLO_PEER_…`, and rcc's `RCC_…` for the second) > file > default. rcc ignores sections that it
+ * does not know, so one file serves both; inside these two an unknown key is an error that suggests the nearest one.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { parse as parseYaml, YAMLParseError } from 'yaml'
+import { z } from 'zod'
+import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
+import { parseHostPort } from '../base/host-port.ts'
+import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { checkSection, invalidSettings } from './check-section.ts'
+import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
+import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
+
+const port = z.int().min(0).max(65535)
+const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, {
+  error: 'must be written host:port, like 10.0.0.7:49737',
+})
+
+const section = z.strictObject({
+  discovery: z
+    .strictObject({
+      dht: z.enum(['private', 'public']),
+      bootstrap: z.array(hostPort).max(BOOTSTRAPS_MAX),
+      port,
+    })
+    .partial()
+    .optional(),
+})
+
+type Section = z.infer<typeof section>
+
+/**
+ * Read `file` (which need not exist) and lay the overrides over it.
+ *
+ * @throws {HoloError} blame `input`: unreadable or malformed YAML, an unknown key, a value of the wrong form
+ */
+export async function checkedSettings(file: string, overrides: SettingsOverrides): Promise<Settings> {
+  const document = await readDocument(file)
+  const nameIn = (name: string) => (path: readonly PropertyKey[]) => `${[name, ...path].join('.')} in ${file}`
+  const fromFile = checkSection(section, document['holo-peer'] ?? {}, nameIn('holo-peer'))
+  const holotree = checkSection(holotreeSection, document.holotree ?? {}, nameIn('holotree'))
+  const fromEnvironment = environmentSection(overrides.environment)
+  const discovery = { ...fromFile.discovery, ...fromEnvironment.discovery }
+  const defaults = DEFAULT_SETTINGS.discovery
+  return {
+    discovery: {
+      dht: discovery.dht ?? defaults.dht,
+      bootstrap: discovery.bootstrap ?? defaults.bootstrap,
+      port: overrides.port ?? discovery.port ?? defaults.port,
+    },
+    holotree: holotreeSettings(holotree, overrides, overrides.environment),
+  }
+}
+
+async function readDocument(file: string): Promise<Readonly<Record<string, unknown>>> {
+  let text: string
+  try {
+    const { size } = await stat(file)
+    if (size > YAML_BYTES_MAX) throw invalidSettings(`${file} is ${size} bytes long; the limit is ${YAML_BYTES_MAX}`)
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return {}
+    if (error instanceof HoloError) throw error
+    throw invalidSettings(`Could not read ${file}: ${messageOf(error)}`)
+  }
+  let document: unknown
+  try {
+    document = parseYaml(text, { version: '1.1', maxAliasCount: 100 })
+  } catch (error) {
+    const at = error instanceof YAMLParseError && error.linePos ? ` (line ${error.linePos[0].line})` : ''
+    throw invalidSettings(`${file} is not valid YAML${at}: ${messageOf(error).split('\n')[0]}`)
+  }
+  return typeof document === 'object' && document !== null ? { ...document } : {}
+}
+
+function environmentSection(environment: SettingsOverrides['environment']): Section {
+  const discovery: Record<string, unknown> = {}
+  if (environment.HOLO_PEER_DHT) discovery.dht = environment.HOLO_PEER_DHT
+  if (environment.HOLO_PEER_BOOTSTRAP)
+    discovery.bootstrap = environment.HOLO_PEER_BOOTSTRAP.split(/[\s,]+/).filter(Boolean)
+  if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
+  return checkSection(
+    section,
+    { discovery },
+    (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`,
+  )
+}
