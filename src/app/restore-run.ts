@@ -3,19 +3,19 @@
  *
  * Nothing is fetched before the target is known to be writable, nothing is written before the plan is made.
  */
-import { appendFileSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
-import { LOCK_WAIT_MS } from '../base/limits.ts'
+import { LITE_STAMP_AGE_MS, LOCK_WAIT_MS } from '../base/limits.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
-import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
+import { catalogPath, pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
 import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
 import { ensureBaseDirectory } from '../restore/base-directory.ts'
 import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
+import { countUse, dirtyness, journalUse } from '../store/journal.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
@@ -23,6 +23,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
 import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
 import type { Supplies } from './supplies.ts'
+import { VERSION } from './version.ts'
 
 /** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
 const ROUNDS_MAX = 3
@@ -35,6 +36,8 @@ export interface RunOptions {
   readonly options: RestoreOptions
   readonly events: RestoreEvents
   readonly startedMs: number
+  /** RCC_LITE_MODE. */
+  readonly lite: boolean
 }
 
 export class RestoreRun {
@@ -84,7 +87,7 @@ export class RestoreRun {
     const missing = await this.#lacking(first, signal)
     const plannedMs = systemClock.nowMs()
     const restored = await this.#fetchAndApply(first, lock, signal)
-    this.#noteUse()
+    this.#noteUse(first.totals)
     return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
   }
 
@@ -150,10 +153,29 @@ export class RestoreRun {
     }
   }
 
-  /** What rcc's clean-up and listings go by: the stamps of the catalog, and one byte in the space's `.use`. */
-  #noteUse(): void {
-    this.#given.library.touchUsage(this.#given.catalog.name, systemClock.wallMs())
-    appendFileSync(spacePaths(this.#path).use, '.')
+  /** What rcc's clean-up, listings and statistics go by; in lite mode no more than its clean-up needs. */
+  #noteUse(plan: PlanTotals): void {
+    const { library, catalog, machine, options, startedMs, lite } = this.#given
+    const nowMs = systemClock.wallMs()
+    const { use, meta } = spacePaths(this.#path)
+    const renewAfterMs = lite ? LITE_STAMP_AGE_MS : 0
+    library.touchUsage(catalog.name, nowMs, renewAfterMs)
+    countUse(use, nowMs, renewAfterMs)
+    if (lite) return
+    const dirty = plan.filesToPlace + plan.linksToMake + plan.entriesToRemove
+    const right = plan.filesUnchanged + plan.linksUnchanged + plan.directoriesUnchanged + plan.directoriesToMake
+    journalUse(machine.roots, {
+      nowMs,
+      version: `holo-peer ${VERSION}`,
+      controller: options.controller,
+      space: options.space,
+      metaPath: meta,
+      catalogPath: catalogPath(machine.roots, catalog.name),
+      blueprint: catalog.catalog.blueprint,
+      startedS: startedMs / 1000,
+      restoredS: systemClock.nowMs() / 1000,
+      dirtyness: dirtyness(dirty, dirty + right),
+    })
   }
 
   /** The clock's zero is the start of the process. */

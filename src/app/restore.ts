@@ -40,7 +40,9 @@ export async function restore(
   await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
   const { catalog, warnings } = await findCatalog(name, library, supplies, signal)
   for (const warning of warnings) events.onWarning(warning)
-  const run = new RestoreRun({ machine, library, supplies, catalog, options, events, startedMs })
+  const { fast, lite } = holotree.modes
+  const heard = fast ? { ...events, onFetch: () => {}, onLockWait: () => {} } : events
+  const run = new RestoreRun({ machine, library, supplies, catalog, options, events: heard, startedMs, lite })
   // Awaited here: the supplies have to outlive the run.
   return await run.run(signal)
 }

@@ -22,6 +22,7 @@ import { distinctBlobs } from '../catalog/walk.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
 import { LibraryFiles } from './library-files.ts'
+import { isStampDue } from './stamp.ts'
 import { sweepTemporaries } from './temporary.ts'
 
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
@@ -221,16 +222,19 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    * Say that a catalog was used: rcc's clean-up goes by the mtime of the catalog and of the user's stamp.
    *
    * @param nowMs wall clock
+   * @param renewAfterMs times that are younger than this are left as they are
    * @throws {HoloError} blame `host`
    */
-  touchUsage(name: CatalogName, nowMs: number): void {
+  touchUsage(name: CatalogName, nowMs: number, renewAfterMs = 0): void {
     const stamp = layout.usedStampPath(this.roots, catalogNameParts(name).blueprint)
     this.#files.ensureDirectory(join(this.roots.hololib, 'used'))
     try {
-      fs.closeSync(fs.openSync(stamp, 'a', 0o644))
-      fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
+      if (isStampDue(stamp, nowMs, renewAfterMs) ?? true) {
+        fs.closeSync(fs.openSync(stamp, 'a', 0o644))
+        fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
+      }
       const path = layout.catalogPath(this.roots, name)
-      if (fs.existsSync(path)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
+      if (isStampDue(path, nowMs, renewAfterMs)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
     } catch (error) {
       // In a shared library the file may be another user's: the stamp is advice, the environment is whole.
       if (!['EPERM', 'EACCES'].includes(systemCodeOf(error) ?? '')) throw hostError(`touch ${stamp}`, error)
