@@ -85,7 +85,8 @@ describe('optimize', () => {
 
     expect(exitCode).toBe(5)
     expect(stdout).toContain(`corrupt    ${bad}`)
-    expect(stdout).toContain(`holo-peer/quarantine/${bad}`)
+    expect(stdout).toContain(`moved to   ${host.host.home}/holo-peer/quarantine\n`)
+    expect(fs.readdirSync(join(host.host.home, 'holo-peer/quarantine'))).toEqual([expect.stringContaining(bad)])
     expect(stderr).toContain('error: 1 blob of ')
     expect(stderr).toContain('to mend it: ')
     expect(library(host)).toMatchObject({ gzip: 0, wrong: [] })

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { seededRandom } from '../../src/base/random.ts'
+import { isGzip } from '../../src/blob/gzip.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
 import { blobPath, catalogPath } from '../../src/catalog/layout.ts'
 import { restoreBlobs } from '../../src/catalog/walk.ts'
+import { blobNames } from '../../src/store/blob-names.ts'
 import { Library } from '../../src/store/library.ts'
 import { FleetHost, hostObstacle, smallRobot } from '../support/fleet-hosts.ts'
 import { rootsIn, smallCold, smallVersions } from '../support/golden.ts'
@@ -217,6 +219,22 @@ describe('a killed process', () => {
     }
     const holotree = join(b.host.golden, 'small-gzip', 'holotree')
     expect(fs.readdirSync(holotree).filter((name) => name.startsWith('.'))).toEqual([])
+  })
+})
+
+describe('holotree.compression', () => {
+  hostTest('decides how a restore, and a daemon that fetches for it, leave blobs in the library', async () => {
+    for (const withDaemon of [false, true])
+      for (const compression of ['raw', 'gzip']) {
+        const host = await member()
+        fs.writeFileSync(join(host.host.home, 'settings.yaml'), `holotree:\n  compression: ${compression}\n`)
+        if (withDaemon) await host.startDaemon()
+        expect(await host.restoreSmall(1)).toMatchObject({ ok: true, fetched: { blobs: 402 } })
+        const roots = rootsIn(host.host.home)
+        const forms = blobNames(roots).map((digest) => isGzip(fs.readFileSync(blobPath(roots, digest))))
+        expect([...new Set(forms)]).toEqual([compression === 'gzip'])
+        expect(host.differencesFromSmall(1)).toEqual([])
+      }
   })
 })
 
