@@ -3,13 +3,12 @@
  *
  * Nothing is fetched before the target is known to be writable, nothing is written before the plan is made.
  */
-import { appendFileSync } from 'node:fs'
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
-import { LOCK_WAIT_MS } from '../base/limits.ts'
+import { LITE_STAMP_AGE_MS, LOCK_WAIT_MS } from '../base/limits.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
-import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
+import { catalogPath, pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
 import { spaceNote } from '../catalog/space-note.ts'
@@ -20,6 +19,7 @@ import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
 import { readNote } from '../restore/read-note.ts'
 import type { RestoreReport } from '../restore/report.ts'
+import { countUse, dirtyness, journalUse } from '../store/journal.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
@@ -36,6 +36,7 @@ import {
 import type { StrategyChoice } from './strategy-choice.ts'
 import type { Supplies } from './supplies.ts'
 import type { FoundEnvironment } from './supply.ts'
+import { VERSION } from './version.ts'
 
 /** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
 const ROUNDS_MAX = 3
@@ -105,7 +106,7 @@ export class RestoreRun {
     if (instead !== undefined) return { instead }
     const plannedMs = systemClock.nowMs()
     const restored = await this.#fetchAndApply(first, missing.blobs > 0, lock, signal)
-    this.#noteUse()
+    this.#noteUse(first.totals)
     return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
   }
 
@@ -211,10 +212,30 @@ export class RestoreRun {
     }
   }
 
-  /** What rcc's clean-up and listings go by: the stamps of the catalog, and one byte in the space's `.use`. */
-  #noteUse(): void {
-    this.#given.library.touchUsage(this.#given.catalog.name, systemClock.wallMs())
-    appendFileSync(spacePaths(this.#path).use, '.')
+  /** What rcc's clean-up, listings and statistics go by; in lite mode no more than its clean-up needs. */
+  #noteUse(plan: PlanTotals): void {
+    const { library, catalog, machine, options, startedMs, holotree } = this.#given
+    const { lite } = holotree.modes
+    const nowMs = systemClock.wallMs()
+    const { use, meta } = spacePaths(this.#path)
+    const renewAfterMs = lite ? LITE_STAMP_AGE_MS : 0
+    library.touchUsage(catalog.name, nowMs, renewAfterMs)
+    countUse(use, nowMs, renewAfterMs)
+    if (lite) return
+    const dirty = plan.filesToPlace + plan.linksToMake + plan.entriesToRemove
+    const right = plan.filesUnchanged + plan.linksUnchanged + plan.directoriesUnchanged + plan.directoriesToMake
+    journalUse(machine.roots, {
+      nowMs,
+      version: `holo-peer ${VERSION}`,
+      controller: options.controller,
+      space: options.space,
+      metaPath: meta,
+      catalogPath: catalogPath(machine.roots, catalog.name),
+      blueprint: catalog.catalog.blueprint,
+      startedS: startedMs / 1000,
+      restoredS: systemClock.nowMs() / 1000,
+      dirtyness: dirtyness(dirty, dirty + right),
+    })
   }
 
   /** The clock's zero is the start of the process. */

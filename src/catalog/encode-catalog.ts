@@ -3,8 +3,10 @@
  *
  * Guarantees byte equality with what rcc writes for the same tree, so that two machines can compare hashes.
  */
+
 import { gzipSync } from 'node:zlib'
 import { CHUNK_BYTES } from '../base/limits.ts'
+import { goString } from './go-string.ts'
 import { spaceTarget } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -134,11 +136,4 @@ function pushNamed<Entry>(
     separator = ',\n'
   }
   out.push(`\n${indent}}`)
-}
-
-/** A string literal of Go's encoding/json with HTML escapes. Text is well-formed: it came through the decoder. */
-function goString(text: string): string {
-  return JSON.stringify(text).replace(/[<>&\u2028\u2029]/g, (character) => {
-    return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
 }

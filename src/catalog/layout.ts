@@ -152,6 +152,11 @@ export function pidsDirectory({ platform, hololib }: Roots): string {
   return pathsOf(platform).join(hololib, 'pids')
 }
 
+/** What rcc notes of its runs, also where the holotree is shared: events, and statistics by week. */
+export function journalsDirectory({ platform, robocorpHome }: Roots): string {
+  return pathsOf(platform).join(robocorpHome, 'journals')
+}
+
 /** The lock that rcc holds through build, pull and restore. */
 export function globalLockPath({ platform, holotree }: Roots): string {
   return pathsOf(platform).join(holotree, 'global.lck')

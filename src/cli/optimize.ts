@@ -1,4 +1,5 @@
 /** `holo-peer optimize`: the blobs of the library raw, so that rcc and holo-peer restore faster; or gzip again. */
+import { dirname } from 'node:path'
 import { Command } from 'commander'
 import type { OptimizeOutcome } from '../app/optimize.ts'
 import type { CommandContext } from './context.ts'
@@ -25,7 +26,7 @@ export function optimizeCommand({ output, signal }: CommandContext): Command {
               doing: dryRun ? 'looking' : 'optimizing',
               done,
               total,
-              detail: `${humanBytes(bytesBefore)} were, ${humanBytes(bytesAfter)} are`,
+              detail: `${humanBytes(bytesBefore)} before, ${humanBytes(bytesAfter)} after`,
             }),
           onLockWait: (holders) =>
             out.note(
@@ -64,14 +65,16 @@ function reportLines({ library, to, dryRun, compressNo, totals, ms }: OptimizeOu
   if (kept > 0) lines.push(row('kept', `${counted(kept, 'blob')} gzip, since the content itself begins like gzip`))
   if (foreign > 0) lines.push(row('left', `${counted(foreign, 'blob')} with the digests of a compress.no library`))
   if (absent > 0) lines.push(row('gone', `${counted(absent, 'blob')} meanwhile`))
-  for (const { digest, fault, quarantined } of corrupt)
-    lines.push(
-      row('corrupt', digest),
-      row('', fault),
-      ...(quarantined === undefined ? [] : [row('  now', quarantined)]),
-    )
+  for (const { digest, fault } of corrupt) lines.push(row('corrupt', digest), row('', shortened(fault)))
+  const [quarantined] = corrupt.flatMap(({ quarantined: place }) => (place === undefined ? [] : [dirname(place)]))
+  if (quarantined !== undefined) lines.push(row('moved to', quarantined))
   lines.push(row('bytes', `${humanBytes(bytesBefore)} before, ${humanBytes(bytesAfter)} after`))
   if (dryRun) lines.push('Nothing was written; the numbers are exact, since everything was decoded.')
   lines.push(out.style('dim', row('took', humanMs(ms))))
   return lines
+}
+
+/** So that a digest in it does not break the line; `--json` has all of it. */
+function shortened(fault: string): string {
+  return fault.length <= 66 ? fault : `${fault.slice(0, 65)}…`
 }

@@ -28,6 +28,7 @@ import { ingestBlob } from './ingest.ts'
 import { LibraryFiles } from './library-files.ts'
 import { quarantineBlob } from './quarantine.ts'
 import { putRawBlob } from './raw-blob.ts'
+import { isStampDue } from './stamp.ts'
 import { sweepTemporaries } from './temporary.ts'
 import { VerifiedNotes } from './verified-notes.ts'
 
@@ -262,16 +263,19 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    * Say that a catalog was used: rcc's clean-up goes by the mtime of the catalog and of the user's stamp.
    *
    * @param nowMs wall clock
+   * @param renewAfterMs times that are younger than this are left as they are
    * @throws {HoloError} blame `host`
    */
-  touchUsage(name: CatalogName, nowMs: number): void {
+  touchUsage(name: CatalogName, nowMs: number, renewAfterMs = 0): void {
     const stamp = layout.usedStampPath(this.roots, catalogNameParts(name).blueprint)
     this.#files.ensureDirectory(join(this.roots.hololib, 'used'))
     try {
-      fs.closeSync(fs.openSync(stamp, 'a', 0o644))
-      fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
+      if (isStampDue(stamp, nowMs, renewAfterMs) ?? true) {
+        fs.closeSync(fs.openSync(stamp, 'a', 0o644))
+        fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
+      }
       const path = layout.catalogPath(this.roots, name)
-      if (fs.existsSync(path)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
+      if (isStampDue(path, nowMs, renewAfterMs)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
     } catch (error) {
       // In a shared library the file may be another user's: the stamp is advice, the environment is whole.
       if (!['EPERM', 'EACCES'].includes(systemCodeOf(error) ?? '')) throw hostError(`touch ${stamp}`, error)

@@ -83,9 +83,15 @@ export async function optimizeLibrary(
   await using _ended = { [Symbol.asyncDispose]: () => disposeAll(lanes) }
   let next = 0
   let done = 0
+  const form = to === 'gzip' ? 'gzip' : 'identity'
   const onDone = (results: readonly RecodedBlob[]) => {
-    for (const result of results)
+    for (const result of results) {
       addTo(totals, result, (digest) => (write ? library.quarantine(digest, clock.wallMs()) : undefined))
+      const { digest, recoded } = result
+      // It was hashed on its way, so a restore need not do that again.
+      if ('stamp' in recoded && recoded.stamp !== undefined) library.notes.add(digest, form, recoded.stamp, 0)
+    }
+    library.notes.flush()
     done += results.length
     task.onProgress(totals, done, digests.length)
   }

@@ -5,6 +5,7 @@
  * appears by rename, so readers have the one or the other. Content that begins like gzip stays gzip, since rcc would
  * decode it once too often. Knows nothing of catalogs: the digest is all it takes.
  */
+import type { FileStamp } from '../base/file-stamp.ts'
 import { BLOB_BYTES_MAX, RECODE_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { type Sha256Digest, sha256Hasher, sha256Of } from '../blob/digest.ts'
 import {
@@ -34,7 +35,13 @@ export interface RecodePlace {
  * meanwhile, `corrupt` was left as it was.
  */
 export type Recoded =
-  | { readonly outcome: 'converted' | 'kept' | 'already'; readonly bytesBefore: number; readonly bytesAfter: number }
+  | {
+      readonly outcome: 'converted' | 'kept' | 'already'
+      readonly bytesBefore: number
+      readonly bytesAfter: number
+      /** Of the file that was written in its place. */
+      readonly stamp?: FileStamp
+    }
   | { readonly outcome: 'absent' }
   /** What is wrong with it, as the end of the sentence `the blob …`. */
   | { readonly outcome: 'corrupt'; readonly bytesBefore: number; readonly fault: string }
@@ -63,8 +70,9 @@ export async function recodeBlob(
     const outcome = outcomeOf(stored, to, whole)
     if (outcome !== 'converted') return { outcome, bytesBefore, bytesAfter: bytesBefore }
     const atRest = to === 'gzip' ? gzipWhole(whole) : whole
-    if (write) place.files.write(place.path, atRest, place.temporaries)
-    return { outcome, bytesBefore, bytesAfter: atRest.byteLength }
+    if (!write) return { outcome, bytesBefore, bytesAfter: atRest.byteLength }
+    const { bytes: bytesAfter, stamp } = place.files.write(place.path, atRest, place.temporaries)
+    return { outcome, bytesBefore, bytesAfter, stamp }
   } catch (error) {
     if (error instanceof GzipError) return { outcome: 'corrupt', bytesBefore, fault: error.message }
     throw error
@@ -111,7 +119,10 @@ async function recodeStreamed(
   const outcome = outcomeOf(stored, to, head)
   if (outcome !== 'converted') return { outcome, bytesBefore, bytesAfter: bytesBefore }
   const atRest = to === 'gzip' ? gzipStream(content()) : content()
-  if (write) return { outcome, bytesBefore, bytesAfter: (await files.writeChunks(path, atRest, temporaries)).bytes }
+  if (write) {
+    const { bytes: bytesAfter, stamp } = await files.writeChunks(path, atRest, temporaries)
+    return { outcome, bytesBefore, bytesAfter, stamp }
+  }
   if (to === 'raw') return { outcome, bytesBefore, bytesAfter: contentBytes }
   let bytesAfter = 0
   for await (const chunk of atRest) bytesAfter += chunk.byteLength

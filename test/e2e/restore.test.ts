@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { seededRandom } from '../../src/base/random.ts'
+import { isGzip } from '../../src/blob/gzip.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
 import { blobPath, catalogPath } from '../../src/catalog/layout.ts'
 import { restoreBlobs } from '../../src/catalog/walk.ts'
+import { blobNames } from '../../src/store/blob-names.ts'
 import { Library } from '../../src/store/library.ts'
 import { FleetHost, hostObstacle, smallRobot } from '../support/fleet-hosts.ts'
 import { rootsIn, smallCold, smallVersions } from '../support/golden.ts'
@@ -217,5 +219,71 @@ describe('a killed process', () => {
     }
     const holotree = join(b.host.golden, 'small-gzip', 'holotree')
     expect(fs.readdirSync(holotree).filter((name) => name.startsWith('.'))).toEqual([])
+  })
+})
+
+describe('holotree.compression', () => {
+  hostTest('decides how a restore, and a daemon that fetches for it, leave blobs in the library', async () => {
+    for (const withDaemon of [false, true])
+      for (const compression of ['raw', 'gzip']) {
+        const host = await member()
+        fs.writeFileSync(join(host.host.home, 'settings.yaml'), `holotree:\n  compression: ${compression}\n`)
+        if (withDaemon) await host.startDaemon()
+        expect(await host.restoreSmall(1)).toMatchObject({ ok: true, fetched: { blobs: 402 } })
+        const roots = rootsIn(host.host.home)
+        const forms = blobNames(roots).map((digest) => isGzip(fs.readFileSync(blobPath(roots, digest))))
+        expect([...new Set(forms)]).toEqual([compression === 'gzip'])
+        expect(host.differencesFromSmall(1)).toEqual([])
+      }
+  })
+})
+
+describe('what a restore notes', () => {
+  const run = (host: FleetHost, env: Readonly<Record<string, string>>) =>
+    host.host.run([host.binary, 'restore', smallRobot(1), '--space', 'cold1', '--offline'], { env })
+  const journals = (host: FleetHost) => join(host.host.home, 'journals')
+  const files = (directory: string) => (fs.existsSync(directory) ? fs.readdirSync(directory).sort() : [])
+
+  hostTest("goes into rcc's journal, statistics and stamps; in lite mode only what its clean-up needs", async () => {
+    const host = FleetHost.withSmallLibrary(lan)
+    const { spacePath, name } = smallCold('gzip', 1)
+    const use = host.host.outside(`${spacePath}.use`)
+    const stamp = join(host.host.home, 'hololib/used', `${name.slice(0, 16)}.dc4d952`)
+    expect(await run(host, { RCC_LITE_MODE: 'true' })).toMatchObject({ exitCode: 0 })
+    expect(files(journals(host))).toEqual([])
+    expect(fs.statSync(use).size).toBe(1)
+    const firstMs = fs.statSync(stamp).mtimeMs
+    expect(firstMs).toBeGreaterThan(Date.now() - 600_000)
+    expect(await run(host, { RCC_LITE_MODE: 'true' })).toMatchObject({ exitCode: 0 })
+    expect(fs.statSync(use).size).toBe(1)
+    expect(fs.statSync(stamp).mtimeMs).toBe(firstMs)
+
+    expect(await run(host, { RCC_LITE_MODE: 'no' })).toMatchObject({ exitCode: 0 })
+
+    expect(fs.statSync(use).size).toBe(2)
+    expect(fs.statSync(stamp).mtimeMs).toBeGreaterThan(firstMs)
+    const [events = '', statistics = ''] = files(journals(host))
+    const lineOf = (file: string) => JSON.parse(fs.readFileSync(join(journals(host), file), 'utf8'))
+    expect(lineOf(events)).toMatchObject({ event: 'space-used', controller: 'rcc.user', detail: `${spacePath}.meta` })
+    expect(lineOf(statistics)).toMatchObject({
+      what: 'variables',
+      space: 'cold1',
+      dirtyness: 0,
+      blueprint: name.slice(0, 16),
+    })
+  })
+
+  hostTest('never fails it: the journals may be unwritable', async () => {
+    const host = FleetHost.withSmallLibrary(lan)
+    fs.writeFileSync(journals(host), '')
+    expect(await run(host, {})).toMatchObject({ exitCode: 0 })
+    expect(host.differencesFromSmall(1)).toEqual([])
+  })
+
+  hostTest('a switch of the environment that is neither on nor off is refused by name', async () => {
+    const host = FleetHost.withSmallLibrary(lan)
+    const { exitCode, stderr } = await run(host, { RCC_LITE_MODE: 'perhaps' })
+    expect(exitCode).toBe(2)
+    expect(stderr).toContain('RCC_LITE_MODE is "perhaps"')
   })
 })

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { basename, join, resolve } from 'node:path'
-import { goldenEnvironment } from '../support/fleet-hosts.ts'
+import { goldenEnvironment, smallRobot } from '../support/fleet-hosts.ts'
 import {
   differences,
   environmentRoots,
@@ -162,3 +162,31 @@ environmentTest(
   },
   120_000,
 )
+
+rccTest("rcc's statistics and event listing count the restores of holo-peer", async () => {
+  const counting = RccHost.withSmallLibrary(lan, 'gzip')
+  const samples = async () => {
+    const { stderr } = await counting.rcc('holotree', 'statistics', '-w', '1')
+    return Number(/statistics: (\d+) samples/.exec(stderr)?.[1])
+  }
+  expect(await samples()).toBe(0)
+  for (const space of ['one', 'two'])
+    expect(await counting.holoRestore(smallRobot(1), space)).toMatchObject({ ok: true })
+  expect(await samples()).toBe(2)
+  expect(await counting.restore(smallRobot(1), 'one')).toMatchObject({ exitCode: 0, dirtyness: 0 })
+  expect(await samples()).toBe(3)
+  const { stderr } = await counting.rcc('holotree', 'statistics', '-w', '1', '-v')
+  expect(stderr).toContain('statistics: 3 samples')
+
+  // Names and their order in both journals are those of rcc's own lines.
+  const journals = join(counting.host.home, 'journals')
+  for (const file of fs.readdirSync(journals)) {
+    const lines = fs.readFileSync(join(journals, file), 'utf8').trimEnd().split('\n')
+    const shapes = lines.map((line) =>
+      Object.entries(JSON.parse(line)).map(([name, value]) => `${name} ${typeof value}`),
+    )
+    const used = file === 'event.log' ? shapes.filter((_shape, index) => lines[index]?.includes('space-used')) : shapes
+    expect(new Set(used.map((shape) => shape.join()))).toHaveProperty('size', 1)
+    expect(used).toHaveLength(3)
+  }
+})

@@ -180,6 +180,23 @@ describe('Library as a receiver', () => {
     expect(fs.statSync(catalogPath(library.roots, v1)).mtimeMs).toBe(nowMs)
   })
 
+  test('touchUsage() leaves times alone that are young enough', () => {
+    using home = new TemporaryDirectory()
+    const library = new Library(unpackSmall('gzip', home.path))
+    const dayMs = 24 * 60 * 60 * 1000
+    const nowMs = 1_700_000_000_000
+    const stamp = join(library.roots.hololib, 'used', `${v1.slice(0, 16)}.dc4d952`)
+    const times = () => [stamp, catalogPath(library.roots, v1)].map((path) => fs.statSync(path).mtimeMs)
+    fs.rmSync(stamp, { force: true })
+    library.touchUsage(v1, nowMs, dayMs)
+    expect(fs.existsSync(stamp)).toBe(true)
+    library.touchUsage(v1, nowMs)
+    library.touchUsage(v1, nowMs + dayMs - 1, dayMs)
+    expect(times()).toEqual([nowMs, nowMs])
+    library.touchUsage(v1, nowMs + dayMs, dayMs)
+    expect(times()).toEqual([nowMs + dayMs, nowMs + dayMs])
+  })
+
   test('sweep() removes temporaries of dead processes and nothing else', async () => {
     using home = new TemporaryDirectory()
     const library = new Library(rootsIn(home.path))
