@@ -132,7 +132,7 @@ export class RestoreRun {
       } catch (error) {
         if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
         before = before === undefined ? error.report : sumOfReports(before, error.report)
-        this.#quarantine(error)
+        await this.#quarantine(error, signal)
         await this.#fetch(signal)
         plan = await this.#plan(signal)
       }
@@ -205,9 +205,12 @@ export class RestoreRun {
     }
   }
 
-  #quarantine({ corrupt }: BlobsUnusableError): void {
-    for (const { digest } of corrupt) {
-      const place = this.#given.library.quarantine(digest, systemClock.wallMs())
+  /** Out of the library go those that a second look finds wrong, too. */
+  async #quarantine({ corrupt }: BlobsUnusableError, signal: AbortSignal): Promise<void> {
+    const { library } = this.#given
+    for (const ref of corrupt) {
+      if ((await library.verify(ref, signal)) === undefined) continue
+      const place = library.quarantine(ref.digest, systemClock.wallMs())
       if (place !== undefined) this.#quarantined.push(place)
     }
   }

@@ -100,6 +100,7 @@ export function cString(text: string): Uint8Array {
 
 /** Name of an errno: `ENOSPC`. */
 export function errnoName(errno: number): string {
+  if (errno === os.errno.EOPNOTSUPP) return 'EOPNOTSUPP'
   for (const [name, value] of Object.entries(os.errno)) if (value === errno) return name
   return `errno ${errno}`
 }

@@ -25,7 +25,6 @@ import {
   BLOB_CORRUPT,
   BLOB_NOTED,
   BLOB_RENEWED,
-  BLOB_RIGHT,
   FORM_GZIP,
   FORM_RAW,
   type PlacementTexts,
@@ -77,16 +76,11 @@ export class BlobReader implements Disposable {
     return name.slice(name.lastIndexOf('/') + 1) as Digest
   }
 
-  /** Whether a blob is known to be right without opening it: it still bears the stamp of its note. */
+  /** Whether a blob is known to be right without opening it: its file bears the stamp that it was verified with. */
   isTrusted(blob: number): boolean {
-    const { blobState, blobStamp } = this.placements
-    if (this.verification === 'always') return false
-    if (blobState[blob] === BLOB_RIGHT || blobState[blob] === BLOB_RENEWED) return true
-    if (blobState[blob] !== BLOB_NOTED) return false
+    if (this.verification === 'always' || !this.#hasStamp(blob)) return false
     if (!this.#status.at(this.directory, this.texts.pointer(this.#nameAt(blob)))) return false
-    if (!this.#status.isFile || !this.#bearsStamp(blobStamp, blob)) return false
-    blobState[blob] = BLOB_RIGHT
-    return true
+    return this.#status.isFile && this.#bearsStamp(blob)
   }
 
   /**
@@ -95,17 +89,13 @@ export class BlobReader implements Disposable {
    * @param sizeBytes what the catalog says
    */
   examine(descriptor: number, blob: number, sizeBytes: number): Verdict {
-    const { blobState, blobForm, blobStamp } = this.placements
+    const { blobForm } = this.placements
     this.content = undefined
     if (!this.#status.of(descriptor)) throw this.#failed('look at', blob)
     if (!this.#status.isFile) return this.#verdict(blob, 'absent')
-    const known = blobState[blob] ?? 0
-    if (this.verification !== 'always') {
-      const noted = known === BLOB_NOTED && this.#bearsStamp(blobStamp, blob)
-      if (noted) blobState[blob] = BLOB_RIGHT
-      if (noted || known === BLOB_RIGHT || known === BLOB_RENEWED)
-        return this.#decodeTrusted(descriptor, blob, sizeBytes)
-    }
+    // By stamp, also within one run: `optimize` may replace a file by its other form at any time.
+    const trusted = this.verification !== 'always' && this.#hasStamp(blob) && this.#bearsStamp(blob)
+    if (trusted) return this.#decodeTrusted(descriptor, blob, sizeBytes)
     const storedBytes = this.#status.sizeBytes
     const digest = this.digestOf(blob)
     blobForm[blob] = this.#sniff(descriptor, digest, blob)
@@ -241,9 +231,14 @@ export class BlobReader implements Disposable {
     return isGzip(head) ? FORM_GZIP : FORM_RAW
   }
 
-  #bearsStamp(stamps: Uint32Array, blob: number): boolean {
+  #hasStamp(blob: number): boolean {
+    const state = this.placements.blobState[blob]
+    return state === BLOB_NOTED || state === BLOB_RENEWED
+  }
+
+  #bearsStamp(blob: number): boolean {
     this.#status.copyStamp(this.#stamp, 0)
-    return sameStamp(this.#stamp, 0, stamps, blob * STAMP_LENGTH)
+    return sameStamp(this.#stamp, 0, this.placements.blobStamp, blob * STAMP_LENGTH)
   }
 
   #nameAt(blob: number): number {

@@ -9,6 +9,7 @@ import { ptr } from 'bun:ffi'
 import { constants as os } from 'node:os'
 import { hostError } from '../base/errors.ts'
 import {
+  type CString,
   cString,
   EEXIST,
   errnoError,
@@ -151,24 +152,38 @@ export class FileMaker {
     this.#temporary = undefined
   }
 
-  /** Let the file be a hard link to `name` below `from`. @returns 0, or the errno that it was refused with */
-  link(from: number, name: ReturnType<PlacementTexts['pointer']>, file: number): number {
-    return this.#named(file, (target) => this.#libc.linkat(from, name, this.#directory, target, 0))
+  /**
+   * Let the file be a hard link to `name` below `from`.
+   *
+   * @param isRight looks at the link before it gets the file's name @returns 0, or the errno that it was refused with:
+   *   ESTALE where `isRight` says no
+   */
+  link(from: number, name: CString, file: number, isRight: (status: Status) => boolean): number {
+    return this.#named(file, (target) => {
+      if (this.#libc.linkat(from, name, this.#directory, target, 0) !== 0) return this.#libc.errno()
+      if (this.#status.at(this.#directory, target) && isRight(this.#status)) return 0
+      this.#libc.unlinkat(this.#directory, target, 0)
+      return os.errno.ESTALE
+    })
   }
 
-  /** Let the file be a symbolic link. @returns as `link` */
+  /** Let the file be a symbolic link. @returns 0, or the errno that it was refused with */
   symlink(target: string, file: number): number {
-    return this.#named(file, (name) => this.#libc.symlinkat(cString(target), this.#directory, name))
+    const text = cString(target)
+    return this.#named(file, (name) =>
+      this.#libc.symlinkat(text, this.#directory, name) === 0 ? 0 : this.#libc.errno(),
+    )
   }
 
-  #named(file: number, make: (name: ReturnType<PlacementTexts['pointer']> | Uint8Array) => number): number {
+  #named(file: number, make: (name: CString) => number): number {
     if (this.#fresh) {
-      if (make(this.#name(file)) === 0) return 0
-      if (this.#libc.errno() !== EEXIST) return this.#libc.errno()
+      const refusal = make(this.#name(file))
+      if (refusal !== EEXIST) return refusal
     }
     const temporary = this.#freshName()
     this.#libc.unlinkat(this.#directory, temporary, 0)
-    if (make(temporary) !== 0) return this.#libc.errno()
+    const refusal = make(temporary)
+    if (refusal !== 0) return refusal
     this.#rename(file, temporary)
     // Renaming one link of an inode onto another does nothing at all, and leaves both.
     this.#libc.unlinkat(this.#directory, temporary, 0)
@@ -197,7 +212,7 @@ export class FileMaker {
     return cString(`${TEMPORARY_PREFIX}${process.pid}-${this.threadName}${counter++}`)
   }
 
-  #name(file: number): ReturnType<PlacementTexts['pointer']> {
+  #name(file: number): CString {
     return this.texts.pointer(this.placements.fileName[file] ?? 0)
   }
 

@@ -7,7 +7,7 @@
  */
 import { constants as os } from 'node:os'
 import { hostError } from '../base/errors.ts'
-import { STAMP_LENGTH } from '../base/file-stamp.ts'
+import { STAMP_LENGTH, sameInode } from '../base/file-stamp.ts'
 import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
 import { beginsLikeGzip, GzipError, gunzipStream } from '../blob/gzip.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -19,8 +19,8 @@ import { RESTORED_TIME_MS } from './file-mode.ts'
 import {
   BLOB_ABSENT,
   BLOB_CORRUPT,
+  BLOB_NOTED,
   BLOB_RENEWED,
-  BLOB_RIGHT,
   COULD_BE_RAW,
   DIRECTORIES_READY,
   FORM_GZIP,
@@ -251,15 +251,31 @@ export class NativePlacer implements Disposable {
     }
     const refusal =
       way === 'link'
-        ? this.#maker.link(this.#blobs.directory, name, file)
+        ? this.#maker.link(this.#blobs.directory, name, file, (status) => this.#isLinked(blob, status))
         : this.#maker.symlink(`${this.places.library}/${this.#blobs.nameOf(blob)}`, file)
     if (refusal !== 0) {
       if (refusal === os.errno.ENOSPC) throw hostError(`write ${this.#maker.pathOf(file)}`, errnoError(refusal))
       this.#refused(file, NO_LINK, refusal)
       return false
     }
-    this.#renewLinked(blob)
     this.#note(file, way === 'link' ? 'hardlinked' : 'symlinked')
+    return true
+  }
+
+  /**
+   * Whether a link is one of the file that was found right: it may have been replaced by its other form meanwhile. Linking
+   * and dressing changed its ctime, so the stamp is renewed.
+   */
+  #isLinked(blob: number, status: Status): boolean {
+    const { blobStamp, blobState } = this.placements
+    const known = blobState[blob] === BLOB_NOTED || blobState[blob] === BLOB_RENEWED
+    // Without verification there is nothing to compare with.
+    if (!known) return this.places.verification === 'skip'
+    const stamp = new Uint32Array(STAMP_LENGTH)
+    status.copyStamp(stamp, 0)
+    if (!sameInode(stamp, blobStamp.subarray(blob * STAMP_LENGTH, (blob + 1) * STAMP_LENGTH))) return false
+    blobStamp.set(stamp, blob * STAMP_LENGTH)
+    blobState[blob] = BLOB_RENEWED
     return true
   }
 
@@ -281,15 +297,6 @@ export class NativePlacer implements Disposable {
     return timed || this.#libc.utimensat(directory, name, this.#maker.times, 0) === 0
   }
 
-  /** Linking and dressing changed the ctime of a blob that was right just before. */
-  #renewLinked(blob: number): void {
-    const { blobName, blobStamp, blobState } = this.placements
-    if (blobState[blob] !== BLOB_RIGHT && blobState[blob] !== BLOB_RENEWED) return
-    if (!this.#status.at(this.#blobs.directory, this.#texts.pointer(blobName[blob] ?? 0))) return
-    this.#status.copyStamp(blobStamp, blob * STAMP_LENGTH)
-    blobState[blob] = BLOB_RENEWED
-  }
-
   #enter(directory: number): void {
     if (directory === this.#directory) return
     const path = this.#texts.string(this.placements.directoryPath[directory] ?? 0)
@@ -303,7 +310,8 @@ export class NativePlacer implements Disposable {
   }
 
   #refused(file: number, pair: number, errno: number): void {
-    this.placements.refusal[file] = errno
+    // The first one counts: it is what the strategy wanted.
+    this.placements.refusal[file] ||= errno
     if (PAIR_REFUSALS.includes(errno)) this.placements.control[pair] = errno
   }
 

@@ -21,8 +21,8 @@ import { RESTORED_TIME_S } from './file-mode.ts'
 import { NativePlacer, type PlacerPlaces } from './native-placer.ts'
 import type { PlaceEnd, PlaceOrder } from './place-thread.ts'
 import {
+  BLOB_NOTED,
   BLOB_RENEWED,
-  BLOB_RIGHT,
   COULD_BE_RAW,
   DIRECTORIES_READY,
   FORM_GZIP,
@@ -216,7 +216,7 @@ class NativeRun implements PlacingRun {
       blobStamp,
       blob * STAMP_LENGTH,
     )
-    blobState[blob] = BLOB_RIGHT
+    blobState[blob] = BLOB_NOTED
   }
 
   #countLimits(): void {

@@ -24,14 +24,12 @@ export const WAYS: readonly Way[] = ['share', 'share-only', 'write', 'link', 'sy
 
 /** What is known of a blob; a thread that finds out more says so here, for the other one too. */
 export const BLOB_UNKNOWN = 0
-/** Verified before, if its file still bears the stamp. */
+/** Verified before: right, while its file bears the stamp. */
 export const BLOB_NOTED = 1
-/** Looked at in this run: right. */
-export const BLOB_RIGHT = 2
+/** Verified in this run, or linked: the same, and the stamp is to be noted. */
+export const BLOB_RENEWED = 2
 export const BLOB_CORRUPT = 3
 export const BLOB_ABSENT = 4
-/** Right, and verified anew: its stamp is to be noted. */
-export const BLOB_RENEWED = 5
 
 export const FORM_RAW = 1
 export const FORM_GZIP = 2

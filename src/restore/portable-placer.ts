@@ -9,7 +9,7 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { STAMP_LENGTH, sameInode, sameStamp } from '../base/file-stamp.ts'
-import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { beginsLikeGzip, GzipError } from '../blob/gzip.ts'
 import type { LocalBlob } from '../blob/local.ts'
 import { digestLike, hasherFor } from '../catalog/hasher.ts'
@@ -18,6 +18,7 @@ import { applyRewrites, chunkRewriter } from '../catalog/relocation.ts'
 import { EmptyDigests } from './empty-digests.ts'
 import { RESTORED_TIME_MS, RESTORED_TIME_S } from './file-mode.ts'
 import type { FileStep, RestorePlan } from './plan.ts'
+import { create, dress, finish, isBlob, removeQuietly, writeAll } from './portable-file.ts'
 import { ReflinkRefusedError } from './reflink-refused.ts'
 import type { RestoreReport } from './report.ts'
 import type { Placing } from './run.ts'
@@ -37,6 +38,7 @@ export class PortablePlacer {
   #noClone: string | undefined
   #noLink: string | undefined
   #couldBeRaw = 0
+  #counted = false
   readonly #refusals = new Map<string, number>()
   readonly #empty = new EmptyDigests()
 
@@ -63,6 +65,7 @@ export class PortablePlacer {
   async place(step: FileStep, way: Way, directory: string, signal: AbortSignal): Promise<Method> {
     const temporary = join(directory, `${TEMPORARY_PREFIX}${process.pid}-${counter++}`)
     const target = join(directory, step.name)
+    this.#counted = false
     try {
       if (this.#empty.isOf(step)) {
         finish(create(temporary), NOTHING, step, temporary, target)
@@ -127,6 +130,10 @@ export class PortablePlacer {
       }
     }
     const refusal = this.#noClone ?? this.#tryClone(blob, temporary)
+    if (refusal === undefined && !this.#isStill(step, blob)) {
+      removeQuietly(temporary)
+      return undefined
+    }
     if (refusal !== undefined) {
       this.#count(refusal)
       if (way === 'share-only') {
@@ -152,6 +159,12 @@ export class PortablePlacer {
     fs.renameSync(temporary, target)
     if (!trusted) this.#noteVerified(step, blob)
     return process.platform === 'win32' ? 'copied' : 'reflinked'
+  }
+
+  /** Whether a blob that was cloned or linked by its path is still the file that was looked at. */
+  #isStill({ digest }: FileStep, { stamp }: LocalBlob): boolean {
+    const now = this.placing.blobs.find(digest)
+    return now !== undefined && sameInode(now.stamp, stamp)
   }
 
   /** @returns why not */
@@ -190,6 +203,10 @@ export class PortablePlacer {
       }
       if (way === 'link') fs.linkSync(blob.path, temporary)
       else fs.symlinkSync(blob.path, temporary)
+      if (!this.#isStill(step, blob)) {
+        removeQuietly(temporary)
+        return false
+      }
       fs.renameSync(temporary, target)
       // Renaming one link of an inode onto another does nothing at all, and leaves both.
       removeQuietly(temporary)
@@ -206,13 +223,18 @@ export class PortablePlacer {
   }
 
   #refusalOf(error: unknown, ofPair: (code: string) => void): string {
-    const code = systemCodeOf(error) ?? ''
-    if (!REFUSALS.has(code)) throw error
+    const system = systemCodeOf(error) ?? ''
+    if (!REFUSALS.has(system)) throw error
+    // Two names of one thing on Linux, two things on macOS.
+    const code = system === 'ENOTSUP' ? 'EOPNOTSUPP' : system
     if (PAIR_REFUSALS.has(code)) ofPair(code)
     return code
   }
 
   #count(code: string): void {
+    // The first one counts: it is what the strategy wanted.
+    if (this.#counted) return
+    this.#counted = true
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1)
   }
 
@@ -251,60 +273,5 @@ export class PortablePlacer {
       this.#noteVerified(step, blob)
     } else removeQuietly(temporary)
     return right
-  }
-}
-
-/** Whether a raw file is the blob. */
-async function isBlob(path: string, step: FileStep, signal: AbortSignal): Promise<boolean> {
-  const descriptor = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0))
-  try {
-    if (fs.fstatSync(descriptor).size !== step.sizeBytes) return false
-    const hasher = hasherFor(step.digest)
-    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, step.sizeBytes))
-    for (let at = 0; at < step.sizeBytes; ) {
-      signal.throwIfAborted()
-      const count = fs.readSync(descriptor, chunk, 0, chunk.byteLength, at)
-      if (count === 0) return false
-      hasher.update(chunk.subarray(0, count))
-      at += count
-    }
-    return hasher.digest() === step.digest
-  } finally {
-    fs.closeSync(descriptor)
-  }
-}
-
-/** Private until it is whole: the mode comes last. */
-function create(path: string): number {
-  return fs.openSync(path, 'wx', 0o600)
-}
-
-function finish(descriptor: number, content: Uint8Array, step: FileStep, temporary: string, target: string): void {
-  try {
-    writeAll(descriptor, content, 0)
-    dress(descriptor, step)
-  } finally {
-    fs.closeSync(descriptor)
-  }
-  fs.renameSync(temporary, target)
-}
-
-/** After the last write, which would clear setuid and set the time. */
-function dress(descriptor: number, step: FileStep): void {
-  fs.fchmodSync(descriptor, step.mode)
-  fs.futimesSync(descriptor, RESTORED_TIME_S, RESTORED_TIME_S)
-}
-
-function writeAll(descriptor: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.byteLength; ) {
-    at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at, position + at)
-  }
-}
-
-function removeQuietly(path: string): void {
-  try {
-    fs.unlinkSync(path)
-  } catch {
-    // Never made, or renamed away.
   }
 }

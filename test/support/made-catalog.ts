@@ -115,7 +115,8 @@ function madeFile(name: string, entry: Exclude<MadeEntry, { kind: 'directory' }>
   const rewrite: number[] = []
   for (let at = content.indexOf(STAGE); at >= 0; at = content.indexOf(STAGE, at + 1)) rewrite.push(at)
   const symlink = entry.kind === 'link' ? entry.target : undefined
-  const goMode = entry.kind === 'file' ? entry.mode : 0o644
+  const mode = entry.kind === 'file' ? entry.mode : 0o644
+  const goMode = (mode & 0o777) + ((mode & 0o4000) === 0 ? 0 : 2 ** 23)
   return { name, symlink, sizeBytes: content.byteLength, goMode, digest: blobs.add(content), rewrite }
 }
 
