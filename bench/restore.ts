@@ -17,6 +17,7 @@ import { HOLO_PEER, knowsFlag, peakBytes } from './restore/holo-peer.ts'
 import { type Form, type Home, installed } from './restore/home.ts'
 import { LimitProgram } from './restore/limit-program.ts'
 import { benchFolder, layFolder, namespaceObstacle, runInside } from './restore/namespace.ts'
+import { disturbedRounds } from './restore/quiet.ts'
 import { rccRestores } from './restore/rcc.ts'
 import { bounded, compared, contestRows, medians, type Row, tableHead, tableLine } from './restore/rows.ts'
 import { scaleRows } from './restore/scale.ts'
@@ -65,6 +66,9 @@ function tellStages(of: readonly Round[]): void {
       .map(([name, value]) => `${name} ${value.toFixed(0)}`)
       .join(', ')
   console.log(`          ms: ${text(medians(of.map(({ ours }) => ours.stages)))}`)
+  console.log(
+    `          on processors: ${text(medians(of.map((round) => ({ ours: round.ours.cpuMs, C: round.limitCpuMs }))))}`,
+  )
   console.log(`          of: ${text(medians(of.map(({ ours }) => ours.counts)))}`)
 }
 
@@ -123,4 +127,5 @@ console.log(tableHead())
 for (const environment of environments)
   for (const kind of fileSystemKinds) runContests(environment, kind, limit, folder)
 if (wanted('synthetic', 'xfs', 'scale')) tell(...(await scaleRows(limit, folder, pairs)))
+if (disturbedRounds() > 0) console.log(`\n${disturbedRounds()} rounds ran beside other work on this machine`)
 if (values.json !== undefined) fs.writeFileSync(values.json, JSON.stringify({ rows, rounds }, undefined, 2))

@@ -12,6 +12,7 @@ import { type LimitProgram, writeList } from './limit-program.ts'
 import { checkTree, expectedListing } from './listing.ts'
 import { linkedModes, type Method, packedList } from './packed-list.ts'
 import { must } from './process.ts'
+import { waitForQuiet } from './quiet.ts'
 
 export type ContestKind = 'reflink' | 'copy' | 'hardlink' | 'gzip'
 
@@ -29,6 +30,7 @@ export interface Round {
   /** The same space again: nothing to do. */
   readonly pristineMs: number
   readonly limitMs: number
+  readonly limitCpuMs: number
   readonly cpMs: number
 }
 
@@ -68,20 +70,21 @@ export function contest({ kind, home, fileSystem, limit, rounds }: ContestOption
   const spaces = [first.spacePath]
   while (done.length < rounds) {
     const space = String(done.length)
-    const limited = join(folder, `limit-${space}`)
+    const target = join(folder, `limit-${space}`)
     const copied = join(folder, `cp-${space}`)
+    waitForQuiet()
     fileSystem.settle()
     const cold = ours(space)
     const pristineMs = ours(space).ms
     fileSystem.settle()
-    const limitMs = limit.run(list, library.roots.hololib, limited)
+    const limited = limit.run(list, library.roots.hololib, target)
     fileSystem.settle()
     const cpMs = must(['cp', '-a', cp, template, copied]).ms
-    done.push({ ours: cold, pristineMs, limitMs, cpMs })
+    done.push({ ours: cold, pristineMs, limitMs: limited.ms, limitCpuMs: limited.cpuMs, cpMs })
     spaces.push(cold.spacePath)
     // A link that goes away changes its blob's ctime, and then the blob is hashed again, as it should be.
     if (kind === 'hardlink') continue
-    must(['rm', '-rf', limited, copied])
+    must(['rm', '-rf', target, copied])
     for (const path of spaces.splice(0)) removeSpace(path)
   }
   must(['rm', '-rf', folder])

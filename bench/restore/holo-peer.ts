@@ -12,6 +12,7 @@ export const ROBOT_ENVIRONMENT = { PATH: process.env.PATH ?? '', HOME: '/home/ro
 export interface Restored {
   /** Wall time of the process. */
   readonly ms: number
+  readonly cpuMs: number
   readonly spacePath: string
   /** Milliseconds by stage, with what the process takes outside of them. */
   readonly stages: Readonly<Record<string, number>>
@@ -40,12 +41,12 @@ export function knowsFlag(flag: string): boolean {
 export function restore({ robocorpHome, robotFile, space, strategy, before = [] }: RestoreRequest): Restored {
   const flags = strategy === 'auto' ? [] : ['--strategy', strategy]
   const command = [...before, HOLO_PEER, 'restore', robotFile, '--offline', '--json', '--space', space, ...flags]
-  const { ms, stdout } = must(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: robocorpHome })
+  const { ms, cpuMs, stdout } = must(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: robocorpHome })
   const report = JSON.parse(stdout)
   const { total, ...whole } = numbersOf(report.ms)
   const { total: _applied, ...parts } = numbersOf(report.restored.ms)
   const stages = { ...whole, ...parts, 'start and exit': ms - (total ?? 0) }
-  return { ms, spacePath: report.space.path, stages, counts: numbersOf(report.restored) }
+  return { ms, cpuMs, spacePath: report.space.path, stages, counts: numbersOf(report.restored) }
 }
 
 function numbersOf(value: object): Record<string, number> {

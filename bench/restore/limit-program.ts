@@ -1,7 +1,7 @@
 /** `limit.c`, compiled: the least that a restore can cost here. */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { must } from './process.ts'
+import { must, type Run } from './process.ts'
 
 /** As issue and limits say: more gain nothing on two cores. */
 export const LIMIT_THREADS = 2
@@ -34,10 +34,9 @@ export class LimitProgram {
    * @param list from `packedList`, in a file
    * @param library the hololib whose blobs it takes
    * @param target is made
-   * @returns milliseconds from start to exit
    */
-  run(list: string, library: string, target: string): number {
-    return must([this.path, String(LIMIT_THREADS), list, library, target]).ms
+  run(list: string, library: string, target: string): Run {
+    return must([this.path, String(LIMIT_THREADS), list, library, target])
   }
 }
 

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,8 +64,11 @@ static const char *strings;
 static int library, target;
 
 static const struct timespec restored_times[2] = {{RESTORED_TIME, 0}, {RESTORED_TIME, 0}};
-/* The next directory to be filled. Threads take whole directories, since a directory admits one writer at a time. */
-static atomic_uint next_directory;
+/*
+ * How many directories stand, and the next to be filled. Threads take whole directories, since a directory admits one
+ * writer at a time; they begin while the main thread still makes the later ones.
+ */
+static atomic_uint made_directories, next_directory;
 
 /* What one thread needs for decoding; buffers grow to the largest blob. */
 struct decoder {
@@ -217,6 +221,7 @@ static void *work(void *unused) {
   for (;;) {
     unsigned index = atomic_fetch_add(&next_directory, 1);
     if (index >= header->directories) return unused;
+    while (atomic_load(&made_directories) <= index) sched_yield();
     if (directories[index].files + directories[index].links > 0) fill_directory(&directories[index], &decoder);
   }
 }
@@ -240,15 +245,19 @@ static void load_list(const char *path) {
   }
 }
 
-/* Parents come before their children. Before the threads start: 1,300 take some 10 ms. */
-static void make_directories(const char *path) {
+static void make_target(const char *path) {
   if (mkdir(path, DIRECTORY_MODE) != 0) die("make", path);
   target = open(path, O_RDONLY | O_DIRECTORY);
   if (target < 0) die("enter", path);
-  /* The first is TARGET itself. */
-  for (uint32_t index = 1; index < header->directories; index++)
+}
+
+/* The first is TARGET itself; parents come before their children. */
+static void make_directories(void) {
+  for (uint32_t index = 1; index < header->directories; index++) {
     if (mkdirat(target, strings + directories[index].path, DIRECTORY_MODE) != 0)
       die("make", strings + directories[index].path);
+    atomic_store(&made_directories, index + 1);
+  }
 }
 
 static void settle_directories(void) {
@@ -275,10 +284,12 @@ int main(int count, char **arguments) {
   load_list(arguments[2]);
   library = open(arguments[3], O_RDONLY | O_DIRECTORY);
   if (library < 0) die("open", arguments[3]);
-  make_directories(arguments[4]);
+  make_target(arguments[4]);
+  atomic_store(&made_directories, 1);
   pthread_t others[THREADS_MAX];
   for (unsigned index = 1; index < threads; index++)
     if ((errno = pthread_create(&others[index], NULL, work, NULL)) != 0) die("start", "a thread");
+  make_directories();
   work(NULL);
   for (unsigned index = 1; index < threads; index++) pthread_join(others[index], NULL);
   settle_directories();

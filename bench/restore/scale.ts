@@ -7,6 +7,7 @@ import { type LimitProgram, writeList } from './limit-program.ts'
 import { checkTree, expectedListing } from './listing.ts'
 import { packedList } from './packed-list.ts'
 import { must } from './process.ts'
+import { waitForQuiet } from './quiet.ts'
 import { bounded, compared, type Row } from './rows.ts'
 import { synthesized } from './synthetic.ts'
 
@@ -22,6 +23,7 @@ export async function scaleRows(limit: LimitProgram, scratch: string, pairs: num
   const many = await Restores.of(MANY_FILES, fileSystem, limit)
   const times = { few: [], many: [], fewLimit: [], manyLimit: [] } as Record<string, number[]>
   for (let round = 0; round < pairs; round++) {
+    waitForQuiet()
     times.few?.push(few.ours())
     times.many?.push(many.ours())
     times.fewLimit?.push(few.limit())
@@ -74,7 +76,7 @@ class Restores {
   limit(): number {
     this.fileSystem.settle()
     const target = join(this.fileSystem.path, 'limit')
-    const ms = this.program.run(this.list, this.home.roots.hololib, target)
+    const { ms } = this.program.run(this.list, this.home.roots.hololib, target)
     must(['rm', '-rf', target])
     return (ms * 1000) / this.files
   }
