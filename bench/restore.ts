@@ -16,8 +16,7 @@ import { FileSystem, type FileSystemKind, fileSystemKinds, fileSystemObstacle } 
 import { HOLO_PEER, knowsFlag, peakBytes } from './restore/holo-peer.ts'
 import { type Form, type Home, installed } from './restore/home.ts'
 import { LimitProgram } from './restore/limit-program.ts'
-import { benchFolder, layFolder, namespaceObstacle, runInside } from './restore/namespace.ts'
-import { disturbedRounds } from './restore/quiet.ts'
+import { type BenchFolders, benchFolders, namespaceObstacle, runInside } from './restore/namespace.ts'
 import { rccRestores } from './restore/rcc.ts'
 import { bounded, compared, contestRows, medians, type Row, tableHead, tableLine } from './restore/rows.ts'
 import { scaleRows } from './restore/scale.ts'
@@ -36,8 +35,8 @@ const { values, positionals } = parseArgs({
   options: { only: { type: 'string', default: '' }, json: { type: 'string' } },
 })
 const pairs = Number(positionals[0] ?? 5)
-const folder = benchFolder()
-if (folder === undefined) {
+const folders = benchFolders()
+if (folders === undefined) {
   const obstacle = namespaceObstacle() ?? fileSystemObstacle()
   if (obstacle !== undefined) console.log(`This benchmark cannot run here: ${obstacle}.`)
   process.exit(obstacle === undefined ? await runInside() : 1)
@@ -72,7 +71,7 @@ function tellStages(of: readonly Round[]): void {
   console.log(`          of: ${text(medians(of.map(({ ours }) => ours.counts)))}`)
 }
 
-function runContests(environment: Environment, kind: FileSystemKind, limit: LimitProgram, scratch: string): void {
+function runContests(environment: Environment, kind: FileSystemKind, limit: LimitProgram, folders: BenchFolders): void {
   const contests = CONTESTS[kind].filter((name) => wanted(environment.name, kind, name))
   const homes = new Map<Form, Home>()
   const homeOf = (form: Form, path: string): Home => {
@@ -81,7 +80,7 @@ function runContests(environment: Environment, kind: FileSystemKind, limit: Limi
     return home
   }
   if (contests.length === 0) return
-  using fileSystem = new FileSystem(kind, scratch)
+  using fileSystem = new FileSystem(kind, folders)
   for (const name of contests) {
     if (name === 'hardlink' && !knowsFlag('--strategy')) {
       console.log(`SKIPPED ${environment.name} hardlink, ${kind}: this binary has no --strategy`)
@@ -94,7 +93,7 @@ function runContests(environment: Environment, kind: FileSystemKind, limit: Limi
     tellStages(of)
     const request = { robocorpHome: home.path, robotFile: home.robotFile, space: 'peak', strategy: 'auto' } as const
     if (kind === 'xfs' && name !== 'hardlink') {
-      const peak = peakBytes(request, scratch)
+      const peak = peakBytes(request, folders.images)
       if (peak === undefined) console.log('SKIPPED peak memory: GNU time is not installed')
       else {
         const what = `peak memory, ${name}, ${kind}`
@@ -102,7 +101,7 @@ function runContests(environment: Environment, kind: FileSystemKind, limit: Limi
       }
     }
     if (kind === 'ext4' && name === 'gzip') {
-      const rcc = rccRestores(home, RCC_ROUNDS, join(scratch, 'opt'))
+      const rcc = rccRestores(home, RCC_ROUNDS, join(folders.images, 'opt'))
       const ours = of.slice(0, RCC_ROUNDS).map((round) => round.ours.ms)
       if (rcc === undefined) console.log('SKIPPED rcc: RCC_BIN names no rcc')
       else tell(compared({ environment: environment.name, what: 'gzip, ext4 / rcc', target: undefined }, ours, rcc))
@@ -110,8 +109,7 @@ function runContests(environment: Environment, kind: FileSystemKind, limit: Limi
   }
 }
 
-const lying = layFolder(folder)
-const limit = LimitProgram.compiled(folder)
+const limit = LimitProgram.compiled(folders.images)
 if (limit === undefined) {
   console.log('This benchmark cannot run here: gcc is not installed.')
   process.exit(1)
@@ -122,10 +120,11 @@ const environments = [goldenV2, pythonEnvironment].flatMap((make) => {
   console.log(`SKIPPED an environment: ${made}`)
   return []
 })
-console.log(`medians of ${pairs} pairs, whole processes; images in ${lying}; limit.c with ${limit.decoder}\n`)
+console.log(
+  `medians of ${pairs} pairs, whole processes; images ${folders.inMemory ? 'in memory' : 'on disk'}; limit.c with ${limit.decoder}\n`,
+)
 console.log(tableHead())
 for (const environment of environments)
-  for (const kind of fileSystemKinds) runContests(environment, kind, limit, folder)
-if (wanted('synthetic', 'xfs', 'scale')) tell(...(await scaleRows(limit, folder, pairs)))
-if (disturbedRounds() > 0) console.log(`\n${disturbedRounds()} rounds ran beside other work on this machine`)
+  for (const kind of fileSystemKinds) runContests(environment, kind, limit, folders)
+if (wanted('synthetic', 'xfs', 'scale')) tell(...(await scaleRows(limit, folders, pairs)))
 if (values.json !== undefined) fs.writeFileSync(values.json, JSON.stringify({ rows, rounds }, undefined, 2))

@@ -11,8 +11,7 @@ import { dressBlobs, type Home } from './home.ts'
 import { type LimitProgram, writeList } from './limit-program.ts'
 import { checkTree, expectedListing } from './listing.ts'
 import { linkedModes, type Method, packedList } from './packed-list.ts'
-import { must } from './process.ts'
-import { waitForQuiet } from './quiet.ts'
+import { measured, must } from './process.ts'
 
 export type ContestKind = 'reflink' | 'copy' | 'hardlink' | 'gzip'
 
@@ -72,14 +71,13 @@ export function contest({ kind, home, fileSystem, limit, rounds }: ContestOption
     const space = String(done.length)
     const target = join(folder, `limit-${space}`)
     const copied = join(folder, `cp-${space}`)
-    waitForQuiet()
     fileSystem.settle()
     const cold = ours(space)
     const pristineMs = ours(space).ms
     fileSystem.settle()
     const limited = limit.run(list, library.roots.hololib, target)
     fileSystem.settle()
-    const cpMs = must(['cp', '-a', cp, template, copied]).ms
+    const cpMs = measured(['cp', '-a', cp, template, copied]).ms
     done.push({ ours: cold, pristineMs, limitMs: limited.ms, limitCpuMs: limited.cpuMs, cpMs })
     spaces.push(cold.spacePath)
     // A link that goes away changes its blob's ctime, and then the blob is hashed again, as it should be.

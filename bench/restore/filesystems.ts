@@ -1,10 +1,12 @@
 /**
  * File systems to restore on: made in image files, mounted by loop devices, inside the mount namespace of the caller.
  *
- * Nothing has to be cleaned up for certain: a mount ends with its namespace, and a loop device with its mount.
+ * Nothing has to be cleaned up for certain: a mount ends with its namespace, and a loop device with its mount. Hence no
+ * file system is mounted below the one that its image lies on: the two would hold each other for ever.
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import type { BenchFolders } from './namespace.ts'
 import { must } from './process.ts'
 
 export const fileSystemKinds = ['xfs', 'btrfs', 'ext4', 'tmpfs'] as const
@@ -22,7 +24,7 @@ const MAKE: Readonly<Record<Exclude<FileSystemKind, 'tmpfs'>, readonly string[]>
 
 /** What is missing here for loop mounts of all kinds, as the end of a sentence; undefined where nothing is. */
 export function fileSystemObstacle(): string | undefined {
-  const tools = [...Object.values(MAKE).map(([tool]) => tool ?? ''), 'fsfreeze', 'losetup']
+  const tools = [...Object.values(MAKE).map(([tool]) => tool ?? ''), 'xfs_spaceman']
   const absent = tools.filter((tool) => toolPath(tool) === null)
   return absent.length === 0 ? undefined : `${absent.join(', ')} not installed`
 }
@@ -32,13 +34,12 @@ export class FileSystem implements Disposable {
   readonly path: string
   readonly #image: string
 
-  /** @param folder for the image and the mount point */
   constructor(
     readonly kind: FileSystemKind,
-    folder: string,
+    { mounts, images }: BenchFolders,
   ) {
-    this.path = join(folder, kind)
-    this.#image = `${this.path}.image`
+    this.path = join(mounts, kind)
+    this.#image = join(images, kind)
     fs.mkdirSync(this.path)
     if (kind === 'tmpfs') {
       must(['mount', '-t', 'tmpfs', '-o', `size=${IMAGE_BYTES}`, 'bench', this.path])
@@ -52,13 +53,13 @@ export class FileSystem implements Disposable {
   }
 
   /**
-   * Wait until nothing of earlier work is left to be done: dirty pages, the journal, and inodes that XFS frees in the
-   * background. Freezing does all three.
+   * Wait until nothing of earlier work is left to be done: dirty pages, and inodes that XFS frees in the background,
+   * which only its own ioctl waits for. (Freezing would do all that, but a file system that is frozen when we are
+   * killed stays for ever.)
    */
   settle(): void {
-    if (this.kind === 'tmpfs') return
-    must([toolPath('fsfreeze') ?? '', '--freeze', this.path])
-    must([toolPath('fsfreeze') ?? '', '--unfreeze', this.path])
+    if (this.kind === 'xfs') must([toolPath('xfs_spaceman') ?? '', '-c', 'prealloc -s', this.path])
+    must(['sync', '--file-system', this.path])
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 /** The compiled binary, as a user runs it: whole processes, from their start to their exit. */
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
-import { must } from './process.ts'
+import { measured, must } from './process.ts'
 
 export const HOLO_PEER = resolve(import.meta.dir, '../../dist/holo-peer')
 
@@ -41,7 +41,7 @@ export function knowsFlag(flag: string): boolean {
 export function restore({ robocorpHome, robotFile, space, strategy, before = [] }: RestoreRequest): Restored {
   const flags = strategy === 'auto' ? [] : ['--strategy', strategy]
   const command = [...before, HOLO_PEER, 'restore', robotFile, '--offline', '--json', '--space', space, ...flags]
-  const { ms, cpuMs, stdout } = must(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: robocorpHome })
+  const { ms, cpuMs, stdout } = measured(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: robocorpHome })
   const report = JSON.parse(stdout)
   const { total, ...whole } = numbersOf(report.ms)
   const { total: _applied, ...parts } = numbersOf(report.restored.ms)

@@ -1,7 +1,7 @@
 /** `limit.c`, compiled: the least that a restore can cost here. */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { must, type Run } from './process.ts'
+import { measured, must, type Run } from './process.ts'
 
 /** As issue and limits say: more gain nothing on two cores. */
 export const LIMIT_THREADS = 2
@@ -36,7 +36,7 @@ export class LimitProgram {
    * @param target is made
    */
   run(list: string, library: string, target: string): Run {
-    return must([this.path, String(LIMIT_THREADS), list, library, target])
+    return measured([this.path, String(LIMIT_THREADS), list, library, target])
   }
 }
 

@@ -19,9 +19,12 @@ export function namespaceObstacle(): string | undefined {
   return Bun.which('unshare') === null ? 'unshare is not installed' : undefined
 }
 
-/** The folder inside the namespaces; undefined outside of them. */
-export function benchFolder(): string | undefined {
-  return process.env[FOLDER]
+/** What a benchmark has for itself. */
+export interface BenchFolders {
+  /** For mount points. */
+  readonly mounts: string
+  /** For images and other large files; in memory, where there is enough. */
+  readonly images: string
 }
 
 /**
@@ -31,10 +34,13 @@ export function benchFolder(): string | undefined {
  */
 export async function runInside(): Promise<number> {
   const folder = fs.mkdtempSync(join(tmpdir(), 'holo-peer-bench-'))
+  for (const name of ['mounts', 'images']) fs.mkdirSync(join(folder, name))
   const inside = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc']
   const child = Bun.spawn(['unshare', ...inside, process.execPath, ...process.argv.slice(1)], {
     env: { ...process.env, [FOLDER]: folder },
     stdio: ['ignore', 'inherit', 'inherit'],
+    // A session of its own: Ctrl-C reaches us alone, and what is measured can have precedence without all of the shell.
+    detached: true,
   })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGKILL'))
   const status = await child.exited
@@ -43,13 +49,18 @@ export async function runInside(): Promise<number> {
 }
 
 /**
- * Lay the folder in memory where there is enough: a loop device on a disk waits for that disk's other users.
+ * The folders of this benchmark, to be asked for once: images lie in memory where there is enough, since a loop device
+ * on a disk waits for that disk's other users.
  *
- * @returns what it lies on, for people
+ * @returns undefined outside of the namespaces
  */
-export function layFolder(folder: string): string {
+export function benchFolders(): (BenchFolders & { readonly inMemory: boolean }) | undefined {
+  const folder = process.env[FOLDER]
+  if (folder === undefined) return undefined
+  const images = join(folder, 'images')
   const available = /MemAvailable:\s+(\d+) kB/.exec(fs.readFileSync('/proc/meminfo', 'utf8'))?.[1]
-  if (Number(available) * 1024 < MEMORY_BYTES_MIN) return 'the disk of the temporary folder'
-  must(['mount', '-t', 'tmpfs', '-o', 'size=100%', 'bench', folder])
-  return 'memory'
+  const inMemory = Number(available) * 1024 >= MEMORY_BYTES_MIN
+  // A mount of its own in either case: a loop device keeps the mount that its image lies on, with all that is below.
+  must(inMemory ? ['mount', '-t', 'tmpfs', '-o', 'size=100%', 'bench', images] : ['mount', '--bind', images, images])
+  return { mounts: join(folder, 'mounts'), images, inMemory }
 }

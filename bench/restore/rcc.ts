@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { rccBinary, restoreArguments } from '../../test/support/rcc-hosts.ts'
 import { ROBOT_ENVIRONMENT, removeSpace } from './holo-peer.ts'
 import type { Home } from './home.ts'
-import { must } from './process.ts'
+import { measured } from './process.ts'
 
 /**
  * Cold restores of `home` by rcc, without a network and with an /opt of its own, where it makes its shared holotree.
@@ -19,7 +19,7 @@ export function rccRestores(home: Home, rounds: number, opt: string): number[] |
   return Array.from({ length: rounds }, (_, round) => {
     const space = `rcc ${round}`
     const command = ['unshare', '--mount', '--net', 'sh', '-c', 'mount --bind "$0" /opt && exec "$@"', opt, rcc]
-    const { ms } = must([...command, ...restoreArguments(home.robotFile, space)], {
+    const { ms } = measured([...command, ...restoreArguments(home.robotFile, space)], {
       ...ROBOT_ENVIRONMENT,
       ROBOCORP_HOME: home.path,
     })

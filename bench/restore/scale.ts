@@ -5,9 +5,9 @@ import { peakBytes, removeSpace, restore } from './holo-peer.ts'
 import type { Home } from './home.ts'
 import { type LimitProgram, writeList } from './limit-program.ts'
 import { checkTree, expectedListing } from './listing.ts'
+import type { BenchFolders } from './namespace.ts'
 import { packedList } from './packed-list.ts'
 import { must } from './process.ts'
-import { waitForQuiet } from './quiet.ts'
 import { bounded, compared, type Row } from './rows.ts'
 import { synthesized } from './synthetic.ts'
 
@@ -17,13 +17,12 @@ const PEAK_BYTES_MAX = 600e6
 const SCALE_TARGET = 1.3
 
 /** On xfs, raw and reflinked: little is done per file, so what grows is ours. */
-export async function scaleRows(limit: LimitProgram, scratch: string, pairs: number): Promise<Row[]> {
-  using fileSystem = new FileSystem('xfs', scratch)
+export async function scaleRows(limit: LimitProgram, folders: BenchFolders, pairs: number): Promise<Row[]> {
+  using fileSystem = new FileSystem('xfs', folders)
   const few = await Restores.of(FEW_FILES, fileSystem, limit)
   const many = await Restores.of(MANY_FILES, fileSystem, limit)
   const times = { few: [], many: [], fewLimit: [], manyLimit: [] } as Record<string, number[]>
   for (let round = 0; round < pairs; round++) {
-    waitForQuiet()
     times.few?.push(few.ours())
     times.many?.push(many.ours())
     times.fewLimit?.push(few.limit())
@@ -36,7 +35,7 @@ export async function scaleRows(limit: LimitProgram, scratch: string, pairs: num
     compared({ ...head, what, target: SCALE_TARGET }, manyTimes, fewTimes),
     compared({ ...head, what: `${what}, C FICLONE`, target: undefined }, manyLimit, fewLimit),
   ]
-  const peak = many.peak(scratch)
+  const peak = many.peak(folders.images)
   if (peak === undefined) console.log('SKIPPED peak memory: GNU time is not installed')
   else {
     const of = { environment: 'synthetic', what: `peak memory, ${MANY_FILES} files`, unit: 'MB' } as const
