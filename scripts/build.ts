@@ -10,7 +10,8 @@ const root = new URL('..', import.meta.url).pathname
 const commit = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { cwd: root }).stdout.toString().trim()
 
 const built = await Bun.build({
-  entrypoints: [`${root}src/main.ts`],
+  // Workers are entries of their own: src/base/worker-entry.ts finds them by these paths.
+  entrypoints: ['main', 'restore/place-thread', 'store/recode-worker'].map((name) => `${root}src/${name}.ts`),
   compile: {
     outfile: values.outfile,
     // A robot's working directory may hold a .env or a bunfig of its own: neither is ours to read.

@@ -35,7 +35,7 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['catalog', 'config'],
   'node:fs': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
   'node:fs/promises': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
-  'bun:ffi': ['store', 'restore'],
+  'bun:ffi': ['base', 'store', 'restore'],
 }
 
 interface SourceFile {

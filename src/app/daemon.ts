@@ -15,6 +15,7 @@ import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
+import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
@@ -51,11 +52,12 @@ export async function runDaemon(
   signal: AbortSignal,
 ): Promise<void> {
   const machine = thisMachine()
-  const settings = await settingsOf(machine, port)
+  const settings = await settingsOf(machine, { port })
   const fleets = await fleetsOf(machine)
   await makeStateFolder(machine.state.directory)
   await using _only = await onlyDaemon(machine, signal)
-  const library = new Library(machine.roots)
+  const packed = new PackedCatalogFolder(machine.state, { readOnly: false })
+  const library = new Library(machine.roots, { packed, compression: settings.holotree.compression })
   const swept = library.sweep(systemClock.wallMs())
   if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
 
@@ -129,7 +131,7 @@ function handlers(
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
-      await node.takePart(await fleetsOf(machine), await settingsOf(machine, port))
+      await node.takePart(await fleetsOf(machine), await settingsOf(machine, { port }))
       log.info`now in ${node.fleets.length} fleets`
     },
   }

@@ -13,20 +13,24 @@ import type { FetchProgress } from './supply.ts'
  */
 export async function fetchEnvironment(
   { library, sources }: { library: Library; sources: SourceSet },
-  { name, catalog, stored }: VerifiedCatalog,
+  verified: VerifiedCatalog,
   totals: FetchTotals,
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const missing = await library.missing(catalog, signal)
+  const missing = await library.missing(verified.catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
-  await fetchAll(
-    missing,
-    { store: library, sources, onProgress: (moment) => onProgress(moment, blobs) },
-    totals,
-    signal,
-  )
+  try {
+    await fetchAll(
+      missing,
+      { store: library, sources, onProgress: (moment) => onProgress(moment, blobs) },
+      totals,
+      signal,
+    )
+  } finally {
+    library.notes.flush()
+  }
   // A usable catalog that is here wins over the one that was found; a torn one gives way.
-  if ((await library.complete(name, signal)) === undefined) await library.putCatalog(name, stored, signal)
+  if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
 }

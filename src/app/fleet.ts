@@ -5,7 +5,7 @@
 import { messageOf } from '../base/errors.ts'
 import { STATE_LOCK_WAIT_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
-import { loadSettings, type Settings } from '../config/settings.ts'
+import { loadSettings, type Settings, type SettingsOverrides } from '../config/settings.ts'
 import { loadFleets, makeStateFolder, joinFleet as rememberFleet } from '../config/state.ts'
 import { reloadDaemon } from '../daemon/control-client.ts'
 import { acquireLock } from '../store/lock.ts'
@@ -100,8 +100,11 @@ export async function fleetsOf(machine: Machine): Promise<readonly Fleet[]> {
 }
 
 /** This machine's settings, and every bootstrap that they and the fleets name, without repetition. */
-export async function settingsOf(machine: Machine, port?: number): Promise<Settings> {
-  return loadSettings(machine.settingsFile, { port, environment: machine.environment })
+export async function settingsOf(
+  machine: Machine,
+  flags: Omit<SettingsOverrides, 'environment'> = {},
+): Promise<Settings> {
+  return loadSettings(machine.settingsFile, { ...flags, environment: machine.environment })
 }
 
 export function bootstrapsOf(settings: Settings, fleets: readonly Fleet[]): readonly string[] {

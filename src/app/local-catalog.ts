@@ -1,5 +1,8 @@
-/** The library's own catalog, verified like one from elsewhere. */
+/** The library's own catalogs: verified like those from elsewhere, and the notes that restores of them leave. */
 import { HoloError } from '../base/errors.ts'
+import { sha256Of } from '../blob/digest.ts'
+import type { SpaceIdentity } from '../catalog/encode-catalog.ts'
+import { type SpaceNote, spaceNote } from '../catalog/space-note.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { Library } from '../store/library.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
@@ -12,9 +15,22 @@ export function localCatalog(name: CatalogName, library: Library): VerifiedCatal
   try {
     const stored = library.storedCatalog(name)
     if (stored === undefined) return undefined
-    return verifyCatalog({ name, stored, source: 'library', announced: undefined })
+    return verifyCatalog({ name, stored, source: 'library', announced: undefined }, library.packed)
   } catch (error) {
     if (error instanceof HoloError && error.blame === 'source') return undefined
     throw error
   }
+}
+
+/**
+ * The note that a restore of the library's catalog `name` left in the space `target`, where that is known without
+ * decoding anything.
+ *
+ * @throws {HoloError} blame `host` where the catalog cannot be read; as `spaceTarget`
+ */
+export function localNote(name: CatalogName, library: Library, target: SpaceIdentity): SpaceNote | undefined {
+  const stored = library.packed === undefined ? undefined : library.storedCatalog(name)
+  if (stored === undefined) return undefined
+  const { catalog, tail } = library.packed?.find(sha256Of(stored)) ?? {}
+  return catalog === undefined || tail === undefined ? undefined : spaceNote(catalog, () => tail, target)
 }

@@ -18,6 +18,11 @@ export interface Machine {
 export function thisMachine(environment: EnvironmentValues = process.env): Machine {
   const platform = platformOf(process.platform, process.arch)
   const roots = resolveRoots({ environment, platform, workingDirectory: process.cwd() }, isFile)
+  return machineWith(roots, environment)
+}
+
+/** The same with roots that are known. */
+export function machineWith(roots: Roots, environment: EnvironmentValues = {}): Machine {
   return {
     environment,
     roots,

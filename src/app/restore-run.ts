@@ -8,20 +8,33 @@ import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { LOCK_WAIT_MS } from '../base/limits.ts'
+import type { Digest } from '../blob/digest.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
 import { pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
-import { applyPlan, BlobsUnusableError, type RestoreReport } from '../restore/apply.ts'
+import { spaceNote } from '../catalog/space-note.ts'
+import type { HolotreeSettings } from '../config/holotree-settings.ts'
+import { applyPlan, BlobsUnusableError } from '../restore/apply.ts'
 import { ensureBaseDirectory } from '../restore/base-directory.ts'
 import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
+import { readNote } from '../restore/read-note.ts'
+import type { RestoreReport } from '../restore/report.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { userName } from '../store/user-name.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { localNote } from './local-catalog.ts'
 import type { Machine } from './machine.ts'
-import { type RestoreEvents, type RestoreOptions, type RestoreOutcome, sumOfReports } from './restore-outcome.ts'
+import {
+  type RestoreEvents,
+  type RestoreOptions,
+  type RestoreOutcome,
+  type StageTime,
+  sumOfReports,
+} from './restore-outcome.ts'
+import type { StrategyChoice } from './strategy-choice.ts'
 import type { Supplies } from './supplies.ts'
 
 /** A blob that rotted is fetched again and the space planned anew; more rounds than this mean a dying disk. */
@@ -32,7 +45,11 @@ export interface RunOptions {
   readonly library: Library
   readonly supplies: Supplies
   readonly catalog: VerifiedCatalog
+  /** What the library was just found to lack of all that the catalog restores; undefined where nobody asked. */
+  readonly lacking: ReadonlySet<Digest> | undefined
   readonly options: RestoreOptions
+  readonly holotree: HolotreeSettings
+  readonly strategy: StrategyChoice
   readonly events: RestoreEvents
   readonly startedMs: number
 }
@@ -83,20 +100,29 @@ export class RestoreRun {
     const first = await this.#plan(signal)
     const missing = await this.#lacking(first, signal)
     const plannedMs = systemClock.nowMs()
-    const restored = await this.#fetchAndApply(first, lock, signal)
+    const restored = await this.#fetchAndApply(first, missing.blobs > 0, lock, signal)
     this.#noteUse()
     return this.#outcome(first.totals, restored, missing, foundMs, plannedMs)
   }
 
-  async #fetchAndApply(first: RestorePlan, lock: HeldLock, signal: AbortSignal): Promise<RestoreReport> {
-    const { library, catalog } = this.#given
+  async #fetchAndApply(
+    first: RestorePlan,
+    lacksBlobs: boolean,
+    lock: HeldLock,
+    signal: AbortSignal,
+  ): Promise<RestoreReport> {
+    const { library, catalog, strategy } = this.#given
     // A catalog that is not in the library yet comes with all its blobs, so that rcc can use it and others get it here.
-    if (catalog.source !== 'library' || (await this.#lacking(first, signal)).blobs > 0) await this.#fetch(signal)
+    if (catalog.source !== 'library' || lacksBlobs) await this.#fetch(signal)
     let plan = first
     let before: RestoreReport | undefined
     for (let round = 1; ; round++) {
       try {
-        const report = await applyPlan(plan, { blobs: library, lock }, signal)
+        const report = await applyPlan(
+          plan,
+          { blobs: library, lock, strategy: strategy.options, verification: this.#given.holotree.verification },
+          signal,
+        )
         return before === undefined ? report : sumOfReports(before, report)
       } catch (error) {
         if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
@@ -109,14 +135,30 @@ export class RestoreRun {
   }
 
   async #plan(signal: AbortSignal): Promise<RestorePlan> {
-    const { catalog, options } = this.#given
-    const state = await inspectSpace(this.#path, catalog.catalog, signal)
+    const { catalog, options, library } = this.#given
+    const { strategy } = this.#given.strategy.options
     const target = { spaceName: this.#name, controller: this.#controller, space: options.space }
-    return planRestore(catalog, target, state)
+    const noted = readNote(spacePaths(this.#path), {
+      wanted: spaceNote(catalog.catalog, () => catalog.tail(), target),
+      other: (name) => localNote(name, library, target),
+      packed: library.packed,
+    })
+    const state = await inspectSpace(this.#path, catalog.catalog, { ...noted, deep: options.deep }, signal)
+    return planRestore(catalog, target, state, {
+      keepExtra: options.keepExtra,
+      hardlinked: strategy === 'hardlink' || strategy === 'smart',
+      blobPath:
+        strategy === 'symlink' ? (digest) => `${library.tree.directory}/${library.tree.nameOf(digest)}` : undefined,
+    })
   }
 
+  /** Before anything was fetched: the disk is asked about each blob once, here or when the catalog was found. */
   async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
-    const missing = await this.#given.library.missingOf(needed, signal)
+    const { lacking, library } = this.#given
+    const missing =
+      lacking === undefined
+        ? await library.missingOf(needed, signal)
+        : needed.filter(({ digest }) => lacking.has(digest))
     return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
   }
 
@@ -164,6 +206,24 @@ export class RestoreRun {
       : this.#fetchStartedMs + firstByteMs
   }
 
+  #timeline(restored: RestoreReport | undefined, foundMs: number, plannedMs: number, nowMs: number): StageTime[] {
+    const { startedMs } = this.#given
+    const fetchedMs = plannedMs + this.#fetchMs
+    const { prepare = 0, place = 0 } = restored?.ms ?? {}
+    const ends: [StageTime['stage'], number][] = [
+      ['start', startedMs],
+      ['find', foundMs],
+      ['plan', plannedMs],
+      ['fetch', fetchedMs],
+      ['prepare', fetchedMs + prepare],
+      ['place', fetchedMs + prepare + place],
+      ['note', nowMs],
+    ]
+    return ends
+      .map(([stage, untilMs], index) => ({ stage, fromMs: ends[index - 1]?.[1] ?? 0, untilMs }))
+      .filter(({ fromMs, untilMs }) => untilMs > fromMs)
+  }
+
   #outcome(
     plan: PlanTotals,
     restored: RestoreReport | undefined,
@@ -179,12 +239,14 @@ export class RestoreRun {
       source: catalog.source,
       space: { name: options.space, controller: this.#controller, directory: this.#name, path: this.#path },
       dryRun: options.dryRun,
+      fast: options.fast || this.#given.holotree.modes.fast,
       plan,
       missing,
       fetched: this.#fetched,
       restored,
       quarantined: this.#quarantined,
       firstByteMs: this.#firstByteMs(),
+      timeline: this.#timeline(restored, foundMs, plannedMs, nowMs),
       ms: {
         find: foundMs - startedMs,
         plan: plannedMs - foundMs,

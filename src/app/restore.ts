@@ -10,10 +10,13 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { restoreBlobs } from '../catalog/walk.ts'
 import { loadBlueprint } from '../config/environment.ts'
 import { Library } from '../store/library.ts'
+import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
+import { settingsOf } from './fleet.ts'
 import { localCatalog } from './local-catalog.ts'
 import { thisMachine } from './machine.ts'
 import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
-import { RestoreRun } from './restore-run.ts'
+import { RestoreRun, type RunOptions } from './restore-run.ts'
+import { chooseStrategy } from './strategy-choice.ts'
 import { Supplies } from './supplies.ts'
 import type { FoundEnvironment } from './supply.ts'
 
@@ -34,13 +37,34 @@ export async function restore(
   const startedMs = systemClock.nowMs()
   const { blueprint, robotFile } = await loadBlueprint({ robotFile: options.robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
-  const library = new Library(machine.roots)
+  const verification = options.fast ? 'trusted' : options.verification
+  const { holotree } = await settingsOf(machine, { strategy: options.strategy, verification })
+  const strategy = chooseStrategy(holotree, machine.roots.shared)
+  if (strategy.warning !== undefined) events.onWarning(strategy.warning)
+  const packed = new PackedCatalogFolder(machine.state, { readOnly: options.dryRun })
+  const library = new Library(machine.roots, { packed, compression: holotree.compression })
   await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
-  const { catalog, warnings } = await findCatalog(name, library, supplies, signal)
+  const { catalog, warnings, lacking } = await findCatalog(name, library, supplies, signal)
   for (const warning of warnings) events.onWarning(warning)
-  const run = new RestoreRun({ machine, library, supplies, catalog, options, events, startedMs })
+  const run = new RestoreRun({
+    machine,
+    library,
+    supplies,
+    catalog,
+    lacking,
+    options,
+    holotree,
+    strategy,
+    events: options.fast || holotree.modes.fast ? quiet(events) : events,
+    startedMs,
+  })
   // Awaited here: the supplies have to outlive the run.
   return await run.run(signal)
+}
+
+/** Warnings only. */
+function quiet({ onWarning }: RestoreEvents): RestoreEvents {
+  return { onWarning, onFetch: () => {}, onLockWait: () => {} }
 }
 
 /**
@@ -52,14 +76,18 @@ async function findCatalog(
   library: Library,
   supplies: Supplies,
   signal: AbortSignal,
-): Promise<FoundEnvironment> {
+): Promise<FoundEnvironment & Pick<RunOptions, 'lacking'>> {
   const local = localCatalog(name, library)
-  const alone = local === undefined ? undefined : { catalog: local, warnings: [] }
-  if (local === undefined || alone === undefined) return supplies.find(name, undefined, signal)
-  if ((await library.missingOf(restoreBlobs(local.catalog), signal, 1)).length === 0) return alone
+  if (local === undefined) return { ...(await supplies.find(name, undefined, signal)), lacking: undefined }
+  const missing = await library.missingOf(restoreBlobs(local.catalog), signal)
+  const lacking = new Set(missing.map(({ digest }) => digest))
+  const alone = { catalog: local, warnings: [], lacking }
+  if (lacking.size === 0) return alone
   try {
     const found = await supplies.find(name, local.sha256, signal)
-    return found.catalog.sha256 === local.sha256 ? { ...found, catalog: local } : found
+    return found.catalog.sha256 === local.sha256
+      ? { ...alone, ...found, catalog: local }
+      : { ...found, lacking: undefined }
   } catch (error) {
     signal.throwIfAborted()
     // The space may be as it should be and need none of the missing blobs; if not, the fetch says why it fails.

@@ -7,13 +7,11 @@ import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import { DaemonUnusableError } from '../daemon/control-client.ts'
+import { DaemonUnusableError } from '../daemon/daemon-unusable-error.ts'
 import type { Library } from '../store/library.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { openDaemonSupply } from './daemon-supply.ts'
 import type { Machine } from './machine.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
-import { openZipSupply } from './zip-supply.ts'
 
 const log = roomLogger('app')
 
@@ -36,9 +34,15 @@ export class Supplies implements AsyncDisposable {
   constructor(options: SuppliesOptions) {
     const { machine, library, robotFile, offline } = options
     this.#options = options
-    const zip: Opener = () => openZipSupply(robotFile, library)
-    const daemon: Opener = (signal) => openDaemonSupply(machine, signal)
-    // Loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
+    // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
+    const zip: Opener = async () => {
+      const { openZipSupply } = await import('./zip-supply.ts')
+      return openZipSupply(robotFile, library)
+    }
+    const daemon: Opener = async (signal) => {
+      const { openDaemonSupply } = await import('./daemon-supply.ts')
+      return openDaemonSupply(machine, signal)
+    }
     const swarm: Opener = async (signal) => {
       const { openSwarmSupply } = await import('./swarm-supply.ts')
       return openSwarmSupply(machine, library, signal)

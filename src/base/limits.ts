@@ -13,6 +13,10 @@ export const YAML_BYTES_MAX = 1 * MIB
 /** Texts and map entries that are taken from one YAML file, aliases expanded: real ones have some hundred. */
 export const YAML_ITEMS_MAX = 200_000
 
+/** Patterns of one list of settings, and the length of one: real lists have some ten of ten characters. */
+export const PATTERNS_MAX = 256
+export const PATTERN_CHARACTERS_MAX = 256
+
 /** A catalog at rest or on the wire (gzip): 12,000 files take 744 kB, so 200,000 files take about 13 MB. */
 export const CATALOG_STORED_BYTES_MAX = 64 * MIB
 /** A decoded catalog (JSON): 12,000 files take 8 MB; 200,000 files take about 140 MB. */
@@ -34,6 +38,11 @@ export const REWRITES_PER_FILE_MAX = 1_000_000
 export const CATALOG_REWRITES_MAX = 4_000_000
 /** One text field of a catalog that is no name or path: version, controller, space. */
 export const CATALOG_TEXT_BYTES_MAX = 4 * KIB
+/** A catalog in the packed form of our state folder: 200,000 files take about 30 MB. */
+export const PACKED_CATALOG_BYTES_MAX = 256 * MIB
+/** Packed catalogs that are kept, and their bytes together: a machine uses some dozen environments, at 1 to 2 MB each. */
+export const PACKED_CATALOGS_MAX = 64
+export const PACKED_CATALOGS_BYTES_MAX = 512 * MIB
 /** One blob: the largest seen (a CUDA library) is about 1 GiB. */
 export const BLOB_BYTES_MAX = 16 * GIB
 /** All files of one environment together. */
@@ -41,6 +50,20 @@ export const ENVIRONMENT_BYTES_MAX = 256 * GIB
 
 /** Blobs up to this size are decoded and hashed in one call; larger ones are streamed. */
 export const BLOB_WHOLE_BYTES_MAX = 1 * MIB
+/** A gzip blob of the library is decoded at once up to this size while it is placed: two threads hold one each. */
+export const BLOB_DECODED_BYTES_MAX = 16 * MIB
+/** Files to place for which a second thread is started, which takes some 10 ms: below it one is as fast. */
+export const SECOND_THREAD_FILES_MIN = 512
+/** Notes of verified blobs, 72 bytes each: 900,000 of them. */
+export const NOTES_BYTES_MAX = 64 * MIB
+
+/** Blobs that `optimize` turns in memory, at rest and decoded; larger ones are read twice. Two Workers do this at once. */
+export const RECODE_WHOLE_BYTES_MAX = 32 * MIB
+/** Blobs that one Worker is given at once: some milliseconds of work, so that two Workers end together. */
+export const RECODE_BATCH_BLOBS = 32
+/** How long `optimize` keeps rcc waiting, and for how long it then stands back: a waiting flock needs microseconds. */
+export const RECODE_TURN_MS = 1_000
+export const RECODE_PAUSE_MS = 20
 
 /** Blobs of one fetch that are asked for or being written at the same time, over all sources. */
 export const BLOBS_IN_FLIGHT_MAX = 256
@@ -59,6 +82,9 @@ export const CONTROL_FIND_MS = 15_000
 export const CHUNK_BYTES = 256 * KIB
 /** What a lying gzip stream may make the fast decoder allocate for a moment; others are stopped at the size they claim. */
 export const GZIP_BOMB_BYTES_MAX = 32 * MIB
+/** A recording reads synchronously; the event loop gets its turn after some milliseconds of it. */
+export const RECORD_FILES_PER_TURN = 64
+export const RECORD_BYTES_PER_TURN = 4 * MIB
 /** How long to sleep between two attempts at a lock that another process holds. */
 export const LOCK_RETRY_MS = 50
 /** rcc drops notes on lock holders that were not renewed for 35 s; it renews its own every 7 s. */

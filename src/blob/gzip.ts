@@ -21,6 +21,15 @@ const TEXT_BYTES_MAX = 512
 /** The best ratio of deflate: 258 bytes out of two bits in. */
 const DEFLATE_RATIO_MAX = 1032
 
+/** Where zlib's header differs from that of Go's level 1: how hard it tried (fastest), and its system (unknown). */
+const HEADER_OF_GO = [
+  [8, 4],
+  [9, 0xff],
+] as const
+
+/** How blobs are written to rest. Content that begins like gzip itself is gzip in either case. */
+export type Compression = 'raw' | 'gzip'
+
 /** The stream is not gzip, breaks off, or holds more than it may. The message ends the sentence `the blob …`. */
 export class GzipError extends Error {
   override readonly name = 'GzipError'
@@ -60,9 +69,19 @@ export function isGzip(head: Uint8Array): boolean {
   return at <= head.byteLength
 }
 
-/** An upper bound for the gzip form of `sizeBytes` of content: any honest encoder adds less than a thousandth. */
+/**
+ * An upper bound for the gzip form of `sizeBytes` of content. Fast encoders, zlib-ng at level 1 among them, write fixed
+ * codes without looking at what they gain: nine bits for most bytes of content that is packed already.
+ */
 export function gzipBytesMax(sizeBytes: number): number {
-  return sizeBytes + Math.ceil(sizeBytes / 32) + 1024
+  return sizeBytes + Math.ceil(sizeBytes / 8) + 1024
+}
+
+/** What a gzip file says of its content's size, at its end: true of one honest stream of less than 4 GiB. */
+export function claimedBytes(stored: Uint8Array): number {
+  return stored.byteLength < 4
+    ? 0
+    : new DataView(stored.buffer, stored.byteOffset).getUint32(stored.byteLength - 4, true)
 }
 
 /**
@@ -99,6 +118,21 @@ export function gunzipExactly(stored: Uint8Array, sizeBytes: number): Uint8Array
 }
 
 /**
+ * Decode a whole gzip file that was verified before, so that it holds no bomb: a quarter faster than `gunzipExactly`.
+ *
+ * @throws {GzipError} as `gunzipExactly`
+ */
+export function gunzipVerified(stored: Uint8Array, sizeBytes: number): Uint8Array {
+  try {
+    const decoded = Bun.gunzipSync(stored as Uint8Array<ArrayBuffer>, { library: 'libdeflate' })
+    if (decoded.byteLength === sizeBytes) return decoded
+  } catch {
+    // The other decoder also reads several members, and says what is wrong.
+  }
+  return gunzipExactly(stored, sizeBytes)
+}
+
+/**
  * Decode a gzip stream with memory for some chunks only.
  *
  * @throws {GzipError} while iterating: it is damaged, or decodes to more than `bytesMax`; whatever `stored` throws
@@ -113,9 +147,21 @@ export async function* gunzipStream(stored: AsyncIterable<Uint8Array>, bytesMax:
   }
 }
 
-/** Encode as gzip, at rcc's level, with memory for some chunks only. Whatever `content` throws comes out unchanged. */
-export function gzipStream(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  return through(content, createGzip({ level: 1, chunkSize: CHUNK_BYTES }))
+/** Encode as gzip at once, as rcc does in kind: level 1, and the header of Go's writer (formats.md §6). */
+export function gzipWhole(content: Uint8Array): Uint8Array {
+  // libdeflate writes that header by itself, and a tenth fewer bytes than zlib.
+  return Bun.gzipSync(content as Uint8Array<ArrayBuffer>, { level: 1, library: 'libdeflate' })
+}
+
+/** The same with memory for some chunks only. Whatever `content` throws comes out unchanged. */
+export async function* gzipStream(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let from = 0
+  // Level 1 of Bun's zlib makes packed content larger (see gzipBytesMax); its level 2 does what Go's level 1 does.
+  for await (const chunk of through(content, createGzip({ level: 2, chunkSize: CHUNK_BYTES }))) {
+    for (const [at, byte] of HEADER_OF_GO) if (from <= at && at < from + chunk.byteLength) chunk[at - from] = byte
+    from += chunk.byteLength
+    yield chunk
+  }
 }
 
 async function* through(input: AsyncIterable<Uint8Array>, coder: Transform): AsyncGenerator<Uint8Array> {

@@ -4,15 +4,20 @@
  * A local blob is as unverified as one from the wire: disks rot, and rcc's imports check nothing. Who uses the bytes
  * compares their digest.
  */
+import type { FileStamp } from '../base/file-stamp.ts'
 import type { Digest } from './digest.ts'
+import type { BlobForm, BlobNotes } from './notes.ts'
 
 /** Where a blob lies, and how. */
 export interface LocalBlob {
   /** Absolute path of a regular file: for cloning, where the form is `identity`. */
   readonly path: string
-  readonly form: 'identity' | 'gzip'
+  /** When it was found; the readers below look again, since the file may have been replaced by its other form. */
+  readonly form: BlobForm
   /** Bytes of the file, which are those of the content only where the form is `identity`. */
   readonly storedBytes: number
+  /** The file's stamp when it was found. */
+  readonly stamp: FileStamp
   /**
    * The decoded content at once, for small blobs; may be called once, and what it returns belongs to the caller.
    *
@@ -28,7 +33,19 @@ export interface LocalBlob {
   chunks(bytesMax: number): AsyncIterable<Uint8Array>
 }
 
+/** Where blobs lie as files. */
+export interface BlobTree {
+  /** Absolute path. */
+  readonly directory: string
+  /** Relative to it, with `/`. */
+  nameOf(digest: Digest): string
+}
+
 export interface LocalBlobs {
+  /** For those who go through thousands of blobs by system calls of their own; undefined where there are no files. */
+  readonly tree?: BlobTree
+  /** What was verified before; undefined where nothing is kept. */
+  readonly notes?: BlobNotes
   /**
    * Synchronous, since a restore asks some 10^4 times in a row.
    *
@@ -38,12 +55,12 @@ export interface LocalBlobs {
   find(digest: Digest): LocalBlob | undefined
 }
 
-/** A blob as a server sends it: the bytes of the file, whatever their form. */
-export interface StoredBlob {
+/** A blob as a server sends it: the bytes of one open file, whatever their form. Disposing of it closes the file. */
+export interface StoredBlob extends Disposable {
   readonly encoding: 'identity' | 'gzip'
   /** Length of what `bytes` yields. */
   readonly sizeBytes: number
-  /** Chunks in order; may be called once. @throws {HoloError} blame `host` when the file cannot be read to its end */
+  /** Chunks in order, from the start at each call. @throws {HoloError} blame `host` when the file cannot be read to its end */
   bytes(): AsyncIterable<Uint8Array>
   /** All at once, for small blobs. @throws {HoloError} as `bytes` */
   whole(): Uint8Array

@@ -4,7 +4,6 @@
  *
  * Entries are counted and held against the limits as they come, so nothing large is built before it is refused.
  */
-import { posix, win32 } from 'node:path'
 import {
   BLOB_BYTES_MAX,
   CATALOG_DEPTH_MAX,
@@ -18,9 +17,10 @@ import {
 } from '../base/limits.ts'
 import { type Digest, parseDigest } from '../blob/digest.ts'
 import { compareBytewise } from './bytewise.ts'
+import { catalogInfoProblem } from './catalog-info.ts'
 import { entryNameProblem, foldedName } from './entry-name.ts'
 import { JsonReader } from './json-reader.ts'
-import { isBlueprintHash, type Platform, parsePlatformTag } from './names.ts'
+import { type Platform, parsePlatformTag } from './names.ts'
 import { IDENTITY_BYTES } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -70,7 +70,7 @@ export class CatalogDecoder {
     const info: Partial<Record<keyof CatalogInfo, string>> = {}
     let lifted = false
     let tree: CatalogDirectory | undefined
-    this.#reader.object(FIELD_BYTES_MAX, (field) => {
+    this.#reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'rcc':
         case 'controller':
@@ -118,17 +118,10 @@ export class CatalogDecoder {
   #info(fields: Partial<Record<keyof CatalogInfo, string>>): CatalogInfo {
     const { rcc = '', identity = '', path = '', controller = '', space = '', platform = '', blueprint = '' } = fields
     if (this.#platform(platform).os !== this.#os) throw new CatalogProblem('it has two platforms')
-    if (!isBlueprintHash(blueprint)) throw new CatalogProblem('its blueprint is not 16 hex digits')
-    const { isAbsolute, normalize, basename } = this.#os === 'windows' ? win32 : posix
-    if (path.includes('\0') || !isAbsolute(path) || normalize(path) !== path) {
-      throw new CatalogProblem(`its path ${JSON.stringify(path)} is not absolute and normalised`)
-    }
-    if (Buffer.byteLength(identity) !== IDENTITY_BYTES || identity !== basename(path)) {
-      throw new CatalogProblem(
-        `its identity ${JSON.stringify(identity)} is not the ${IDENTITY_BYTES}-byte end of its path`,
-      )
-    }
-    return { rcc, identity, path, controller, space, platform, blueprint }
+    const info = { rcc, identity, path, controller, space, platform, blueprint }
+    const problem = catalogInfoProblem(info)
+    if (problem !== undefined) throw new CatalogProblem(problem)
+    return info
   }
 
   #directory(key: string, depth: number, pathBytes: number): CatalogDirectory {
@@ -136,10 +129,10 @@ export class CatalogDecoder {
     this.#countEntry()
     const reader = this.#reader
     const found: DirectoryFields = {}
-    reader.object(FIELD_BYTES_MAX, (field) => {
+    reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'name':
-          found.name = reader.string(NAME_BYTES_MAX)
+          found.name = reader.acceptString(key) ? key : reader.string(NAME_BYTES_MAX)
           break
         case 'symlink':
           found.symlink = this.#linkText()
@@ -179,10 +172,10 @@ export class CatalogDecoder {
     let goMode = -1
     let digestText = ''
     let rewrite = NO_REWRITES
-    reader.object(FIELD_BYTES_MAX, (field) => {
+    reader.object(FIELD_BYTES_MAX, 'few', (field) => {
       switch (field) {
         case 'name':
-          name = reader.string(NAME_BYTES_MAX)
+          name = reader.acceptString(key) ? key : reader.string(NAME_BYTES_MAX)
           break
         case 'symlink':
           symlink = this.#linkText()
@@ -256,7 +249,7 @@ export class CatalogDecoder {
     let entries: Map<string, Entry> | undefined
     let last = ''
     let sorted = true
-    this.#reader.object(NAME_BYTES_MAX, (name) => {
+    this.#reader.object(NAME_BYTES_MAX, 'any', (name) => {
       const problem = entryNameProblem(name, this.#os)
       if (problem !== undefined) throw this.#problem(problem)
       entries ??= new Map()

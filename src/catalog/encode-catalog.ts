@@ -4,6 +4,7 @@
  * Guarantees byte equality with what rcc writes for the same tree, so that two machines can compare hashes.
  */
 import { gzipSync } from 'node:zlib'
+import { CHUNK_BYTES } from '../base/limits.ts'
 import { spaceTarget } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -13,12 +14,52 @@ const encoder = new TextEncoder()
 
 /** The JSON of a catalog or `.meta`. */
 export function encodeCatalog(catalog: Catalog): Uint8Array {
-  const out: string[] = ['{\n']
-  for (const line of infoLines(catalog)) out.push(line, ',\n')
-  out.push(`  "lifted": ${catalog.lifted},\n  "tree": `)
-  pushDirectory(out, catalog.tree, '  ')
+  const chunks = [encodeCatalogHead(catalog)]
+  encodeCatalogTail(catalog, (chunk) => chunks.push(chunk.slice()))
+  return Buffer.concat(chunks)
+}
+
+/** What `encodeCatalog` begins with: the info fields, in which alone a `.meta` differs from its catalog. */
+export function encodeCatalogHead(info: CatalogInfo): Uint8Array {
+  return encoder.encode(`{\n${infoLines(info).join(',\n')}`)
+}
+
+/**
+ * What `encodeCatalog` goes on with, to the end. It comes in chunks: the whole takes some 700 bytes for each file.
+ *
+ * @param onChunk gets about `CHUNK_BYTES` at a time, in memory that is written over afterwards
+ */
+export function encodeCatalogTail({ lifted, tree }: Catalog, onChunk: (chunk: Uint8Array) => void): void {
+  const out = new TextChunks(onChunk)
+  out.push(`,\n  "lifted": ${lifted},\n  "tree": `)
+  pushDirectory(out, tree, '  ')
   out.push('\n}')
-  return encoder.encode(out.join(''))
+  out.end()
+}
+
+/** Pieces of text, handed on joined: one by one they would cost a call each, all together twice their memory. */
+class TextChunks {
+  #pieces: string[] = []
+  #length = 0
+  #buffer = new Uint8Array(0)
+
+  constructor(private readonly onChunk: (chunk: Uint8Array) => void) {}
+
+  push(piece: string): void {
+    this.#pieces.push(piece)
+    this.#length += piece.length
+    if (this.#length >= CHUNK_BYTES) this.end()
+  }
+
+  end(): void {
+    if (this.#length === 0) return
+    // A unit of a text takes at most three bytes.
+    if (this.#buffer.byteLength < this.#length * 3) this.#buffer = new Uint8Array(this.#length * 3)
+    const { written } = encoder.encodeInto(this.#pieces.join(''), this.#buffer)
+    this.onChunk(this.#buffer.subarray(0, written))
+    this.#pieces = []
+    this.#length = 0
+  }
 }
 
 /** The same, gzip'd, as it lies in a library or beside a space. */
@@ -54,7 +95,7 @@ function infoLines({ rcc, identity, path, controller, space, platform, blueprint
   return Object.entries(fields).map(([name, value]) => `  "${name}": ${goString(value)}`)
 }
 
-function pushDirectory(out: string[], directory: CatalogDirectory, indent: string): void {
+function pushDirectory(out: TextChunks, directory: CatalogDirectory, indent: string): void {
   const inner = `${indent}  `
   const name = goString(directory.name)
   out.push(`{\n${inner}"name": ${name},\n`)
@@ -66,7 +107,7 @@ function pushDirectory(out: string[], directory: CatalogDirectory, indent: strin
   out.push(directory.shadow ? `,\n${inner}"shadow": true\n${indent}}` : `\n${indent}}`)
 }
 
-function pushFile(out: string[], file: CatalogFile, indent: string): void {
+function pushFile(out: TextChunks, file: CatalogFile, indent: string): void {
   const link = file.symlink === undefined ? '' : `\n${indent}  "symlink": ${goString(file.symlink)},`
   const rewrite =
     file.rewrite.length === 0 ? '[]' : `[\n${indent}    ${file.rewrite.join(`,\n${indent}    `)}\n${indent}  ]`
@@ -77,10 +118,10 @@ function pushFile(out: string[], file: CatalogFile, indent: string): void {
 }
 
 function pushNamed<Entry>(
-  out: string[],
+  out: TextChunks,
   entries: ReadonlyMap<string, Entry>,
   indent: string,
-  push: (out: string[], entry: Entry, indent: string) => void,
+  push: (out: TextChunks, entry: Entry, indent: string) => void,
 ): void {
   if (entries.size === 0) {
     out.push('{}')

@@ -26,9 +26,12 @@ const COLON = 0x3a
 const COMMA = 0x2c
 /** Digits of 2^53, the largest integer that a number holds exactly. */
 const INTEGER_DIGITS_MAX = 16
+/** Places for keys that were read before: a power of two, some times the keys of a schema. */
+const KNOWN_KEYS = 64
 
 export class JsonReader {
   readonly #bytes: Buffer
+  readonly #knownKeys: (string | undefined)[] = new Array(KNOWN_KEYS).fill(undefined)
   #at = 0
   #stringStart = 0
 
@@ -45,12 +48,13 @@ export class JsonReader {
    * Read an object, calling `member` for each key, which must consume the value.
    *
    * @param keyBytesMax bound on the length of a key's UTF-8 form
+   * @param keys `few`: the keys are those of a schema, the same again and again; `any`: they are names
    */
-  object(keyBytesMax: number, member: (key: string) => void): void {
+  object(keyBytesMax: number, keys: 'few' | 'any', member: (key: string) => void): void {
     this.#expect(OPEN_BRACE, 'an object')
     if (this.#accept(CLOSE_BRACE)) return
     do {
-      const key = this.string(keyBytesMax)
+      const key = (keys === 'few' ? this.#knownKey(keyBytesMax) : undefined) ?? this.string(keyBytesMax)
       this.#expect(COLON, 'a colon')
       member(key)
     } while (this.#accept(COMMA))
@@ -82,6 +86,26 @@ export class JsonReader {
     const text = this.#unescaped(start, end)
     if (Buffer.byteLength(text) > bytesMax) throw this.#tooLong(bytesMax)
     return text
+  }
+
+  /**
+   * Read a string if it is this one, letter by letter: no text is made for what the caller has already.
+   *
+   * @returns false where another value is next, or the same text in another spelling; nothing is consumed then
+   */
+  acceptString(text: string): boolean {
+    this.#skipBlank()
+    const start = this.#at
+    const bytes = this.#bytes
+    if (bytes[start] !== QUOTE || bytes[start + text.length + 1] !== QUOTE) return false
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index)
+      if (bytes[start + 1 + index] !== unit || unit >= 0x80 || unit < 0x20 || unit === BACKSLASH || unit === QUOTE) {
+        return false
+      }
+    }
+    this.#at = start + text.length + 2
+    return true
   }
 
   /** Read an integer. @throws {JsonSyntaxError} negative, fractional, or above 2^53 - 1 */
@@ -142,6 +166,22 @@ export class JsonReader {
   end(): void {
     this.#skipBlank()
     if (this.#at < this.#bytes.byteLength) throw new JsonSyntaxError('more text follows the end', this.#at)
+  }
+
+  /** A key that is plain and was read before; one that is plain is noted. Nothing is consumed where it returns undefined. */
+  #knownKey(bytesMax: number): string | undefined {
+    this.#skipBlank()
+    const bytes = this.#bytes
+    const start = this.#at + 1
+    let end = start
+    // Only letters: whatever else stands in a key is for `string` to judge.
+    for (let byte = bytes[end] ?? 0; byte >= 0x61 && byte <= 0x7a; byte = bytes[end] ?? 0) end++
+    if (bytes[start - 1] !== QUOTE || bytes[end] !== QUOTE || end - start > bytesMax) return undefined
+    const place = ((bytes[start] ?? 0) * 5 + (end - start)) % KNOWN_KEYS
+    const known = this.#knownKeys[place]
+    if (known !== undefined && this.acceptString(known)) return known
+    this.#knownKeys[place] = bytes.toString('latin1', start, end)
+    return undefined
   }
 
   /** Go to the end of a string and note its start. @returns whether it is ASCII without escapes */

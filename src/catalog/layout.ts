@@ -7,7 +7,7 @@
 import { posix, win32 } from 'node:path'
 import { HoloError } from '../base/errors.ts'
 import type { Digest } from '../blob/digest.ts'
-import { type Platform, userIdentity } from './names.ts'
+import { type Platform, stageName, userIdentity } from './names.ts'
 import type { CatalogName } from './tree.ts'
 
 /** Values of environment variables, as in `process.env`. */
@@ -107,9 +107,14 @@ export function catalogDirectory({ platform, hololib }: Roots): string {
   return pathsOf(platform).join(hololib, 'catalog')
 }
 
-/** `library/aa/bb/cc/<digest>`, relative to the hololib, with `/`: also the name inside a hololib.zip (formats.md §12). */
+/** `aa/bb/cc/<digest>`, relative to the directory of the blobs, with `/`. */
+export function blobTreeName(digest: Digest): string {
+  return `${digest.slice(0, 2)}/${digest.slice(2, 4)}/${digest.slice(4, 6)}/${digest}`
+}
+
+/** The same relative to the hololib: also the name inside a hololib.zip (formats.md §12). */
 export function blobEntryName(digest: Digest): string {
-  return `library/${digest.slice(0, 2)}/${digest.slice(2, 4)}/${digest.slice(4, 6)}/${digest}`
+  return `library/${blobTreeName(digest)}`
 }
 
 /** `catalog/<name>`: as `blobEntryName`. */
@@ -150,6 +155,11 @@ export function pidsDirectory({ platform, hololib }: Roots): string {
 /** The lock that rcc holds through build, pull and restore. */
 export function globalLockPath({ platform, holotree }: Roots): string {
   return pathsOf(platform).join(holotree, 'global.lck')
+}
+
+/** The one directory that environments are built in and recorded from: its name is what relocation replaces. */
+export function stagePath({ platform, holotree, userIdentity: user }: Roots): string {
+  return pathsOf(platform).join(holotree, stageName(user, platform))
 }
 
 /** Conda channel that, where its `channeldata.json` exists, rcc puts before all others. */
@@ -199,8 +209,12 @@ export interface StatePaths {
   readonly fleets: string
   /** Held while `fleets` is changed. */
   readonly fleetsLock: string
+  /** Which blobs were verified, and how their files looked then. */
+  readonly verifiedNotes: string
   /** Blobs whose bytes proved wrong, kept for a look. */
   readonly quarantine: string
+  /** Decoded catalogs in a form of our own, named by the SHA-256 of what they were decoded from; 0600. */
+  readonly packedCatalogs: string
   /** A unix socket; on windows the name of a pipe. */
   readonly controlSocket: string
   /** Held while a daemon runs. */
@@ -216,7 +230,9 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     machineKey: join(directory, 'machine.key'),
     fleets: join(directory, 'fleets.json'),
     fleetsLock: join(directory, 'fleets.lck'),
+    verifiedNotes: join(directory, 'verified.notes'),
     quarantine: join(directory, 'quarantine'),
+    packedCatalogs: join(directory, 'catalogs'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),
     daemonLock: join(directory, 'daemon.lck'),

@@ -19,20 +19,41 @@ export type CatalogEntry =
  * The order of this walk is part of the protocol: pieces follow it.
  */
 export function* walkFiles(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile }> {
-  const pending: { sortPath: string; directory?: CatalogDirectory; file?: CatalogFile }[] = []
-  // A directory is placed where its first descendant comes, hence the slash at the end of its sort path.
-  const push = (directory: CatalogDirectory, prefix: string) => {
-    const entries: typeof pending = []
-    for (const [name, file] of directory.files) entries.push({ sortPath: prefix + name, file })
-    for (const [name, below] of directory.subdirs) entries.push({ sortPath: `${prefix}${name}/`, directory: below })
-    if (directory.subdirs.size > 0) entries.sort((left, right) => compareBytewise(left.sortPath, right.sortPath))
-    for (let index = entries.length - 1; index >= 0; index--) pending.push(entries[index] as (typeof entries)[0])
+  for (const { path, file } of walkAll(tree)) yield { path, file }
+}
+
+/** As `walkFiles`; `isRestored` is false for links, and for what stands in shadows and below links. */
+function* walkAll(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile; isRestored: boolean }> {
+  const pending: { prefix: string; entry: CatalogFile | CatalogDirectory; isRestored: boolean }[] = []
+  const push = (directory: CatalogDirectory, prefix: string, isRestored: boolean) => {
+    for (const entry of inPathOrder(directory).reverse()) pending.push({ prefix, entry, isRestored })
   }
-  push(tree, '')
-  for (let entry = pending.pop(); entry !== undefined; entry = pending.pop()) {
-    if (entry.file !== undefined) yield { path: entry.sortPath, file: entry.file }
-    else if (entry.directory !== undefined) push(entry.directory, entry.sortPath)
+  push(tree, '', true)
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { prefix, entry } = next
+    const isRestored = next.isRestored && entry.symlink === undefined
+    const path = prefix + entry.name
+    if ('digest' in entry) yield { path, file: entry, isRestored }
+    else push(entry, `${path}/`, isRestored && !entry.shadow)
   }
+}
+
+/** Files and directories of one directory, each directory placed where its first descendant comes: as if it ended in a slash. */
+function inPathOrder({ files, subdirs }: CatalogDirectory): (CatalogFile | CatalogDirectory)[] {
+  const ordered: (CatalogFile | CatalogDirectory)[] = []
+  // Both lists are in the order of their bare names, so only directories have to be sorted, and then merged.
+  const directories = [...subdirs.values()].map((subdir) => ({ subdir, sortName: `${subdir.name}/` }))
+  directories.sort((left, right) => compareBytewise(left.sortName, right.sortName))
+  let next = 0
+  for (const file of files.values()) {
+    for (let first = directories[next]; first !== undefined; first = directories[++next]) {
+      if (compareBytewise(first.sortName, file.name) > 0) break
+      ordered.push(first.subdir)
+    }
+    ordered.push(file)
+  }
+  for (const { subdir } of directories.slice(next)) ordered.push(subdir)
+  return ordered
 }
 
 /**
@@ -67,11 +88,13 @@ export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
  * of shadows and linked directories. A catalog may name blobs of links that no library holds (formats.md §6.5).
  */
 export function restoreBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
+  const seen = new Map<Digest, BlobRef>()
   const needed = new Set<Digest>()
-  for (const entry of walkRestorable(tree)) {
-    if (entry.kind === 'file' && entry.file.symlink === undefined) needed.add(entry.file.digest)
+  for (const { file, isRestored } of walkAll(tree)) {
+    addBlob(seen, file)
+    if (isRestored) needed.add(file.digest)
   }
-  return distinctBlobs({ tree }).filter(({ digest }) => needed.has(digest))
+  return [...seen.values()].filter(({ digest }) => needed.has(digest))
 }
 
 function addBlob(seen: Map<Digest, BlobRef>, { digest, sizeBytes }: CatalogFile): void {

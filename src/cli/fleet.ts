@@ -1,6 +1,10 @@
-/** `holo-peer fleet create | join | show`: who this machine shares environments with. */
+/**
+ * `holo-peer fleet create | join | show`: who this machine shares environments with.
+ *
+ * What it calls is loaded by the action: every command is set up at every start, and the keys of a fleet take a while.
+ */
 import { Command } from 'commander'
-import { createFleetHere, type FleetChange, joinFleetHere, showFleets } from '../app/fleet.ts'
+import type { FleetChange } from '../app/fleet.ts'
 import { thisMachine } from '../app/machine.ts'
 import type { CommandContext } from './context.ts'
 import { counted, type Output } from './output.ts'
@@ -18,6 +22,7 @@ export function fleetCommand({ output, signal }: CommandContext): Command {
     .argument('<name>', 'a name for people')
     .option(...bootstrapOption)
     .action(async (name: string, { bootstrap }: BootstrapOption) => {
+      const { createFleetHere } = await import('../app/fleet.ts')
       const change = await createFleetHere(thisMachine(), name, bootstrap, signal)
       output().result({ ok: true, ...change }, [
         `Created the fleet ${change.fleet}. Send this invite to the other machines, by a way that you trust:`,
@@ -35,6 +40,7 @@ export function fleetCommand({ output, signal }: CommandContext): Command {
     .argument('<invite>', 'the line that `fleet create` printed')
     .option(...bootstrapOption)
     .action(async (invite: string, { bootstrap }: BootstrapOption) => {
+      const { joinFleetHere } = await import('../app/fleet.ts')
       const change = await joinFleetHere(thisMachine(), invite, bootstrap, signal)
       output().result({ ok: true, ...change }, [
         `Joined the fleet ${change.fleet} (${counted(change.bootstraps.length, 'bootstrap')}: ${change.bootstraps.join(', ') || 'none'}).`,
@@ -47,6 +53,7 @@ export function fleetCommand({ output, signal }: CommandContext): Command {
     .description('list the fleets of this machine')
     .option('--invite', 'print the invites too; whoever has one is a member')
     .action(async ({ invite = false }: { invite?: boolean }) => {
+      const { showFleets } = await import('../app/fleet.ts')
       const fleets = await showFleets(thisMachine())
       const shown = fleets.map((view) => (invite ? view : { ...view, invite: undefined }))
       output().result(

@@ -4,7 +4,7 @@
  */
 import { styleText } from 'node:util'
 import type { SingleBar } from 'cli-progress'
-import { EXIT_BUG, EXIT_CODES, EXIT_INTERRUPTED, HoloError, messageOf } from '../base/errors.ts'
+import { EXIT_BUG, EXIT_CODES, EXIT_INTERRUPTED, HoloError, type HoloErrorOptions, messageOf } from '../base/errors.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -12,10 +12,23 @@ const PLAIN_PROGRESS_EVERY_MS = 3_000
 
 /** One moment of a long operation. */
 export interface Progress {
+  /** The verb before the bar: `fetching`. */
+  readonly doing: string
   readonly done: number
   readonly total: number
   /** What stands behind the counts: `12.3 MB at 45 MB/s from 2 peers`. */
   readonly detail: string
+}
+
+/** A command that came to its end without having done all: its result is shown like any other, then the error. */
+export class IncompleteError extends HoloError {
+  constructor(
+    message: string,
+    options: HoloErrorOptions,
+    readonly result: { readonly value: object; readonly lines: readonly string[] },
+  ) {
+    super(message, options)
+  }
 }
 
 export interface OutputOptions {
@@ -70,19 +83,19 @@ export class Output {
   }
 
   /** A bar on a terminal, elsewhere a line every few seconds. */
-  async progress({ done, total, detail }: Progress): Promise<void> {
+  async progress({ doing, done, total, detail }: Progress): Promise<void> {
     if (this.#options.quiet || this.json || total === 0) return
     if (!process.stderr.isTTY) {
       const nowMs = performance.now()
       if (nowMs - this.#lastPlainMs < PLAIN_PROGRESS_EVERY_MS) return
       this.#lastPlainMs = nowMs
-      process.stderr.write(`fetching: ${done} of ${total} blobs, ${detail}\n`)
+      process.stderr.write(`${doing}: ${done} of ${total} blobs, ${detail}\n`)
       return
     }
     if (this.#bar === undefined) {
       const { SingleBar } = await import('cli-progress')
       this.#bar = new SingleBar({
-        format: 'fetching {bar} {value}/{total} blobs, {detail}',
+        format: '{doing} {bar} {value}/{total} blobs, {detail}',
         barsize: 20,
         hideCursor: true,
         clearOnComplete: true,
@@ -90,10 +103,10 @@ export class Output {
         barIncompleteChar: '░',
         stream: process.stderr,
       })
-      this.#bar.start(total, done, { detail })
+      this.#bar.start(total, done, { doing, detail })
     }
     this.#bar.setTotal(total)
-    this.#bar.update(done, { detail })
+    this.#bar.update(done, { doing, detail })
   }
 
   /** Report `error`. @returns the exit status that the README's table gives it */
@@ -107,9 +120,15 @@ export class Output {
     }
     if (error instanceof HoloError) {
       const { code, blame, message, hint } = error
+      const result = error instanceof IncompleteError ? error.result : undefined
       if (this.json)
-        this.#jsonFailure({ code, blame, message, ...(hint === undefined ? {} : { hint }) }, EXIT_CODES[blame])
+        this.#jsonFailure(
+          { code, blame, message, ...(hint === undefined ? {} : { hint }) },
+          EXIT_CODES[blame],
+          result?.value,
+        )
       else {
+        for (const line of result?.lines ?? []) this.line(line)
         process.stderr.write(`${this.style('red', 'error:')} ${sentence(message)}\n`)
         if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${hint}\n`)
       }
@@ -121,8 +140,8 @@ export class Output {
     return EXIT_BUG
   }
 
-  #jsonFailure(error: Record<string, string>, exitCode: number): void {
-    process.stdout.write(`${JSON.stringify({ ok: false, exitCode, error }, undefined, 2)}\n`)
+  #jsonFailure(error: Record<string, string>, exitCode: number, result: object = {}): void {
+    process.stdout.write(`${JSON.stringify({ ok: false, exitCode, error, ...result }, undefined, 2)}\n`)
   }
 
   #clearBar(): void {
@@ -157,4 +176,9 @@ export function humanMs(ms: number): string {
 /** `1 blob`, `4,512 blobs`. */
 export function counted(count: number, noun: string, plural = `${noun}s`): string {
   return `${count.toLocaleString('en-US')} ${count === 1 ? noun : plural}`
+}
+
+/** The note of a command that waits for a lock. @param holders phrases, none where nobody is known */
+export function waitingFor(lock: string, holders: readonly string[]): string {
+  return `waiting for ${holders.length === 0 ? 'another process' : holders.join(', ')} to release ${lock}`
 }

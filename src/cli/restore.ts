@@ -1,16 +1,31 @@
 /** `holo-peer restore robot.yaml`: the environment of a robot, in a space. */
-import { Command } from 'commander'
-import type { RestoreOutcome } from '../app/restore-outcome.ts'
+import { Command, Option } from 'commander'
+import {
+  type RestoreOutcome,
+  STRATEGIES,
+  type Strategy,
+  VERIFICATIONS,
+  type Verification,
+} from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
-import { counted, humanBytes, humanMs, type Output } from './output.ts'
+import { counted, humanBytes, humanMs, type Output, waitingFor } from './output.ts'
 
 interface RestoreFlags {
   readonly space: string
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  readonly strategy?: Strategy
+  readonly verification?: Verification
+  readonly fast: boolean
+  readonly deep: boolean
+  readonly keepExtra: boolean
+  readonly timeline: boolean
 }
+
+/** Files that a linking strategy did not link, by name; an environment has hundreds. */
+const EXCEPTIONS_LISTED = 20
 
 export function restoreCommand({ output, signal }: CommandContext): Command {
   return new Command('restore')
@@ -20,31 +35,39 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     .option('--controller <name>', 'whose space it is', 'user')
     .option('--dry-run', 'say what would be done, and write nothing', false)
     .option('--offline', 'use only what lies on this machine', false)
+    .addOption(new Option('--strategy <name>', 'how files come into the space').choices(STRATEGIES))
+    .addOption(new Option('--verification <name>', 'which bytes are hashed on the way').choices(VERIFICATIONS))
+    .option('--fast', 'trusted verification, and no output but the path of the space', false)
+    .option('--deep', 'hash the files of the space that look right', false)
+    .option('--keep-extra', 'leave files that the environment does not have', false)
+    .option('--timeline', 'show when each stage began and ended', false)
     .action(async (robotFile: string, flags: RestoreFlags) => {
       const out = output()
       const startedMs = performance.now()
       const { restore } = await import('../app/restore.ts')
       const outcome = await restore(
-        { robotFile, space: flags.space, controller: flags.controller, dryRun: flags.dryRun, offline: flags.offline },
+        { ...flags, robotFile, strategy: flags.strategy, verification: flags.verification },
         {
           onFetch: (totals, blobs) => {
             const seconds = Math.max((performance.now() - startedMs) / 1000, 0.001)
             const rate = `${humanBytes(totals.wireBytes / seconds)}/s`
             const sources = counted(totals.bySource.size, 'source')
             void out.progress({
+              doing: 'fetching',
               done: totals.blobs,
               total: blobs,
               detail: `${humanBytes(totals.wireBytes)}, ${rate}, ${sources}`,
             })
           },
           onWarning: (text) => out.warn(text),
-          onLockWait: (lock, holders) =>
-            out.note(`waiting for ${holders.length === 0 ? 'another process' : holders.join(', ')} to release ${lock}`),
+          onLockWait: (lock, holders) => out.note(waitingFor(lock, holders)),
         },
         signal,
       )
       for (const error of outcome.fetched.dropped.values()) out.warn(`${messageOf(error)}; it was dropped`)
-      out.result(jsonOf(outcome), flags.dryRun ? planLines(outcome, out) : reportLines(outcome, out))
+      const timeline = flags.timeline ? timelineLines(outcome.timeline) : []
+      const lines = flags.dryRun ? planLines(outcome, out) : reportLines(outcome, out)
+      out.result(jsonOf(outcome), outcome.fast ? [outcome.space.path] : [...lines, ...timeline])
     })
 }
 
@@ -107,17 +130,43 @@ function reportLines(outcome: RestoreOutcome, out: Output): string[] {
 }
 
 function restoredLines(restored: NonNullable<RestoreOutcome['restored']>, applyMs: number): string[] {
-  const { unchanged } = restored
+  const { unchanged, methods } = restored
   if (restored.filesPlaced + restored.linksMade + restored.directoriesMade + restored.removed === 0)
     return [`  restored nothing: all ${counted(unchanged.files, 'file')} were as they should be`]
-  const ways = [
-    [restored.cloned, 'cloned'],
-    [restored.copied, 'copied'],
-    [restored.empty, 'empty'],
-  ] as const
-  const how = ways.flatMap(([count, way]) => (count === 0 ? [] : [`${count.toLocaleString('en-US')} ${way}`]))
-  return [
-    `  restored ${counted(restored.filesPlaced, 'file')}, ${humanBytes(restored.bytes)} (${how.join(', ')}) in ${humanMs(applyMs)}`,
-    `           ${counted(restored.linksMade, 'link')}, ${counted(restored.directoriesMade, 'directory', 'directories')} made; ${restored.relocated.toLocaleString('en-US')} relocated; ${restored.removed.toLocaleString('en-US')} removed; ${unchanged.files.toLocaleString('en-US')} unchanged`,
+  const lines = [
+    `  restored ${counted(restored.filesPlaced, 'file')}, ${humanBytes(restored.bytes)} in ${humanMs(applyMs)}`,
+    ...Object.entries(methods)
+      .filter(([, { files }]) => files > 0)
+      .map(([method, { files, bytes }]) => `           ${grouped(files)} ${method}, ${humanBytes(bytes)}`),
+    `           ${counted(restored.linksMade, 'link')}, ${counted(restored.directoriesMade, 'directory', 'directories')} made; ${grouped(restored.relocated)} relocated;`,
+    `           ${grouped(restored.removed)} removed; ${grouped(unchanged.files)} unchanged`,
   ]
+  for (const limit of restored.limits) lines.push(`  limited  ${limit.replace(/: (?=\/)/, ':\n           ')}`)
+  const exceptions = Object.entries(restored.exceptions).map(([reason, count]) => `${grouped(count)} ${reason}`)
+  if (exceptions.length > 0) lines.push(`  unlinked ${exceptions.join(', ')}`)
+  const listed = restored.exceptionPaths.slice(0, EXCEPTIONS_LISTED)
+  for (const { path, reason } of listed) lines.push(`           ${path} (${reason})`)
+  const more = restored.exceptionPaths.length - listed.length
+  if (more > 0) lines.push(`           and ${grouped(more)} more, all of them in --json`)
+  if (methods.hardlinked.files + methods.symlinked.files > 0)
+    lines.push('  mind     linked files are those of the library: nothing may write to this space')
+  return lines
+}
+
+/** One line a stage, with a bar that shows where in the whole it lies; 80 columns. */
+function timelineLines(timeline: RestoreOutcome['timeline']): string[] {
+  const columns = 50
+  const endMs = Math.max(1, ...timeline.map(({ untilMs }) => untilMs))
+  const lines = ['  timeline, milliseconds since the process began']
+  for (const { stage, fromMs, untilMs } of timeline) {
+    const from = Math.min(columns - 1, Math.floor((fromMs / endMs) * columns))
+    const until = Math.max(from + 1, Math.round((untilMs / endMs) * columns))
+    const bar = `${' '.repeat(from)}${'█'.repeat(until - from)}`
+    lines.push(`  ${stage.padEnd(8)} ${fromMs.toFixed(0).padStart(6)} ${untilMs.toFixed(0).padStart(6)}  ${bar}`)
+  }
+  return lines
+}
+
+function grouped(count: number): string {
+  return count.toLocaleString('en-US')
 }

@@ -8,7 +8,9 @@ import { startLog } from '../base/log.ts'
 import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
 import { fleetCommand } from './fleet.ts'
+import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
+import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
 
 /** Options that every command knows. */
@@ -43,8 +45,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const command of [restoreCommand(context), daemonCommand(context), fleetCommand(context)])
-    program.addCommand(inheriting(command, program))
+  for (const make of [restoreCommand, recordCommand, optimizeCommand, daemonCommand, fleetCommand])
+    program.addCommand(inheriting(make(context), program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)
   program.hook('preAction', async (_program, command) => {

@@ -1,16 +1,17 @@
 /**
- * The `holo-peer:` section of rcc's own settings.yaml: schema, defaults, and who overrides whom.
+ * The sections `holo-peer:` and `holotree:` of rcc's own settings.yaml: schema, defaults, and who overrides whom.
  *
- * Flag > environment (`HOLO_PEER_…`) > file > default. rcc ignores sections that it does not know, so one file serves
- * both; inside our section an unknown key is an error that suggests the nearest known one.
+ * Flag > environment (`HOLO_PEER_…`, and rcc's `RCC_…` for the second) > file > default. rcc ignores sections that it
+ * does not know, so one file serves both; inside these two an unknown key is an error that suggests the nearest one.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { closest, distance } from 'fastest-levenshtein'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
 import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { checkSection, invalidSettings } from './check-section.ts'
+import { type HolotreeFlags, type HolotreeSettings, holotreeSection, holotreeSettings } from './holotree-settings.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
@@ -23,6 +24,7 @@ export interface Settings {
     readonly bootstrap: readonly string[]
     readonly port: number
   }
+  readonly holotree: HolotreeSettings
 }
 
 const port = z.int().min(0).max(65535)
@@ -44,7 +46,7 @@ const section = z.strictObject({
 type Section = z.infer<typeof section>
 
 /** What outranks the file: flags first, then the environment. Undefined means not given. */
-export interface SettingsOverrides {
+export interface SettingsOverrides extends HolotreeFlags {
   readonly port?: number | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
 }
@@ -55,7 +57,10 @@ export interface SettingsOverrides {
  * @throws {HoloError} blame `input`: unreadable or malformed YAML, an unknown key, a value of the wrong form
  */
 export async function loadSettings(file: string, overrides: SettingsOverrides): Promise<Settings> {
-  const fromFile = await readSection(file)
+  const document = await readDocument(file)
+  const nameIn = (name: string) => (path: readonly PropertyKey[]) => `${[name, ...path].join('.')} in ${file}`
+  const fromFile = checkSection(section, document['holo-peer'] ?? {}, nameIn('holo-peer'))
+  const holotree = checkSection(holotreeSection, document.holotree ?? {}, nameIn('holotree'))
   const fromEnvironment = environmentSection(overrides.environment)
   const discovery = { ...fromFile.discovery, ...fromEnvironment.discovery }
   return {
@@ -64,29 +69,29 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
       bootstrap: discovery.bootstrap ?? [],
       port: overrides.port ?? discovery.port ?? DEFAULT_PORT,
     },
+    holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }
 
-async function readSection(file: string): Promise<Section> {
+async function readDocument(file: string): Promise<Readonly<Record<string, unknown>>> {
   let text: string
   try {
     const { size } = await stat(file)
-    if (size > YAML_BYTES_MAX) throw invalid(`${file} is ${size} bytes long; the limit is ${YAML_BYTES_MAX}`)
+    if (size > YAML_BYTES_MAX) throw invalidSettings(`${file} is ${size} bytes long; the limit is ${YAML_BYTES_MAX}`)
     text = await readFile(file, 'utf8')
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return {}
     if (error instanceof HoloError) throw error
-    throw invalid(`Could not read ${file}: ${messageOf(error)}`)
+    throw invalidSettings(`Could not read ${file}: ${messageOf(error)}`)
   }
   let document: unknown
   try {
     document = parseYaml(text, { version: '1.1', maxAliasCount: 100 })
   } catch (error) {
     const at = error instanceof YAMLParseError && error.linePos ? ` (line ${error.linePos[0].line})` : ''
-    throw invalid(`${file} is not valid YAML${at}: ${messageOf(error).split('\n')[0]}`)
+    throw invalidSettings(`${file} is not valid YAML${at}: ${messageOf(error).split('\n')[0]}`)
   }
-  if (typeof document !== 'object' || document === null || !('holo-peer' in document)) return {}
-  return check(document['holo-peer'] ?? {}, (path) => `${['holo-peer', ...path].join('.')} in ${file}`)
+  return typeof document === 'object' && document !== null ? { ...document } : {}
 }
 
 function environmentSection(environment: SettingsOverrides['environment']): Section {
@@ -95,41 +100,9 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   if (environment.HOLO_PEER_BOOTSTRAP)
     discovery.bootstrap = environment.HOLO_PEER_BOOTSTRAP.split(/[\s,]+/).filter(Boolean)
   if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
-  return check({ discovery }, (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`)
-}
-
-function check(value: unknown, nameOf: (path: readonly PropertyKey[]) => string): Section {
-  const result = section.safeParse(value)
-  if (result.success) return result.data
-  const issue = result.error.issues[0]
-  if (issue === undefined) throw invalid(`${nameOf([])} is not valid`)
-  if (issue.code === 'unrecognized_keys') {
-    const unknown = issue.keys[0] ?? ''
-    const known = knownKeysAt(issue.path)
-    const nearest = closest(unknown, known)
-    const near = nearest !== undefined && distance(unknown, nearest) <= Math.max(2, unknown.length / 3)
-    throw invalid(
-      `${nameOf([...issue.path, unknown])} is not a setting that holo-peer knows`,
-      near ? `did you mean ${nearest}?` : `known here: ${known.join(', ')}`,
-    )
-  }
-  throw invalid(`${nameOf(issue.path)} is wrong: ${issue.message}`)
-}
-
-function knownKeysAt(path: readonly PropertyKey[]): string[] {
-  let schema: unknown = section
-  for (const key of path) {
-    const shape = unwrap(schema)
-    schema = shape instanceof z.ZodObject ? shape.shape[String(key)] : undefined
-  }
-  const found = unwrap(schema)
-  return found instanceof z.ZodObject ? Object.keys(found.shape) : []
-}
-
-function unwrap(schema: unknown): unknown {
-  return schema instanceof z.ZodOptional ? unwrap(schema.unwrap()) : schema
-}
-
-function invalid(message: string, hint = 'correct that entry and run the command again'): HoloError {
-  return new HoloError(message, { code: 'settings-invalid', blame: 'input', hint })
+  return checkSection(
+    section,
+    { discovery },
+    (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`,
+  )
 }

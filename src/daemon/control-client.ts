@@ -17,18 +17,7 @@ import {
   status,
   wireError,
 } from './control-protocol.ts'
-
-/** The daemon did not answer as it should; the caller does the work itself. */
-export class DaemonUnusableError extends HoloError {
-  constructor(reason: string, cause?: unknown) {
-    super(`The daemon of this library is not usable: ${reason}`, {
-      code: 'daemon-unusable',
-      blame: 'host',
-      hint: 'restart the daemon',
-      cause,
-    })
-  }
-}
+import { DaemonUnusableError } from './daemon-unusable-error.ts'
 
 /** Whether anything accepts connections on `socketPath`, a hung daemon included. */
 export async function controlAnswers(socketPath: string): Promise<boolean> {

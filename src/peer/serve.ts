@@ -145,7 +145,7 @@ export class Uploads {
   async #answer(job: Job): Promise<void> {
     let reason: Missing['reason'] | undefined
     try {
-      const stored = job.cancelled ? undefined : await this.#open(job)
+      using stored = job.cancelled ? undefined : await this.#open(job)
       if (stored !== undefined) reason = await this.#gather(job, stored)
       else reason = job.cancelled ? 'cancelled' : 'not-held'
     } catch (error) {
@@ -193,6 +193,7 @@ export class Uploads {
       bytes: async function* () {
         yield stored
       },
+      [Symbol.dispose]: () => {},
     }
   }
 

@@ -1,43 +1,23 @@
 /**
  * Carry out a restore plan: the only step that writes to a space.
  *
- * Guarantees that nothing appears under its final name that is not verified and complete, that nothing is written
- * through a link, and that `.meta` says what stands there only once it does. Killed at any instant, the next
- * inspect and plan repair the space. What is placed is not flushed to the disk: after a power cut, files that did not
- * reach it show another size or time.
+ * Guarantees that no byte of a blob that is not known to be right gets into the space, that nothing is written through a
+ * link, and that `.meta` says what stands there only once it does. Killed at any instant, the next inspect and plan
+ * repair the space. What is placed is not flushed to the disk: after a power cut, files that did not reach it show
+ * another size or time.
  */
-import * as fs from 'node:fs'
-import { dirname, join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
-import { HoloError, hostError } from '../base/errors.ts'
+import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
-import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { PRIVATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
-import { RESTORED_TIME_S } from './file-mode.ts'
-import { Placer } from './place.ts'
-import { type DirectoryStep, isPristine, type PlanTotals, type RestorePlan } from './plan.ts'
-import { removeTree, removeUndecodable } from './remove-tree.ts'
+import { nativeRun } from './native-run.ts'
+import { isPristine, type RestorePlan } from './plan.ts'
+import { portableRun } from './portable-run.ts'
+import { probeReflink } from './probe-reflink.ts'
+import { emptyReport, type RestoreReport } from './report.ts'
+import type { Placing, PlacingRun } from './run.ts'
+import { type StrategyOptions, type Way, WayChooser } from './strategy.ts'
 import { markRestoring, writeMeta } from './write-meta.ts'
-
-/** What was done; `unchanged` counts are those of the plan. */
-export interface RestoreReport {
-  filesPlaced: number
-  /** Bytes of the placed files, however they came there. */
-  bytes: number
-  /** Of the files placed. */
-  cloned: number
-  copied: number
-  empty: number
-  relocated: number
-  linksMade: number
-  directoriesMade: number
-  removed: number
-  metaWritten: boolean
-  unchanged: { directories: number; links: number; files: number }
-  /** Milliseconds per stage. */
-  ms: { prepare: number; place: number; meta: number; total: number }
-}
 
 /** Blobs of the library that could not be used; everything else of the plan was done, but `.meta` was not written. */
 export class BlobsUnusableError extends HoloError {
@@ -61,12 +41,12 @@ export class BlobsUnusableError extends HoloError {
   }
 }
 
-export interface ApplyOptions {
-  readonly blobs: LocalBlobs
+export interface ApplyOptions extends Placing {
+  readonly strategy: StrategyOptions
   /** Proof that the caller holds the lock of the plan's space. */
   readonly lock: HeldLock
-  /** Called after each directory with files. */
-  readonly onProgress?: (report: Readonly<RestoreReport>) => void
+  /** `native`: by system calls, Linux only, and only for blobs that are files; default where that is possible. */
+  readonly engine?: 'native' | 'portable'
   readonly clock?: Clock
 }
 
@@ -75,7 +55,7 @@ export interface ApplyOptions {
  *
  * @throws {BlobsUnusableError} some local blobs are corrupt or absent; plan again after they were fetched
  * @throws {HoloError} blame `host`: the disk is full, a permission is missing; what was placed stays, and the same
- *   call after a new plan goes on from there
+ *   call after a new plan goes on from there; code `reflink-refused`: strategy `reflink` is not possible here
  * @throws `signal.reason`, unwrapped, once `signal` aborts; looked at between files
  */
 export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal: AbortSignal): Promise<RestoreReport> {
@@ -83,16 +63,19 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
     throw new TypeError(`${plan.paths.lock} must be held, not ${options.lock.path}`)
   }
   signal.throwIfAborted()
-  const report = emptyReport(plan.totals)
+  const report = emptyReport(plan.totals, options.strategy.strategy)
   if (isPristine(plan)) return report
   const clock = options.clock ?? systemClock
   const startedMs = clock.nowMs()
+  const ways = chooseWays(plan, options.strategy, report)
+  if (options.strategy.strategy === 'reflink') probeReflink(plan, options.blobs)
+  await using run = startRun(plan, ways, options, report)
   markRestoring(plan.paths)
-  prepareDirectories(plan, report)
+  await run.prepare(signal)
   const preparedMs = clock.nowMs()
   report.ms.prepare = preparedMs - startedMs
-  const unusable = await new Application(plan, options, report).run(signal)
-  for (const step of [...plan.steps].reverse()) if (step.settle) settle(join(plan.paths.directory, step.path))
+  const unusable = await run.place(signal)
+  run.settle()
   const placedMs = clock.nowMs()
   report.ms.place = placedMs - preparedMs
   report.ms.total = placedMs - startedMs
@@ -100,7 +83,7 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
     throw new BlobsUnusableError(unusable.corrupt, unusable.absent, report)
   }
   if (plan.writeMeta) {
-    writeMeta(plan.paths, plan.meta)
+    writeMeta(plan.paths, plan.note)
     report.metaWritten = true
   }
   report.ms.meta = clock.nowMs() - placedMs
@@ -108,145 +91,25 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
   return report
 }
 
-/** Clear what stands in the way and make directories, parents first, so that a failure shows before any copying. */
-function prepareDirectories({ paths, clearRoot, steps }: RestorePlan, report: RestoreReport): void {
-  if (clearRoot) removeTree(paths.directory)
-  makeDirectory(paths.directory, true)
-  const real = fs.realpathSync(paths.directory)
-  for (const step of steps) {
-    const directory = join(paths.directory, step.path)
-    if (step.make) {
-      if (step.path !== '') {
-        checkReal(real, dirname(step.path), dirname(directory))
-        makeDirectory(directory, false)
-      }
-      report.directoriesMade++
-    }
-    if (step.remove.length > 0 || step.removeUndecodable) {
-      checkReal(real, step.path, directory)
-      for (const name of step.remove) removeTree(join(directory, name))
-      report.removed += step.remove.length
-      if (step.removeUndecodable) removeUndecodable(directory)
-    }
-  }
+function startRun(plan: RestorePlan, ways: readonly Way[], options: ApplyOptions, report: RestoreReport): PlacingRun {
+  const { tree } = options.blobs
+  const native = process.platform === 'linux' && options.engine !== 'portable' && tree !== undefined
+  return native ? nativeRun(plan, ways, { ...options, tree }, report) : portableRun(plan, ways, options, report)
 }
 
-class Application {
-  readonly #placer: Placer
-  readonly #corrupt = new Map<string, BlobRef>()
-  readonly #absent = new Map<string, BlobRef>()
-
-  constructor(
-    private readonly plan: RestorePlan,
-    private readonly options: ApplyOptions,
-    private readonly report: RestoreReport,
-  ) {
-    this.#placer = new Placer(options.blobs, plan.spaceName)
-  }
-
-  async run(signal: AbortSignal): Promise<{ corrupt: BlobRef[]; absent: BlobRef[] }> {
-    const real = this.plan.steps.length === 0 ? '' : fs.realpathSync(this.plan.paths.directory)
-    for (const step of this.plan.steps) {
-      if (step.links.length + step.files.length === 0) continue
-      const directory = join(this.plan.paths.directory, step.path)
-      checkReal(real, step.path, directory)
-      for (const { name, target } of step.links) {
-        signal.throwIfAborted()
-        makeLink(directory, name, target)
-        this.report.linksMade++
-      }
-      await this.#placeFiles(step, directory, signal)
-      this.options.onProgress?.(this.report)
-      // The work above is synchronous: sockets and signals get their turn here.
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    return { corrupt: [...this.#corrupt.values()], absent: [...this.#absent.values()] }
-  }
-
-  async #placeFiles(step: DirectoryStep, directory: string, signal: AbortSignal): Promise<void> {
-    const { report } = this
-    for (const file of step.files) {
-      signal.throwIfAborted()
-      const { digest, sizeBytes } = file
-      const placed = await this.#placer.place(file, directory, signal)
-      if (placed === 'corrupt' || placed === 'absent') {
-        const list = placed === 'corrupt' ? this.#corrupt : this.#absent
-        list.set(digest, { digest, sizeBytes })
-        continue
-      }
-      report[placed]++
-      report.filesPlaced++
-      report.bytes += sizeBytes
-      if (file.rewrite.length > 0) report.relocated++
+/** One way for each file of the plan, in order; exceptions are counted. */
+function chooseWays(plan: RestorePlan, strategy: StrategyOptions, report: RestoreReport): Way[] {
+  const chooser = new WayChooser(strategy)
+  const ways: Way[] = []
+  for (const { path, files } of plan.steps) {
+    for (const file of files) {
+      const whole = path === '' ? file.name : `${path}/${file.name}`
+      const { way, exception } = chooser.choose(whole, file)
+      ways.push(way)
+      if (exception === undefined) continue
+      report.exceptions[exception] = (report.exceptions[exception] ?? 0) + 1
+      if (strategy.strategy === 'smart') report.exceptionPaths.push({ path: whole, reason: exception })
     }
   }
-}
-
-/**
- * A directory that the plan takes for real must still be one, and so must all above it up to the space: a robot that
- * runs in the space could have put a link there since.
- */
-function checkReal(realRoot: string, path: string, directory: string): void {
-  const expected = path === '' || path === '.' ? realRoot : `${realRoot}/${path}`
-  let actual: string
-  try {
-    actual = fs.realpathSync(directory)
-  } catch (error) {
-    throw hostError(`enter ${directory}`, error)
-  }
-  if (actual === expected) return
-  throw new HoloError(`${directory} became a link to ${actual} while it was restored`, {
-    code: 'space-changed',
-    blame: 'host',
-    hint: 'stop what runs in this space, then run the same command again',
-  })
-}
-
-function makeDirectory(directory: string, recursive: boolean): void {
-  try {
-    fs.mkdirSync(directory, { recursive, mode: PRIVATE_DIRECTORY_MODE })
-  } catch (error) {
-    throw hostError(`make the directory ${directory}`, error)
-  }
-}
-
-/** Make a link, or replace a file or link of that name by it in one step. */
-function makeLink(directory: string, name: string, target: string): void {
-  const temporary = join(directory, `${TEMPORARY_PREFIX}${process.pid}-link`)
-  try {
-    fs.symlinkSync(target, temporary)
-    fs.renameSync(temporary, join(directory, name))
-  } catch (error) {
-    fs.rmSync(temporary, { force: true })
-    throw hostError(`make the link ${join(directory, name)}`, error)
-  }
-}
-
-function settle(directory: string): void {
-  try {
-    fs.utimesSync(directory, RESTORED_TIME_S, RESTORED_TIME_S)
-  } catch (error) {
-    throw hostError(`set the time of ${directory}`, error)
-  }
-}
-
-function emptyReport(totals: PlanTotals): RestoreReport {
-  return {
-    filesPlaced: 0,
-    bytes: 0,
-    cloned: 0,
-    copied: 0,
-    empty: 0,
-    relocated: 0,
-    linksMade: 0,
-    directoriesMade: 0,
-    removed: 0,
-    metaWritten: false,
-    unchanged: {
-      directories: totals.directoriesUnchanged,
-      links: totals.linksUnchanged,
-      files: totals.filesUnchanged,
-    },
-    ms: { prepare: 0, place: 0, meta: 0, total: 0 },
-  }
+  return ways
 }

@@ -1,12 +1,9 @@
 /** What a restored entry has to look like: rcc's fixed time, and modes out of Go's FileMode (formats.md §5, §9). */
+import { GO_SETGID, GO_SETUID, GO_STICKY } from '../catalog/go-mode.ts'
 
 /** 2021-01-07T06:13:20Z, in seconds: atime and mtime of every restored file. */
 export const RESTORED_TIME_S = 1_610_000_000
 export const RESTORED_TIME_MS = RESTORED_TIME_S * 1000
-
-const GO_SETUID = 2 ** 23
-const GO_SETGID = 2 ** 22
-const GO_STICKY = 2 ** 20
 
 /** The twelve mode bits of chmod(2). @param goMode Go FileMode, as recorded */
 export function unixMode(goMode: number): number {

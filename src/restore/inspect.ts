@@ -7,41 +7,47 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
-import { CATALOG_STORED_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { hostError, systemCodeOf } from '../base/errors.ts'
+import { CHUNK_BYTES } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
-import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { hasherFor } from '../catalog/hasher.ts'
 import { spacePaths } from '../catalog/layout.ts'
 import { chunkRewriter } from '../catalog/relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
+import type { NotedSpace } from './read-note.ts'
 import type { PresentDirectory, PresentEntry, PresentFile, SpaceState } from './space-state.ts'
 
-/** `.meta.info` has seven short fields. */
-const META_INFO_BYTES_MAX = 64 * 1024
 const REPLACEMENT = '\ufffd'
 const OWNER_ALL = 0o700
 /** The event loop gets its turn after so many directories. */
 const DIRECTORIES_PER_TURN = 64
 
+export interface InspectOptions {
+  /** Hash every file that looks right, whatever vouches for it. */
+  readonly deep?: boolean
+}
+
 /**
  * @param spacePath absolute, from `spaceTarget`
  * @param catalog what will be restored there
+ * @param noted from `readNote`, of the same space
  * @throws {HoloError} blame `host` when something cannot be read; `signal.reason` once `signal` aborts
  */
-export async function inspectSpace(spacePath: string, catalog: Catalog, signal: AbortSignal): Promise<SpaceState> {
-  const paths = spacePaths(spacePath)
-  const meta = readMeta(paths.meta)
-  const metaInfo = readText(paths.metaInfo)
-  const interrupted = fs.existsSync(paths.restoring)
+export async function inspectSpace(
+  spacePath: string,
+  catalog: Catalog,
+  { meta, metaInfo, deep = false }: NotedSpace & InspectOptions,
+  signal: AbortSignal,
+): Promise<SpaceState> {
+  const interrupted = fs.existsSync(spacePaths(spacePath).restoring)
   const rootStatus = lstat(spacePath)
   if (rootStatus === undefined || !isUsable(rootStatus)) {
     const root = rootStatus === undefined ? 'absent' : 'obstacle'
     return { root, directories: new Map(), meta, metaInfo, interrupted }
   }
   const trusted = !interrupted && meta?.path === spacePath ? meta.tree : undefined
-  const walk = new SpaceWalk(spacePath, catalog.identity)
+  const walk = new SpaceWalk(spacePath, catalog.identity, deep)
   await walk.run(catalog.tree, trusted, rootStatus.mtimeMs, signal)
   return { root: 'directory', directories: walk.directories, meta, metaInfo, interrupted }
 }
@@ -61,6 +67,7 @@ class SpaceWalk {
   constructor(
     private readonly spacePath: string,
     private readonly stageIdentity: string,
+    private readonly deep: boolean,
   ) {}
 
   async run(
@@ -86,8 +93,10 @@ class SpaceWalk {
       const child = path === '' ? name : `${path}/${name}`
       const subdir = wanted.subdirs.get(name)
       const file = wanted.files.get(name)
-      if (entry.isSymbolicLink() && (subdir ?? file)?.symlink !== undefined) {
-        entries.set(name, { kind: 'link', target: readLink(join(absolute, name)) })
+      if (entry.isSymbolicLink() && (file !== undefined || subdir?.symlink !== undefined)) {
+        const path = join(absolute, name)
+        const dead = file !== undefined && file.symlink === undefined && !leadsTo(path, file)
+        entries.set(name, dead ? { kind: 'other' } : { kind: 'link', target: readLink(path) })
       } else if (entry.isDirectory() && subdir !== undefined && subdir.symlink === undefined && !subdir.shadow) {
         const status = lstat(join(absolute, name))
         if (status === undefined || !isUsable(status)) {
@@ -110,8 +119,9 @@ class SpaceWalk {
     const status = lstat(path)
     if (status === undefined || !status.isFile()) return undefined
     const mode = status.mode & 0o7777
-    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs }
-    if (noted !== undefined && noted.symlink === undefined) return { ...present, digest: noted.digest }
+    const present = { sizeBytes: status.size, mode, mtimeMs: status.mtimeMs, links: status.nlink }
+    const vouched = !this.deep && noted !== undefined && noted.symlink === undefined
+    if (vouched) return { ...present, digest: noted.digest }
     const looksRight =
       status.size === wanted.sizeBytes && mode === unixMode(wanted.goMode) && status.mtimeMs === RESTORED_TIME_MS
     return { ...present, digest: looksRight ? this.#digestOf(path, wanted) : undefined }
@@ -196,30 +206,21 @@ function readDirectory(path: string): { listed: ReadonlyMap<string, Kind>; hasUn
   }
 }
 
+/** Whether a link in place of a file, as strategy `symlink` makes them, leads to a file of its size. */
+function leadsTo(path: string, { sizeBytes }: CatalogFile): boolean {
+  try {
+    const status = fs.statSync(path)
+    return status.isFile() && status.size === sizeBytes
+  } catch {
+    // Nowhere, in a circle, or where we may not look.
+    return false
+  }
+}
+
 function readLink(path: string): string {
   try {
     return fs.readlinkSync(path)
   } catch (error) {
     throw hostError(`read the link ${path}`, error)
-  }
-}
-
-/** @returns undefined where it is missing, torn or not ours to read: rcc, too, then takes the space for a new one */
-function readMeta(path: string): Catalog | undefined {
-  try {
-    if (fs.statSync(path).size > CATALOG_STORED_BYTES_MAX) return undefined
-    return decodeStoredCatalog(fs.readFileSync(path), `Space note ${path}`)
-  } catch (error) {
-    if (error instanceof HoloError || systemCodeOf(error) !== undefined) return undefined
-    throw error
-  }
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return fs.statSync(path).size > META_INFO_BYTES_MAX ? undefined : fs.readFileSync(path, 'utf8')
-  } catch (error) {
-    if (systemCodeOf(error) !== undefined) return undefined
-    throw error
   }
 }

@@ -7,9 +7,10 @@
  */
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { encodeCatalogInfo, type SpaceIdentity, spaceMeta } from '../catalog/encode-catalog.ts'
+import type { SpaceIdentity } from '../catalog/encode-catalog.ts'
 import { type SpacePaths, spacePaths } from '../catalog/layout.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
+import { type SpaceNote, spaceNote } from '../catalog/space-note.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
@@ -71,9 +72,18 @@ export interface RestorePlan {
   /** Each blob that a step reads, once, in the order of the steps. */
   readonly needed: readonly BlobRef[]
   /** What `.meta` will say. */
-  readonly meta: Catalog
+  readonly note: SpaceNote
   readonly writeMeta: boolean
   readonly totals: PlanTotals
+}
+
+export interface PlanOptions {
+  /** What the catalog does not have stays, unless it stands in the way. */
+  readonly keepExtra?: boolean
+  /** Files may be hard links to their blobs; else such a file is placed anew, so that it can be written safely. */
+  readonly hardlinked?: boolean
+  /** A file may be a link with this target: its blob's path. */
+  readonly blobPath?: ((digest: Digest) => string) | undefined
 }
 
 /** Whether applying the plan touches nothing at all. */
@@ -87,26 +97,32 @@ export function isPristine(plan: RestorePlan): boolean {
  * @param state from `inspectSpace` with the same catalog
  * @throws {HoloError} as `spaceTarget`
  */
-export function planRestore({ catalog }: VerifiedCatalog, target: SpaceIdentity, state: SpaceState): RestorePlan {
-  const meta = spaceMeta(catalog, target)
+export function planRestore(
+  verified: VerifiedCatalog,
+  target: SpaceIdentity,
+  state: SpaceState,
+  options: PlanOptions = {},
+): RestorePlan {
+  const { catalog } = verified
+  const note = spaceNote(catalog, () => verified.tail(), target)
   const paths = spacePaths(spaceTarget(catalog, target.spaceName).path)
-  const planner = new Planner(state)
+  const planner = new Planner(state, options)
   planner.run(catalog.tree)
   // A space that is as it should be is not touched: rcc sets the directories' times again even then.
   const changes = planner.steps.filter(doesSomething)
   const steps = changes.length === 0 ? [] : planner.steps.filter((step) => step.settle || doesSomething(step))
   const noted =
     !state.interrupted &&
-    state.metaInfo === new TextDecoder().decode(encodeCatalogInfo(meta)) &&
+    state.metaInfo === new TextDecoder().decode(note.infoBytes()) &&
     state.meta !== undefined &&
-    sameCatalog(state.meta, meta)
+    sameCatalog(state.meta, note.meta)
   return {
     paths,
     spaceName: target.spaceName,
     clearRoot: state.root === 'obstacle',
     steps,
     needed: planner.needed(),
-    meta,
+    note,
     writeMeta: !noted || steps.length > 0,
     totals: planner.totals,
   }
@@ -133,7 +149,10 @@ class Planner {
   }
   readonly #needed = new Map<Digest, BlobRef>()
 
-  constructor(private readonly state: SpaceState) {}
+  constructor(
+    private readonly state: SpaceState,
+    private readonly options: PlanOptions,
+  ) {}
 
   needed(): BlobRef[] {
     return [...this.#needed.values()]
@@ -163,9 +182,10 @@ class Planner {
       if (file.symlink !== undefined) this.#link(file.name, file.symlink, present, links)
       else this.#file(file, present?.entries.get(file.name), files)
     }
-    const remove = present === undefined ? [] : [...unwanted(wanted, present)]
+    const { keepExtra = false } = this.options
+    const remove = present === undefined ? [] : [...unwanted(wanted, present, keepExtra)]
     const make = present === undefined
-    const removeUndecodable = present?.hasUndecodable === true
+    const removeUndecodable = !keepExtra && present?.hasUndecodable === true
     if (make) this.totals.directoriesToMake++
     else this.totals.directoriesUnchanged++
     this.totals.entriesToRemove += remove.length
@@ -187,12 +207,15 @@ class Planner {
   #file(wanted: CatalogFile, entry: PresentEntry | undefined, files: FileStep[]): void {
     const { name, digest, sizeBytes, rewrite } = wanted
     const mode = unixMode(wanted.goMode)
+    const linked = entry?.kind === 'link' && this.options.blobPath?.(digest) === entry.target
     if (
-      entry?.kind === 'file' &&
-      entry.file.digest === digest &&
-      entry.file.sizeBytes === sizeBytes &&
-      entry.file.mode === mode &&
-      entry.file.mtimeMs === RESTORED_TIME_MS
+      linked ||
+      (entry?.kind === 'file' &&
+        entry.file.digest === digest &&
+        entry.file.sizeBytes === sizeBytes &&
+        entry.file.mode === mode &&
+        entry.file.mtimeMs === RESTORED_TIME_MS &&
+        (entry.file.links === 1 || this.options.hardlinked === true))
     ) {
       this.totals.filesUnchanged++
       return
@@ -206,12 +229,12 @@ class Planner {
 }
 
 /** Present names that the catalog lacks, or has as something that cannot take their place by a rename. */
-function* unwanted(wanted: CatalogDirectory, present: PresentDirectory): Generator<string> {
+function* unwanted(wanted: CatalogDirectory, present: PresentDirectory, keepExtra: boolean): Generator<string> {
   for (const [name, entry] of present.entries) {
     const subdir = wanted.subdirs.get(name)
     const inCatalog = wanted.files.has(name) || (subdir !== undefined && !subdir.shadow)
     // An `other` is no file, no link and no usable directory that is wanted here, or it would bear its own kind.
-    if (!inCatalog || entry.kind === 'other') yield name
+    if (inCatalog ? entry.kind === 'other' : !keepExtra) yield name
   }
 }
 
@@ -235,6 +258,7 @@ function sameCatalog(left: Catalog, right: Catalog): boolean {
 }
 
 function sameDirectory(left: CatalogDirectory, right: CatalogDirectory): boolean {
+  if (left === right) return true
   if (left.name !== right.name || left.symlink !== right.symlink || left.goMode !== right.goMode) return false
   if (left.shadow !== right.shadow) return false
   if (left.files.size !== right.files.size || left.subdirs.size !== right.subdirs.size) return false

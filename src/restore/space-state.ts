@@ -14,6 +14,8 @@ export interface PresentFile {
   /** The twelve bits of chmod(2). */
   readonly mode: number
   readonly mtimeMs: number
+  /** Hard links to its inode: more than one where a strategy linked it to its blob. */
+  readonly links: number
   /**
    * Of the blob that was placed here, before relocation. Undefined where neither a trusted `.meta` nor the content
    * itself vouches for it.

@@ -6,9 +6,8 @@
 import * as fs from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { hostError } from '../base/errors.ts'
-import { encodeCatalogInfo, encodeStoredCatalog } from '../catalog/encode-catalog.ts'
 import { type SpacePaths, TEMPORARY_PREFIX } from '../catalog/layout.ts'
-import type { Catalog } from '../catalog/tree.ts'
+import type { SpaceNote } from '../catalog/space-note.ts'
 
 /** Say that the space is between two environments, until `writeMeta`. @throws {HoloError} blame `host` */
 export function markRestoring({ restoring }: SpacePaths): void {
@@ -20,9 +19,9 @@ export function markRestoring({ restoring }: SpacePaths): void {
 }
 
 /** Write `.meta.info`, then `.meta`, then take the mark away. @throws {HoloError} blame `host` */
-export function writeMeta(paths: SpacePaths, meta: Catalog): void {
-  replace(paths.metaInfo, encodeCatalogInfo(meta))
-  replace(paths.meta, encodeStoredCatalog(meta))
+export function writeMeta(paths: SpacePaths, note: SpaceNote): void {
+  replace(paths.metaInfo, note.infoBytes())
+  replace(paths.meta, note.bytes())
   fs.rmSync(paths.restoring, { force: true })
 }
 

@@ -2,13 +2,23 @@
  * One blob file at rest: what form it has, its bytes as stored, and its digest.
  *
  * Form is sniffed as rcc does, by the gzip header; a blob named by SipHash-128 is always raw, since only a
- * `compress.no` library makes them (formats.md §2).
+ * `compress.no` library makes them (formats.md §2). A file may be replaced by its other form at any time (`optimize`),
+ * so the form is always that of the very descriptor that the bytes are read from.
  */
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
+import { stampOf } from '../base/file-stamp.ts'
 import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
-import { beginsLikeGzip, GZIP_HEADER_BYTES_MAX, GzipError, gunzipExactly, gunzipStream, isGzip } from '../blob/gzip.ts'
+import {
+  beginsLikeGzip,
+  GZIP_HEADER_BYTES_MAX,
+  GzipError,
+  gunzipExactly,
+  gunzipStream,
+  gzipBytesMax,
+  isGzip,
+} from '../blob/gzip.ts'
 import type { LocalBlob, StoredBlob } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -22,26 +32,58 @@ const READ_AT_ONCE_BYTES_MAX = 64 * 1024
 /** @returns undefined where no regular file stands at `path` @throws {HoloError} blame `host` */
 export function findBlobFile(path: string, digest: Digest): LocalBlob | undefined {
   return withOpen(path, (descriptor, storedBytes) => {
-    let form: LocalBlob['form']
-    let stored: Uint8Array | undefined
-    if (storedBytes <= READ_AT_ONCE_BYTES_MAX) {
-      stored = new Uint8Array(storedBytes)
-      readFully(descriptor, stored, path)
-      form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
-    } else {
-      form = sniff(descriptor, digest)
+    const stamp = stampOf(fs.fstatSync(descriptor, { bigint: true }))
+    if (storedBytes > READ_AT_ONCE_BYTES_MAX) {
+      return {
+        path,
+        form: sniff(descriptor, digest),
+        storedBytes,
+        stamp,
+        whole: (sizeBytes) => readAgain(path, digest, sizeBytes),
+        chunks: (bytesMax) => decodedChunks(path, digest, bytesMax),
+      }
     }
+    const stored = new Uint8Array(storedBytes)
+    readFully(descriptor, stored, path)
+    const form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
     return {
       path,
       form,
       storedBytes,
-      whole: (sizeBytes) => decodeWhole(stored ?? readWhole(path, storedBytes), form, sizeBytes),
-      chunks: (bytesMax) => {
-        const chunks = fileChunks(path, storedBytes)
-        return form === 'gzip' ? gunzipStream(chunks, bytesMax) : chunks
-      },
+      stamp,
+      whole: (sizeBytes) => decodeWhole(stored, form, sizeBytes),
+      chunks: (bytesMax) => (form === 'gzip' ? gunzipStream(oneChunk(stored), bytesMax) : oneChunk(stored)),
     }
   })
+}
+
+function readAgain(path: string, digest: Digest, sizeBytes: number): Uint8Array {
+  const content = withOpen(path, (descriptor, storedBytes) => {
+    if (storedBytes > gzipBytesMax(sizeBytes)) {
+      throw new GzipError(`has ${storedBytes} bytes at rest, too many for ${sizeBytes} of content`)
+    }
+    const stored = new Uint8Array(storedBytes)
+    const form = sniff(descriptor, digest)
+    readFully(descriptor, stored, path)
+    return decodeWhole(stored, form, sizeBytes)
+  })
+  return content ?? gone(path)
+}
+
+/** Opened anew at the first chunk, closed after the last or when the reader leaves. */
+async function* decodedChunks(path: string, digest: Digest, bytesMax: number): AsyncGenerator<Uint8Array> {
+  const opened = openRegular(path) ?? gone(path)
+  try {
+    const form = sniff(opened.descriptor, digest)
+    const chunks = fileChunks(opened.descriptor, path, opened.sizeBytes)
+    yield* form === 'gzip' ? gunzipStream(chunks, bytesMax) : chunks
+  } finally {
+    fs.closeSync(opened.descriptor)
+  }
+}
+
+function gone(path: string): never {
+  throw hostError(`read ${path}`, new Error('it has gone'))
 }
 
 function decodeWhole(stored: Uint8Array, form: LocalBlob['form'], sizeBytes: number): Uint8Array {
@@ -50,22 +92,34 @@ function decodeWhole(stored: Uint8Array, form: LocalBlob['form'], sizeBytes: num
   return stored
 }
 
-/** The file as a server sends it; a small one is read at once. @returns, @throws as `findBlobFile` */
+/** The file as a server sends it; a small one is read at once, a large one kept open. @returns, @throws as `findBlobFile` */
 export function openStoredBlob(path: string, digest: Digest): StoredBlob | undefined {
-  return withOpen(path, (descriptor, storedBytes) => {
+  const opened = openRegular(path)
+  if (opened === undefined) return undefined
+  const { descriptor, sizeBytes } = opened
+  let open = true
+  const close = () => {
+    if (open) fs.closeSync(descriptor)
+    open = false
+  }
+  try {
     const encoding = sniff(descriptor, digest)
-    if (storedBytes > BLOB_WHOLE_BYTES_MAX) {
-      return {
-        encoding,
-        sizeBytes: storedBytes,
-        bytes: () => fileChunks(path, storedBytes),
-        whole: () => readWhole(path, storedBytes),
-      }
+    const readWhole = () => {
+      const whole = new Uint8Array(sizeBytes)
+      readFully(descriptor, whole, path)
+      return whole
     }
-    const whole = new Uint8Array(storedBytes)
-    readFully(descriptor, whole, path)
-    return { encoding, sizeBytes: storedBytes, bytes: () => oneChunk(whole), whole: () => whole }
-  })
+    if (sizeBytes > BLOB_WHOLE_BYTES_MAX) {
+      const bytes = () => fileChunks(descriptor, path, sizeBytes)
+      return { encoding, sizeBytes, bytes, whole: readWhole, [Symbol.dispose]: close }
+    }
+    const whole = readWhole()
+    close()
+    return { encoding, sizeBytes, bytes: () => oneChunk(whole), whole: () => whole, [Symbol.dispose]: close }
+  } catch (error) {
+    close()
+    throw hostError(`read ${path}`, error)
+  }
 }
 
 /** What is wrong with a blob, as the end of the sentence `the blob …`; undefined where nothing is. */
@@ -99,30 +153,14 @@ async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.byteLength > 0) yield bytes
 }
 
-async function* fileChunks(path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
-  const descriptor = guarded(path, () => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW))
-  try {
-    for (let at = 0; at < sizeBytes; ) {
-      const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes - at))
-      const count = guarded(path, () => fs.readSync(descriptor, chunk, 0, chunk.byteLength, at))
-      if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${sizeBytes} bytes`))
-      at += count
-      yield chunk.subarray(0, count)
-    }
-  } finally {
-    fs.closeSync(descriptor)
+async function* fileChunks(descriptor: number, path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < sizeBytes; ) {
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes - at))
+    const count = guarded(path, () => fs.readSync(descriptor, chunk, 0, chunk.byteLength, at))
+    if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${sizeBytes} bytes`))
+    at += count
+    yield chunk.subarray(0, count)
   }
-}
-
-function readWhole(path: string, sizeBytes: number): Uint8Array {
-  const whole = new Uint8Array(sizeBytes)
-  const descriptor = guarded(path, () => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW))
-  try {
-    readFully(descriptor, whole, path)
-  } finally {
-    fs.closeSync(descriptor)
-  }
-  return whole
 }
 
 function readFully(descriptor: number, target: Uint8Array, path: string): void {
@@ -143,7 +181,13 @@ function sniff(descriptor: number, digest: Digest): 'identity' | 'gzip' {
   return isGzip(long) ? 'gzip' : 'identity'
 }
 
-function withOpen<Result>(path: string, use: (descriptor: number, sizeBytes: number) => Result): Result | undefined {
+interface OpenFile {
+  readonly descriptor: number
+  readonly sizeBytes: number
+}
+
+/** @returns undefined where no regular file stands at `path`; else an open file that the caller closes */
+function openRegular(path: string): OpenFile | undefined {
   let descriptor: number
   try {
     // Non-blocking, so that a named pipe planted at a blob's place does not stop us.
@@ -154,13 +198,22 @@ function withOpen<Result>(path: string, use: (descriptor: number, sizeBytes: num
     if (systemCode === 'ENOENT' || systemCode === 'ENOTDIR' || systemCode === 'ELOOP') return undefined
     throw hostError(`open ${path}`, error)
   }
+  const status = fs.fstatSync(descriptor)
+  if (status.isFile()) return { descriptor, sizeBytes: status.size }
+  fs.closeSync(descriptor)
+  return undefined
+}
+
+function withOpen<Result>(path: string, use: (descriptor: number, sizeBytes: number) => Result): Result | undefined {
+  const opened = openRegular(path)
+  if (opened === undefined) return undefined
   try {
-    const status = fs.fstatSync(descriptor)
-    return status.isFile() ? use(descriptor, status.size) : undefined
+    return use(opened.descriptor, opened.sizeBytes)
   } catch (error) {
+    if (error instanceof GzipError) throw error
     throw hostError(`read ${path}`, error)
   } finally {
-    fs.closeSync(descriptor)
+    fs.closeSync(opened.descriptor)
   }
 }
 

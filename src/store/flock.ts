@@ -6,6 +6,7 @@
  */
 import { dlopen, type Pointer, read } from 'bun:ffi'
 import { HoloError } from '../base/errors.ts'
+import { libc } from '../base/libc.ts'
 
 const LOCK_EX = 2
 const LOCK_NB = 4
@@ -46,17 +47,7 @@ function load(): Flock {
     const { symbols } = dlopen('libSystem.B.dylib', { flock: flockType, __error: errnoType })
     return { flock: symbols.flock, errno: () => valueAt(symbols.__error()) }
   }
-  if (process.platform === 'linux') {
-    // The second is musl's.
-    for (const library of ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`]) {
-      try {
-        const { symbols } = dlopen(library, { flock: flockType, __errno_location: errnoType })
-        return { flock: symbols.flock, errno: () => valueAt(symbols.__errno_location()) }
-      } catch {
-        // Not this C library: the next one, or the error below.
-      }
-    }
-  }
+  if (process.platform === 'linux') return libc()
   throw new HoloError(`No flock is known for ${process.platform}`, {
     code: 'lock-unsupported',
     blame: 'host',

@@ -3,17 +3,25 @@
  *
  * Content is decoded, counted against the catalog's size, hashed while it is written to a temporary name, and renamed
  * only where digest and size are right. At rest it is raw, which rcc reads as it reads gzip (formats.md §6) and which
- * can be cloned; only content that begins like gzip itself is stored gzip, since a reader would decode it once too
- * often. Knows nothing of sources but their name.
+ * can be cloned, unless the settings want gzip; content that begins like gzip itself is always stored gzip, since a
+ * reader would decode it once too often. Knows nothing of sources but their name.
  */
-import * as fs from 'node:fs'
 import { HoloError } from '../base/errors.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { isSha256, sha256Hasher, sha256Of } from '../blob/digest.ts'
-import { beginsLikeGzip, GzipError, gunzipExactly, gunzipStream, gzipBytesMax, gzipStream } from '../blob/gzip.ts'
+import {
+  beginsLikeGzip,
+  type Compression,
+  GzipError,
+  gunzipExactly,
+  gunzipStream,
+  gzipBytesMax,
+  gzipStream,
+  gzipWhole,
+} from '../blob/gzip.ts'
+import type { BlobForm, BlobNotes } from '../blob/notes.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
-import { type LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
-import { temporaryIn } from './temporary.ts'
+import type { LibraryFiles, WrittenFile } from './library-files.ts'
 
 export interface IngestPlace {
   readonly files: LibraryFiles
@@ -21,6 +29,9 @@ export interface IngestPlace {
   readonly temporaries: string
   /** Absolute path of the blob. */
   readonly target: string
+  readonly compression: Compression
+  /** Where it is noted that the blob was verified; to be flushed by the caller. */
+  readonly notes: BlobNotes
 }
 
 /**
@@ -43,7 +54,10 @@ export async function ingestBlob(
   checkRef(ref)
   try {
     if (ref.sizeBytes > BLOB_WHOLE_BYTES_MAX) return await ingestStreamed(place, ref, stream, signal)
-    return storeWhole(place, await readWhole(ref, stream, signal))
+    const content = await readWhole(ref, stream, signal)
+    const form = place.compression === 'gzip' || beginsLikeGzip(content) ? 'gzip' : 'identity'
+    const atRest = form === 'gzip' ? gzipWhole(content) : content
+    return noted(place, ref, form, place.files.write(place.target, atRest, place.temporaries))
   } catch (error) {
     if (error instanceof GzipError) throw corrupt(ref, stream, `it ${error.message}`)
     throw error
@@ -88,51 +102,30 @@ async function readWhole(ref: BlobRef, stream: BlobStream, signal: AbortSignal):
   return content
 }
 
-/** Write verified content under its final name. @returns bytes written */
-function storeWhole({ files, temporaries, target }: IngestPlace, content: Uint8Array): number {
-  const atRest = beginsLikeGzip(content) ? Bun.gzipSync(content as Uint8Array<ArrayBuffer>, { level: 1 }) : content
-  const temporary = temporaryIn(temporaries)
-  const descriptor = files.create(temporary)
-  try {
-    try {
-      writeAll(descriptor, atRest, target)
-    } finally {
-      fs.closeSync(descriptor)
-    }
-    files.rename(temporary, target)
-  } catch (error) {
-    removeQuietly(temporary)
-    throw error
-  }
-  return atRest.byteLength
-}
-
 /** A large blob, with memory for some chunks. */
 async function ingestStreamed(
-  { files, temporaries, target }: IngestPlace,
+  place: IngestPlace,
   ref: BlobRef,
   stream: BlobStream,
   signal: AbortSignal,
 ): Promise<number> {
+  const { files, temporaries, target, compression } = place
   const decoded = stream.encoding === 'gzip' ? gunzipStream(stream.bytes, ref.sizeBytes) : stream.bytes
-  const temporary = temporaryIn(temporaries)
-  const descriptor = files.create(temporary)
-  let storedBytes = 0
-  try {
-    try {
-      for await (const chunk of atRestForm(verified(decoded, ref, stream, signal))) {
-        writeAll(descriptor, chunk, target)
-        storedBytes += chunk.byteLength
-      }
-    } finally {
-      fs.closeSync(descriptor)
-    }
-    files.rename(temporary, target)
-  } catch (error) {
-    removeQuietly(temporary)
-    throw error
-  }
-  return storedBytes
+  const content = verified(decoded, ref, stream, signal)
+  let form: BlobForm = 'gzip'
+  const atRest =
+    compression === 'gzip'
+      ? gzipStream(content)
+      : unlessGzip(content, (found) => {
+          form = found
+        })
+  const written = await files.writeChunks(target, atRest, temporaries)
+  return noted(place, ref, form, written)
+}
+
+function noted({ notes }: IngestPlace, { digest }: BlobRef, form: BlobForm, { bytes, stamp }: WrittenFile): number {
+  notes.add(digest, form, stamp, 0)
+  return bytes
 }
 
 /** Pass chunks through, and throw at the end, or as soon as they are too many, unless they are the blob. */
@@ -158,7 +151,10 @@ async function* verified(
 }
 
 /** Content as it is, or gzip where its first three bytes, which may come in pieces, look like gzip. */
-async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* unlessGzip(
+  content: AsyncGenerator<Uint8Array>,
+  onForm: (form: BlobForm) => void,
+): AsyncGenerator<Uint8Array> {
   let head = new Uint8Array(0)
   while (head.byteLength < 3) {
     const next = await content.next()
@@ -169,7 +165,9 @@ async function* atRestForm(content: AsyncGenerator<Uint8Array>): AsyncGenerator<
     yield head
     yield* content
   }
-  yield* beginsLikeGzip(head) ? gzipStream(whole()) : whole()
+  const form = beginsLikeGzip(head) ? 'gzip' : 'identity'
+  onForm(form)
+  yield* form === 'gzip' ? gzipStream(whole()) : whole()
 }
 
 function wrongSize(actualBytes: number, ref: BlobRef): string {

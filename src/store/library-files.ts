@@ -8,10 +8,19 @@
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
+import { type FileStamp, stampOf } from '../base/file-stamp.ts'
 import { PRIVATE_DIRECTORY_MODE, SHARED_DIRECTORY_MODE } from '../catalog/layout.ts'
+import { temporaryIn } from './temporary.ts'
 
 const PRIVATE_FILE_MODE = 0o644
 const SHARED_FILE_MODE = 0o666
+
+/** A file under its final name. */
+export interface WrittenFile {
+  readonly bytes: number
+  /** Taken by its descriptor once it was named: whoever replaces the file after that is not taken for it. */
+  readonly stamp: FileStamp
+}
 
 export class LibraryFiles {
   /** Directories known to exist: three levels of them dominate the writing of small blobs (limits.md §5). */
@@ -48,19 +57,57 @@ export class LibraryFiles {
     this.#made.add(directory)
   }
 
-  /** Open a new file for writing. @throws {HoloError} blame `host`: also where `path` exists */
-  create(path: string): number {
+  /**
+   * Write the whole of `path` at once, replacing what stands there.
+   *
+   * @param temporaries directory of the temporary, on the same disk
+   * @throws {HoloError} blame `host`: writing failed, and nothing is left behind
+   */
+  write(path: string, bytes: Uint8Array, temporaries: string): WrittenFile {
+    const temporary = temporaryIn(temporaries)
+    const descriptor = this.#create(temporary)
+    try {
+      writeAll(descriptor, bytes, path)
+      return this.#named(descriptor, temporary, path, bytes.byteLength)
+    } catch (error) {
+      removeQuietly(temporary)
+      throw error
+    } finally {
+      fs.closeSync(descriptor)
+    }
+  }
+
+  /** The same chunk by chunk. @throws also whatever `chunks` throws, unchanged */
+  async writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, temporaries: string): Promise<WrittenFile> {
+    const temporary = temporaryIn(temporaries)
+    const descriptor = this.#create(temporary)
+    let total = 0
+    try {
+      for await (const chunk of chunks) {
+        writeAll(descriptor, chunk, path)
+        total += chunk.byteLength
+      }
+      return this.#named(descriptor, temporary, path, total)
+    } catch (error) {
+      removeQuietly(temporary)
+      throw error
+    } finally {
+      fs.closeSync(descriptor)
+    }
+  }
+
+  #named(descriptor: number, temporary: string, path: string, bytes: number): WrittenFile {
+    this.#retried(path, () => fs.renameSync(temporary, path))
+    return { bytes, stamp: stampOf(fs.fstatSync(descriptor, { bigint: true })) }
+  }
+
+  #create(path: string): number {
     return this.#retried(path, () => {
       const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
       const descriptor = fs.openSync(path, 'wx', mode)
       if (this.shared) fs.fchmodSync(descriptor, mode)
       return descriptor
     })
-  }
-
-  /** Give `from` its final name, making the directory. @throws {HoloError} blame `host` */
-  rename(from: string, to: string): void {
-    this.#retried(to, () => fs.renameSync(from, to))
   }
 
   /** Run `work` with the directory of `path` there; rcc's check removes empty directories at any time. */
@@ -82,7 +129,7 @@ export class LibraryFiles {
   }
 }
 
-/** Write all of `bytes` at the descriptor's position. @throws {HoloError} blame `host` */
+/** Write all of `bytes` at the place where the descriptor stands. @throws {HoloError} blame `host` */
 export function writeAll(descriptor: number, bytes: Uint8Array, path: string): void {
   try {
     for (let at = 0; at < bytes.byteLength; ) at += fs.writeSync(descriptor, bytes, at, bytes.byteLength - at)

@@ -9,19 +9,24 @@ import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
-import type { LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
+import { type Digest, isSha256, sha256Of } from '../blob/digest.ts'
+import type { Compression } from '../blob/gzip.ts'
+import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { decodeStoredCatalog } from '../catalog/decode-catalog.ts'
 import { encodeCatalogInfo } from '../catalog/encode-catalog.ts'
 import * as layout from '../catalog/layout.ts'
 import { catalogName, catalogNameParts, parseCatalogName } from '../catalog/names.ts'
+import type { PackedCatalogs } from '../catalog/packed-form.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type BlobFault, faultOf, findBlobFile, openStoredBlob } from './blob-file.ts'
 import { ingestBlob } from './ingest.ts'
-import { LibraryFiles, removeQuietly, writeAll } from './library-files.ts'
-import { sweepTemporaries, temporaryIn } from './temporary.ts'
+import { LibraryFiles } from './library-files.ts'
+import { putRawBlob } from './raw-blob.ts'
+import { sweepTemporaries } from './temporary.ts'
+import { VerifiedNotes } from './verified-notes.ts'
 
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
 const QUESTIONS_PER_TURN = 1024
@@ -34,15 +39,34 @@ export interface StoredCatalog {
   readonly catalog: Catalog
 }
 
+export interface LibraryOptions {
+  readonly compression?: Compression
+  readonly packed?: PackedCatalogs
+}
+
 export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   readonly #files: LibraryFiles
   readonly #blobs: string
   readonly #catalogs: string
+  readonly tree: BlobTree
+  readonly notes: VerifiedNotes
 
-  constructor(readonly roots: layout.Roots) {
+  /** How blobs are written that are put here. */
+  readonly compression: Compression
+  /** Where decoded catalogs of this library are kept, if anywhere. */
+  readonly packed: PackedCatalogs | undefined
+
+  constructor(
+    readonly roots: layout.Roots,
+    { compression = 'raw', packed }: LibraryOptions = {},
+  ) {
+    this.compression = compression
+    this.packed = packed
     this.#files = new LibraryFiles(roots.shared)
     this.#blobs = layout.libraryDirectory(roots)
     this.#catalogs = layout.catalogDirectory(roots)
+    this.tree = { directory: this.#blobs, nameOf: layout.blobTreeName }
+    this.notes = new VerifiedNotes(layout.statePaths(roots).verifiedNotes)
   }
 
   /**
@@ -74,7 +98,24 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
     }
     if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
-    await ingestBlob({ files: this.#files, temporaries: this.#blobs, target }, ref, stream, signal)
+    const { compression, notes } = this
+    await ingestBlob({ files: this.#files, temporaries: this.#blobs, target, compression, notes }, ref, stream, signal)
+  }
+
+  /**
+   * Make a blob of what this machine itself recorded: as `put`, but also in a `compress.no` library.
+   *
+   * @returns bytes of the file at rest, or undefined where the blob was here already and was left as it was
+   */
+  async record(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<number | undefined> {
+    if (this.holds(ref.digest)) return undefined
+    const target = layout.blobPath(this.roots, ref.digest)
+    if (isSha256(ref.digest)) await this.put(ref, stream, signal)
+    else {
+      const place = { files: this.#files, temporaries: this.#blobs, target, notes: this.notes }
+      await putRawBlob(place, ref, stream, signal)
+    }
+    return fs.statSync(target, { throwIfNoEntry: false })?.size ?? 0
   }
 
   find(digest: Digest): LocalBlob | undefined {
@@ -192,13 +233,12 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   /**
    * Add a catalog whose blobs are all here: first its `.info`, then itself, each by rename.
    *
-   * @param stored gzip'd JSON, kept byte for byte, since hashes and signatures are over it
-   * @throws {HoloError} code `catalog-invalid`: not a catalog of that name; code `catalog-incomplete`: blobs lack;
-   *   blame `host` when writing fails
+   * @param verified its gzip'd JSON is kept byte for byte, since hashes and signatures are over it
+   * @throws {HoloError} code `catalog-incomplete`: blobs lack; blame `host` when writing fails
    * @throws `signal.reason` once `signal` aborts
    */
-  async putCatalog(name: CatalogName, stored: Uint8Array, signal: AbortSignal): Promise<void> {
-    const catalog = decodeNamed(name, stored, `Catalog ${name}`)
+  async putCatalog(verified: VerifiedCatalog, signal: AbortSignal): Promise<void> {
+    const { name, stored, catalog, sha256 } = verified
     const missing = await this.missing(catalog, signal)
     if (missing.length > 0) {
       throw new HoloError(`Catalog ${name} cannot be added while ${missing.length} of its blobs are missing`, {
@@ -207,8 +247,9 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
         hint: 'run the same command again, so that the missing blobs are fetched',
       })
     }
-    this.#write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog))
-    this.#write(layout.catalogPath(this.roots, name), stored)
+    this.#files.write(layout.catalogInfoPath(this.roots, name), encodeCatalogInfo(catalog), this.#catalogs)
+    this.#files.write(layout.catalogPath(this.roots, name), stored, this.#catalogs)
+    this.packed?.add(sha256Of(stored), { catalog, sha256, tail: verified.tail() })
   }
 
   /**
@@ -246,22 +287,6 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   holds(digest: Digest): boolean {
     const status = fs.statSync(layout.blobPath(this.roots, digest), { throwIfNoEntry: false })
     return status !== undefined && !status.isDirectory()
-  }
-
-  #write(path: string, bytes: Uint8Array): void {
-    const temporary = temporaryIn(this.#catalogs)
-    const descriptor = this.#files.create(temporary)
-    try {
-      try {
-        writeAll(descriptor, bytes, path)
-      } finally {
-        fs.closeSync(descriptor)
-      }
-      this.#files.rename(temporary, path)
-    } catch (error) {
-      removeQuietly(temporary)
-      throw error
-    }
   }
 }
 

@@ -6,12 +6,14 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { systemCodeOf } from '../base/errors.ts'
 import { TEMPORARY_AGE_MS_MAX } from '../base/limits.ts'
 import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 
 const OURS = /^\.holo-peer-(\d{1,10})-\d+$/
-let counter = 0
+// Workers have counters of their own in the same process.
+let counter = threadId * 2 ** 32
 
 /** A name in `directory` that no other call and no other living process uses. */
 export function temporaryIn(directory: string): string {

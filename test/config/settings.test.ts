@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoloError } from '../../src/base/errors.ts'
-import { loadSettings } from '../../src/config/settings.ts'
+import { loadSettings, type SettingsOverrides } from '../../src/config/settings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-settings-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,7 +27,17 @@ async function failureOf(text: string): Promise<HoloError> {
 describe('loadSettings()', () => {
   test('gives defaults where there is no file', async () => {
     const settings = await loadSettings(join(folder, 'absent.yaml'), { environment: {} })
-    expect(settings).toEqual({ discovery: { dht: 'private', bootstrap: [], port: 49737 } })
+    expect(settings).toEqual({
+      discovery: { dht: 'private', bootstrap: [], port: 49737 },
+      holotree: {
+        strategy: 'auto',
+        hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
+        copyPatterns: [],
+        verification: 'trusted',
+        compression: 'raw',
+        modes: { fast: false, lite: false, sharedMode: false },
+      },
+    })
   })
 
   test("leaves rcc's own sections alone", async () => {
@@ -69,5 +79,92 @@ describe('loadSettings()', () => {
 
   test('refuses a file of more than a mebibyte before it is parsed', async () => {
     expect((await failureOf(`# ${'x'.repeat(1024 * 1024)}\n`)).message).toContain('the limit is')
+  })
+})
+
+describe('loadSettings() on the section holotree', () => {
+  const holotreeOf = async (text: string, overrides: Partial<SettingsOverrides> = {}) =>
+    (await loadSettings(fileOf(text), { environment: {}, ...overrides })).holotree
+
+  test('reads every key', async () => {
+    const text = [
+      'holotree:',
+      '  strategy: smart',
+      '  hardlink-excludes: ["*.dll"]',
+      '  copy-patterns: ["bin/*", "lib/**/*.so"]',
+      '  verification: always',
+      '  compression: gzip',
+    ].join('\n')
+    expect(await holotreeOf(text)).toMatchObject({
+      strategy: 'smart',
+      hardlinkExcludes: ['*.dll'],
+      copyPatterns: ['bin/*', 'lib/**/*.so'],
+      verification: 'always',
+      compression: 'gzip',
+    })
+    expect(await holotreeOf('holotree:\nother: 1\n')).toMatchObject({ strategy: 'auto' })
+  })
+
+  test('ranks flag over environment over strategy over restoration-strategy', async () => {
+    const old = 'holotree:\n  restoration-strategy: copy\n'
+    const both = `${old}  strategy: reflink\n`
+    const environment = { RCC_HOLOTREE_STRATEGY: 'hardlink' }
+    expect((await holotreeOf(old)).strategy).toBe('copy')
+    expect((await holotreeOf(both)).strategy).toBe('reflink')
+    expect((await holotreeOf(both, { environment })).strategy).toBe('hardlink')
+    expect((await holotreeOf(both, { environment, strategy: 'symlink' })).strategy).toBe('symlink')
+    expect((await holotreeOf(both, { environment: { RCC_HOLOTREE_STRATEGY: '' } })).strategy).toBe('reflink')
+  })
+
+  test('takes verification from a flag, a variable, the file, in this order', async () => {
+    const text = 'holotree:\n  verification: always\n'
+    const skip = { RCC_SKIP_VERIFICATION: 'true' }
+    const fast = { RCC_FAST_MODE: '1' }
+    expect((await holotreeOf(text)).verification).toBe('always')
+    expect((await holotreeOf(text, { environment: fast })).verification).toBe('trusted')
+    expect((await holotreeOf(text, { environment: { ...fast, ...skip } })).verification).toBe('skip')
+    expect((await holotreeOf(text, { environment: skip, verification: 'always' })).verification).toBe('always')
+  })
+
+  test('tells switches that are on from those that are off, and refuses others by name', async () => {
+    for (const [text, on] of [
+      ...['true', 'TRUE', '1', 'yes', 'Yes'].map((each) => [each, true] as const),
+      ...['', 'false', 'False', '0', 'no', 'NO'].map((each) => [each, false] as const),
+    ]) {
+      const environment = { RCC_FAST_MODE: text, RCC_LITE_MODE: text, RCC_SHARED_MODE: text }
+      expect((await holotreeOf('', { environment })).modes).toEqual({ fast: on, lite: on, sharedMode: on })
+    }
+    for (const name of ['RCC_FAST_MODE', 'RCC_LITE_MODE', 'RCC_SHARED_MODE', 'RCC_SKIP_VERIFICATION'])
+      expect(holotreeOf('', { environment: { [name]: 'maybe' } })).rejects.toMatchObject({
+        blame: 'input',
+        code: 'settings-invalid',
+        message: `The environment variable ${name} is "maybe", which is neither true nor false`,
+      })
+  })
+
+  const wrong: [text: string, says: string, hint: string][] = [
+    ['{stratgy: copy}', 'holotree.stratgy in ', 'did you mean strategy?'],
+    ['{strategy: hardlnk}', 'holotree.strategy in ', 'did you mean hardlink?'],
+    ['{restoration-strategy: copy-only}', 'is "copy-only", which is not one of auto, reflink, ', 'known here: auto, '],
+    ['{verification: trust}', 'is "trust", which is not one of ', 'did you mean trusted?'],
+    ['{compression: zstd}', 'holotree.compression in ', 'known here: raw, gzip'],
+    ['{strategy: 3}', 'holotree.strategy in ', ''],
+    ['{copy-patterns: "*.so"}', 'holotree.copy-patterns in ', ''],
+    ['{copy-patterns: ["ok", "/abs"]}', 'is wrong: the pattern has a slash', ''],
+    [`{hardlink-excludes: [${'"a", '.repeat(257)}]}`, 'holotree.hardlink-excludes in ', ''],
+    ['[1]', 'holotree in ', ''],
+  ]
+  test.each(wrong)('refuses %s', async (text, says, hint) => {
+    const error = await failureOf(`holotree: ${text}\n`)
+    expect(error).toMatchObject({ blame: 'input', code: 'settings-invalid' })
+    expect(error.message).toContain(says)
+    expect(error.hint).toStartWith(hint)
+  })
+
+  test('suggests for a variable too', async () => {
+    expect(holotreeOf('', { environment: { RCC_HOLOTREE_STRATEGY: 'reflnk' } })).rejects.toMatchObject({
+      hint: 'did you mean reflink?',
+      message: expect.stringMatching(/^The environment variable RCC_HOLOTREE_STRATEGY is "reflnk"/),
+    })
   })
 })

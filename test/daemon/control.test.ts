@@ -4,16 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
-import {
-  controlAnswers,
-  DaemonUnusableError,
-  daemonFetch,
-  daemonFind,
-  daemonStatus,
-  reloadDaemon,
-} from '../../src/daemon/control-client.ts'
+import { controlAnswers, daemonFetch, daemonFind, daemonStatus, reloadDaemon } from '../../src/daemon/control-client.ts'
 import type { DaemonStatus, FetchEvent, WireTotals } from '../../src/daemon/control-protocol.ts'
 import { type ControlHandlers, serveControl } from '../../src/daemon/control-server.ts'
+import { DaemonUnusableError } from '../../src/daemon/daemon-unusable-error.ts'
 import { skipForgivenUnless } from '../support/skip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-control-'))

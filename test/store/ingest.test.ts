@@ -74,16 +74,38 @@ describe('put()', () => {
     }
   })
 
+  test.each([
+    ['empty', new Uint8Array(0)],
+    ['small', small],
+    ['large', large],
+  ])('stores %s content as rcc would, where the settings want gzip', async (_name, content) => {
+    for (const encoding of ['identity', 'gzip'] as const) {
+      using home = new TemporaryDirectory()
+      const library = new Library(rootsIn(home.path), { compression: 'gzip' })
+      const ref = refOf(content)
+
+      await library.put(ref, streamOf(encoding === 'gzip' ? gzipSync(content) : content, encoding), never)
+
+      expect(atRest(library, ref.digest).subarray(0, 10).toString('hex')).toBe('1f8b08000000000004ff')
+      expect(gunzipSync(atRest(library, ref.digest)).equals(content)).toBe(true)
+      expect(await library.verify(ref, never)).toBeUndefined()
+    }
+  })
+
   // Goal: rcc decodes whatever begins like gzip, so such content must not lie there raw.
   test.each([
     ['small', smallGzipLike],
     ['large', largeGzipLike],
     ['malformed', new Uint8Array([0x1f, 0x8b, 8])],
-  ])('stores %s content that begins like gzip as gzip', async (_name, content) => {
-    for (const pieceBytes of [1, 65_536]) {
+  ])('stores %s content that begins like gzip as gzip, once, whatever the settings want', async (_name, content) => {
+    for (const [pieceBytes, compression] of [
+      [1, 'raw'],
+      [65_536, 'raw'],
+      [65_536, 'gzip'],
+    ] as const) {
       if (pieceBytes === 1 && content.byteLength > 100_000) continue
       using home = new TemporaryDirectory()
-      const library = libraryIn(home)
+      const library = new Library(rootsIn(home.path), { compression })
       const ref = refOf(content)
 
       await library.put(ref, streamOf(content, 'identity', pieceBytes), never)
@@ -235,7 +257,7 @@ describe('put()', () => {
         await library.put(ref, streamOf(gzip ? gzipSync(bytes) : bytes, gzip ? 'gzip' : 'identity', pieceBytes), never)
         expect(library.find(ref.digest)?.whole(ref.sizeBytes)).toEqual(bytes)
         expect(await library.verify(ref, never)).toBeUndefined()
-        const stored = library.stored(ref.digest)
+        using stored = library.stored(ref.digest)
         const whole = stored?.whole() ?? new Uint8Array(0)
         expect(new Uint8Array(stored?.encoding === 'gzip' ? gunzipSync(whole) : whole)).toEqual(bytes)
       }),

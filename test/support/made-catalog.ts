@@ -1,11 +1,16 @@
 /** Catalogs made up by a test, with their blobs in memory: what rcc would record for a small tree. */
 import { createHash } from 'node:crypto'
+import * as fs from 'node:fs'
+import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type Digest, sha256Of } from '../../src/blob/digest.ts'
 import { GzipError, gunzipExactly, gunzipStream } from '../../src/blob/gzip.ts'
-import type { LocalBlob, LocalBlobs } from '../../src/blob/local.ts'
+import type { BlobTree, LocalBlob, LocalBlobs } from '../../src/blob/local.ts'
 import { compareBytewise } from '../../src/catalog/bytewise.ts'
+import { blobTreeName } from '../../src/catalog/layout.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../../src/catalog/tree.ts'
+import { findBlobFile } from '../../src/store/blob-file.ts'
+import { VerifiedNotes } from '../../src/store/verified-notes.ts'
 import type { ListedEntry } from './golden.ts'
 
 /** The stage of the golden data; 24 bytes that relocation replaces. */
@@ -37,12 +42,46 @@ export class MemoryBlobs implements LocalBlobs {
       path: '/dev/null',
       form: 'gzip',
       storedBytes: stored.byteLength,
+      stamp: new Uint32Array(8),
       whole: (sizeBytes) => gunzipExactly(stored, sizeBytes),
       chunks: (bytesMax) => {
         if (stored.byteLength === 0) throw new GzipError('is empty')
         return gunzipStream(once(stored), bytesMax)
       },
     }
+  }
+}
+
+/** Blobs as files, as a library has them: what the engine of system calls needs. */
+export class DirectoryBlobs extends MemoryBlobs {
+  readonly tree: BlobTree
+  readonly notes: VerifiedNotes
+
+  constructor(
+    readonly directory: string,
+    private readonly form: 'identity' | 'gzip',
+  ) {
+    super()
+    fs.mkdirSync(directory, { recursive: true })
+    this.tree = { directory, nameOf: blobTreeName }
+    this.notes = new VerifiedNotes(join(dirname(directory), 'verified.notes'))
+  }
+
+  override add(content: Uint8Array): Digest {
+    const digest = super.add(content)
+    const path = this.pathOf(digest)
+    if (fs.existsSync(path)) return digest
+    fs.mkdirSync(dirname(path), { recursive: true })
+    fs.writeFileSync(path, this.form === 'gzip' ? gzipSync(content) : content)
+    return digest
+  }
+
+  pathOf(digest: Digest): string {
+    return join(this.directory, blobTreeName(digest))
+  }
+
+  override find(digest: Digest): LocalBlob | undefined {
+    return findBlobFile(this.pathOf(digest), digest)
   }
 }
 

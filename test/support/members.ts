@@ -82,6 +82,7 @@ export class MemoryLibrary implements ServedLibrary {
       bytes: async function* () {
         for (let from = 0; from < bytes.byteLength; from += 300_000) yield bytes.subarray(from, from + 300_000)
       },
+      [Symbol.dispose]: () => {},
     }
   }
 

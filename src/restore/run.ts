@@ -1,0 +1,27 @@
+/** The door between applying a plan and the two ways of writing it: by system calls, or by what every system has. */
+import type { LocalBlobs } from '../blob/local.ts'
+import type { BlobRef } from '../blob/source.ts'
+import type { Verification } from '../catalog/strategies.ts'
+
+export interface Placing {
+  readonly blobs: LocalBlobs
+  readonly verification: Verification
+  /** Called now and then, with the number of files that are through. */
+  readonly onProgress?: (files: number) => void
+}
+
+/** Blobs of the library that could not be used. */
+export interface UnusableBlobs {
+  readonly corrupt: readonly BlobRef[]
+  readonly absent: readonly BlobRef[]
+}
+
+/** One plan being written. Its steps are called in this order; each counts into the report. */
+export interface PlacingRun extends AsyncDisposable {
+  /** Clear what stands in the way, make directories, parents first, and links: a failure shows before any copying. */
+  prepare(signal: AbortSignal): Promise<void>
+  /** @throws {HoloError} blame `host`: what was placed stays; `signal.reason` once `signal` aborts */
+  place(signal: AbortSignal): Promise<UnusableBlobs>
+  /** Set the times of directories. */
+  settle(): void
+}
