@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { type ContestKind, contest, type Round } from './restore/contest.ts'
 import { type Environment, goldenV2, pythonEnvironment } from './restore/environment.ts'
 import { FileSystem, type FileSystemKind, fileSystemKinds, fileSystemObstacle } from './restore/filesystems.ts'
-import { HOLO_PEER, knowsFlag, peakBytes } from './restore/holo-peer.ts'
+import { HOLO_PEER, peakBytes } from './restore/holo-peer.ts'
 import { type Form, type Home, installed } from './restore/home.ts'
 import { LimitProgram } from './restore/limit-program.ts'
 import { type BenchFolders, benchFolders, namespaceObstacle, runInside } from './restore/namespace.ts'
@@ -64,11 +64,9 @@ function tellStages(of: readonly Round[]): void {
     Object.entries(values)
       .map(([name, value]) => `${name} ${value.toFixed(0)}`)
       .join(', ')
-  console.log(`          ms: ${text(medians(of.map(({ ours }) => ours.stages)))}`)
-  console.log(
-    `          on processors: ${text(medians(of.map((round) => ({ ours: round.ours.cpuMs, C: round.limitCpuMs }))))}`,
-  )
-  console.log(`          of: ${text(medians(of.map(({ ours }) => ours.counts)))}`)
+  const cpu = medians(of.map(({ ours, limitCpuMs }) => ({ ours: ours.cpuMs, C: limitCpuMs })))
+  console.log(`          ms: ${text(medians(of.map(({ ours }) => ours.stages)))}; on processors: ${text(cpu)}`)
+  console.log(`          files: ${text(medians(of.map(({ ours }) => ours.methods)))}`)
 }
 
 function runContests(environment: Environment, kind: FileSystemKind, limit: LimitProgram, folders: BenchFolders): void {
@@ -82,10 +80,6 @@ function runContests(environment: Environment, kind: FileSystemKind, limit: Limi
   if (contests.length === 0) return
   using fileSystem = new FileSystem(kind, folders)
   for (const name of contests) {
-    if (name === 'hardlink' && !knowsFlag('--strategy')) {
-      console.log(`SKIPPED ${environment.name} hardlink, ${kind}: this binary has no --strategy`)
-      continue
-    }
     const home = homeOf(name === 'gzip' ? 'gzip' : 'raw', fileSystem.path)
     const of = contest({ kind: name, home, fileSystem, limit, rounds: pairs })
     rounds[`${environment.name} ${kind} ${name}`] = of

@@ -8,16 +8,16 @@ export const HOLO_PEER = resolve(import.meta.dir, '../../dist/holo-peer')
 /** The user of the golden data; names of spaces follow from HOME. */
 export const ROBOT_ENVIRONMENT = { PATH: process.env.PATH ?? '', HOME: '/home/robot', NO_COLOR: '1' }
 
-/** Numbers of a report that a run prints with `--json`; what else stands there is not looked at. */
+/** One run, with what it says of itself with `--json`. */
 export interface Restored {
   /** Wall time of the process. */
   readonly ms: number
   readonly cpuMs: number
   readonly spacePath: string
-  /** Milliseconds by stage, with what the process takes outside of them. */
+  /** Milliseconds by stage of the timeline; `exit` is what follows its end. */
   readonly stages: Readonly<Record<string, number>>
-  /** Entries by what was done with them. */
-  readonly counts: Readonly<Record<string, number>>
+  /** Files by how they were placed. */
+  readonly methods: Readonly<Record<string, number>>
 }
 
 export interface RestoreRequest {
@@ -29,28 +29,30 @@ export interface RestoreRequest {
   readonly before?: readonly string[]
 }
 
-let help: string | undefined
-
-/** Whether this binary's restore knows a flag: older ones are measured with what they have. */
-export function knowsFlag(flag: string): boolean {
-  help ??= must([HOLO_PEER, 'restore', '--help'], ROBOT_ENVIRONMENT).stdout
-  return help.includes(`${flag} `)
+/** What is read of a report. */
+interface Report {
+  readonly space: { readonly path: string }
+  readonly timeline: readonly { readonly stage: string; readonly fromMs: number; readonly untilMs: number }[]
+  readonly restored: { readonly methods: Readonly<Record<string, { readonly files: number }>> }
 }
 
 /** @throws {Error} it failed */
 export function restore({ robocorpHome, robotFile, space, strategy, before = [] }: RestoreRequest): Restored {
-  const flags = strategy === 'auto' ? [] : ['--strategy', strategy]
-  const command = [...before, HOLO_PEER, 'restore', robotFile, '--offline', '--json', '--space', space, ...flags]
-  const { ms, cpuMs, stdout } = measured(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: robocorpHome })
-  const report = JSON.parse(stdout)
-  const { total, ...whole } = numbersOf(report.ms)
-  const { total: _applied, ...parts } = numbersOf(report.restored.ms)
-  const stages = { ...whole, ...parts, 'start and exit': ms - (total ?? 0) }
-  return { ms, cpuMs, spacePath: report.space.path, stages, counts: numbersOf(report.restored) }
-}
-
-function numbersOf(value: object): Record<string, number> {
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => typeof field === 'number' && field > 0))
+  const flags = ['--offline', '--json', '--space', space, '--strategy', strategy]
+  const { ms, cpuMs, stdout } = measured([...before, HOLO_PEER, 'restore', robotFile, ...flags], {
+    ...ROBOT_ENVIRONMENT,
+    ROBOCORP_HOME: robocorpHome,
+  })
+  const { space: made, timeline, restored } = JSON.parse(stdout) as Report
+  const stages = Object.fromEntries(timeline.map(({ stage, fromMs, untilMs }) => [stage, untilMs - fromMs]))
+  const methods = Object.entries(restored.methods).flatMap(([name, { files }]) => (files === 0 ? [] : [[name, files]]))
+  return {
+    ms,
+    cpuMs,
+    spacePath: made.path,
+    stages: { ...stages, exit: ms - (timeline.at(-1)?.untilMs ?? 0) },
+    methods: Object.fromEntries(methods),
+  }
 }
 
 /** GNU time, or undefined where it is not installed. */
