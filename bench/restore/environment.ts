@@ -91,6 +91,8 @@ function makePython(folder: string): void {
     })
   python('ensurepip')
   python('pip', 'install', '--quiet', '--no-compile', '--only-binary', ':all:', ...PACKAGES)
+  // As rcc records it.
+  fs.writeFileSync(join(home, 'settings.yaml'), 'holotree:\n  compression: gzip\n')
   writeRobot(folder, [`python=${version}`], PACKAGES)
   must([HOLO_PEER, 'record', stage, '--robot', robotIn(folder)], { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: home })
   fs.rmSync(stage, { recursive: true })
