@@ -15,8 +15,8 @@ import { isPristine, type RestorePlan } from './plan.ts'
 import { portableRun } from './portable-run.ts'
 import { probeReflink } from './probe-reflink.ts'
 import { emptyReport, type RestoreReport } from './report.ts'
-import type { Placing, PlacingRun } from './run.ts'
-import { type StrategyOptions, type Way, WayChooser } from './strategy.ts'
+import type { Placing, PlacingRun, WayOf } from './run.ts'
+import { type StrategyOptions, WayChooser } from './strategy.ts'
 import { markRestoring, writeMeta } from './write-meta.ts'
 
 /** Blobs of the library that could not be used; everything else of the plan was done, but `.meta` was not written. */
@@ -67,9 +67,8 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
   if (isPristine(plan)) return report
   const clock = options.clock ?? systemClock
   const startedMs = clock.nowMs()
-  const ways = chooseWays(plan, options.strategy, report)
   if (options.strategy.strategy === 'reflink') probeReflink(plan, options.blobs)
-  await using run = startRun(plan, ways, options, report)
+  await using run = startRun(plan, wayChoice(options.strategy, report), options, report)
   markRestoring(plan.paths)
   await run.prepare(signal)
   const preparedMs = clock.nowMs()
@@ -91,25 +90,22 @@ export async function applyPlan(plan: RestorePlan, options: ApplyOptions, signal
   return report
 }
 
-function startRun(plan: RestorePlan, ways: readonly Way[], options: ApplyOptions, report: RestoreReport): PlacingRun {
+function startRun(plan: RestorePlan, wayOf: WayOf, options: ApplyOptions, report: RestoreReport): PlacingRun {
   const { tree } = options.blobs
   const native = process.platform === 'linux' && options.engine !== 'portable' && tree !== undefined
-  return native ? nativeRun(plan, ways, { ...options, tree }, report) : portableRun(plan, ways, options, report)
+  return native ? nativeRun(plan, wayOf, { ...options, tree }, report) : portableRun(plan, wayOf, options, report)
 }
 
-/** One way for each file of the plan, in order; exceptions are counted. */
-function chooseWays(plan: RestorePlan, strategy: StrategyOptions, report: RestoreReport): Way[] {
+/** Choose for one file after another, and count the exceptions. */
+function wayChoice(strategy: StrategyOptions, report: RestoreReport): WayOf {
   const chooser = new WayChooser(strategy)
-  const ways: Way[] = []
-  for (const { path, files } of plan.steps) {
-    for (const file of files) {
-      const whole = path === '' ? file.name : `${path}/${file.name}`
-      const { way, exception } = chooser.choose(whole, file)
-      ways.push(way)
-      if (exception === undefined) continue
+  return ({ path }, file) => {
+    const whole = path === '' ? file.name : `${path}/${file.name}`
+    const { way, exception } = chooser.choose(whole, file)
+    if (exception !== undefined) {
       report.exceptions[exception] = (report.exceptions[exception] ?? 0) + 1
       if (strategy.strategy === 'smart') report.exceptionPaths.push({ path: whole, reason: exception })
     }
+    return way
   }
-  return ways
 }

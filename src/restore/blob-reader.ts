@@ -41,7 +41,8 @@ export type Verdict = 'right' | 'streamed' | 'absent' | 'corrupt'
 
 export class BlobReader implements Disposable {
   readonly #libc = libc()
-  readonly #status = new Status()
+  /** Of the blob that was looked at last. */
+  readonly status = new Status()
   readonly #buffer = new Uint8Array(CHUNK_BYTES)
   readonly #address = ptr(this.#buffer)
   readonly #stamp = new Uint32Array(STAMP_LENGTH)
@@ -79,8 +80,8 @@ export class BlobReader implements Disposable {
   /** Whether a blob is known to be right without opening it: its file bears the stamp that it was verified with. */
   isTrusted(blob: number): boolean {
     if (this.verification === 'always' || !this.#hasStamp(blob)) return false
-    if (!this.#status.at(this.directory, this.texts.pointer(this.#nameAt(blob)))) return false
-    return this.#status.isFile && this.#bearsStamp(blob)
+    if (!this.status.at(this.directory, this.texts.pointer(this.#nameAt(blob)))) return false
+    return this.status.isFile && this.#bearsStamp(blob)
   }
 
   /**
@@ -91,17 +92,17 @@ export class BlobReader implements Disposable {
   examine(descriptor: number, blob: number, sizeBytes: number): Verdict {
     const { blobForm } = this.placements
     this.content = undefined
-    if (!this.#status.of(descriptor)) throw this.#failed('look at', blob)
-    if (!this.#status.isFile) return this.#verdict(blob, 'absent')
+    if (!this.status.of(descriptor)) throw this.#failed('look at', blob)
+    if (!this.status.isFile) return this.#verdict(blob, 'absent')
     // By stamp, also within one run: `optimize` may replace a file by its other form at any time.
     const trusted = this.verification !== 'always' && this.#hasStamp(blob) && this.#bearsStamp(blob)
     if (trusted) return this.#decodeTrusted(descriptor, blob, sizeBytes)
-    const storedBytes = this.#status.sizeBytes
+    const storedBytes = this.status.sizeBytes
     const digest = this.digestOf(blob)
     blobForm[blob] = this.#sniff(descriptor, digest, blob)
     if (this.verification === 'skip') return this.#decodeTrusted(descriptor, blob, sizeBytes)
     const stamp = new Uint32Array(STAMP_LENGTH)
-    this.#status.copyStamp(stamp, 0)
+    this.status.copyStamp(stamp, 0)
     const verdict =
       blobForm[blob] === FORM_GZIP
         ? this.#verifyGzip(descriptor, blob, digest, storedBytes, sizeBytes)
@@ -112,9 +113,9 @@ export class BlobReader implements Disposable {
 
   /** Note that a blob was verified elsewhere than in `examine`; its descriptor tells the stamp. */
   accept(descriptor: number, blob: number): void {
-    if (!this.#status.of(descriptor)) throw this.#failed('look at', blob)
+    if (!this.status.of(descriptor)) throw this.#failed('look at', blob)
     const stamp = new Uint32Array(STAMP_LENGTH)
-    this.#status.copyStamp(stamp, 0)
+    this.status.copyStamp(stamp, 0)
     this.#renew(blob, stamp)
   }
 
@@ -151,7 +152,7 @@ export class BlobReader implements Disposable {
 
   /** No hashing; but what is not of the right size is not the blob. */
   #decodeTrusted(descriptor: number, blob: number, sizeBytes: number): Verdict {
-    const storedBytes = this.#status.sizeBytes
+    const storedBytes = this.status.sizeBytes
     if (this.placements.blobForm[blob] !== FORM_GZIP) {
       return this.#verdict(blob, storedBytes === sizeBytes ? 'right' : 'corrupt')
     }
@@ -237,7 +238,7 @@ export class BlobReader implements Disposable {
   }
 
   #bearsStamp(blob: number): boolean {
-    this.#status.copyStamp(this.#stamp, 0)
+    this.status.copyStamp(this.#stamp, 0)
     return sameStamp(this.#stamp, 0, this.placements.blobStamp, blob * STAMP_LENGTH)
   }
 

@@ -8,7 +8,7 @@
 import { constants as os } from 'node:os'
 import { hostError } from '../base/errors.ts'
 import { STAMP_LENGTH, sameInode } from '../base/file-stamp.ts'
-import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
+import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, type Status } from '../base/libc.ts'
 import { beginsLikeGzip, GzipError, gunzipStream } from '../blob/gzip.ts'
 import { hasherFor } from '../catalog/hasher.ts'
 import type { Verification } from '../catalog/strategies.ts'
@@ -60,7 +60,6 @@ export interface PlacerPlaces {
 
 export class NativePlacer implements Disposable {
   readonly #libc = libc()
-  readonly #status = new Status()
   readonly #texts: PlacementTexts
   readonly #cursor: DirectoryCursor
   readonly #blobs: BlobReader
@@ -236,7 +235,7 @@ export class NativePlacer implements Disposable {
     }
   }
 
-  /** @returns false where the file has to come to its content another way; why is noted */
+  /** Of a blob that was just looked at. @returns false where the file has to come to its content another way */
   #link(file: number, blob: number, way: 'link' | 'symlink'): boolean {
     const { control, blobForm, blobName } = this.placements
     if (blobForm[blob] === FORM_GZIP) return false
@@ -287,11 +286,10 @@ export class NativePlacer implements Disposable {
    */
   #dress(blob: number, mode: number, way: 'link' | 'symlink'): boolean {
     const name = this.#texts.pointer(this.placements.blobName[blob] ?? 0)
-    const { directory } = this.#blobs
-    if (!this.#status.at(directory, name)) return false
-    const timed = way === 'symlink' || this.#status.mtimeMs === RESTORED_TIME_MS
-    if (this.#status.mode !== mode) {
-      const used = way === 'link' ? this.#status.links > 1 : !UNUSED_MODES.includes(this.#status.mode)
+    const { directory, status } = this.#blobs
+    const timed = way === 'symlink' || status.mtimeMs === RESTORED_TIME_MS
+    if (status.mode !== mode) {
+      const used = way === 'link' ? status.links > 1 : !UNUSED_MODES.includes(status.mode)
       if (used || this.#libc.fchmodat(directory, name, mode, 0) !== 0) return false
     }
     return timed || this.#libc.utimensat(directory, name, this.#maker.times, 0) === 0

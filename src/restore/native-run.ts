@@ -20,18 +20,17 @@ import { DirectoryCursor } from './directory-cursor.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
 import { NativePlacer, type PlacerPlaces } from './native-placer.ts'
 import type { PlaceEnd, PlaceOrder } from './place-thread.ts'
+import { PlacementWriter } from './placement-writer.ts'
 import {
   BLOB_NOTED,
   BLOB_RENEWED,
   COULD_BE_RAW,
-  DIRECTORIES_READY,
   FORM_GZIP,
   MODE_REFUSAL,
   NO_BLOB,
   NO_LINK,
   NO_REFLINK,
   PLACED,
-  packPlacements,
   type SharedPlacements,
   STOPPED,
   THREAD_STATE,
@@ -39,39 +38,41 @@ import {
 import type { FileStep, RestorePlan } from './plan.ts'
 import { removeTree, removeUndecodable } from './remove-tree.ts'
 import { countPlaced, type RestoreReport } from './report.ts'
-import type { Placing, PlacingRun, UnusableBlobs } from './run.ts'
-import { METHODS, type Way } from './strategy.ts'
+import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
+import { METHODS } from './strategy.ts'
 import { strategyLimits } from './strategy-limits.ts'
 
 const DIRECTORIES_PER_TURN = 256
 
-/** @param ways one for each file of the plan, in order @returns the run, whose steps are to be called in order */
+/** @returns the run, whose steps are to be called in order */
 export function nativeRun(
   plan: RestorePlan,
-  ways: readonly Way[],
+  wayOf: WayOf,
   placing: Placing & { readonly tree: BlobTree },
   report: RestoreReport,
 ): PlacingRun {
-  return new NativeRun(plan, ways, placing, report)
+  return new NativeRun(plan, wayOf, placing, report)
 }
 
 class NativeRun implements PlacingRun {
   readonly #libc = libc()
   readonly #places: PlacerPlaces
+  readonly #writer: PlacementWriter
   readonly #placements: SharedPlacements
   readonly #thread: PlaceThread | undefined
 
   constructor(
     private readonly plan: RestorePlan,
-    ways: readonly Way[],
+    private readonly wayOf: WayOf,
     private readonly placing: Placing & { readonly tree: BlobTree },
     private readonly report: RestoreReport,
   ) {
     const { tree, blobs, verification } = placing
-    // Started first: it takes as long as the directories do.
-    const worthwhile = ways.length >= SECOND_THREAD_FILES_MIN && availableParallelism() > 1
+    // Started first: it takes some milliseconds to come up.
+    const worthwhile = plan.totals.filesToPlace >= SECOND_THREAD_FILES_MIN && availableParallelism() > 1
     this.#thread = worthwhile ? new PlaceThread() : undefined
-    this.#placements = packPlacements(plan.steps, ways, { tree, notes: blobs.notes })
+    this.#writer = new PlacementWriter(plan.steps, { tree, notes: blobs.notes })
+    this.#placements = this.#writer.placements
     this.#places = {
       library: tree.directory,
       space: plan.paths.directory,
@@ -93,7 +94,6 @@ class NativeRun implements PlacingRun {
     // It begins with the directories that stand while we make the others.
     this.#thread?.begin({ placements: this.#placements, places: this.#places })
     using cursor = new DirectoryCursor(paths.directory)
-    const { control } = this.#placements
     let seen = 0
     for (const step of steps) {
       if (step.make) {
@@ -103,10 +103,7 @@ class NativeRun implements PlacingRun {
       this.#clear(cursor, step)
       for (const { name, target } of step.links) this.#makeLink(cursor, step.path, name, target)
       this.report.linksMade += step.links.length
-      if (step.files.length > 0) {
-        Atomics.add(control, DIRECTORIES_READY, 1)
-        Atomics.notify(control, DIRECTORIES_READY)
-      }
+      this.#writer.add(step, (file) => this.wayOf(step, file))
       if (++seen % DIRECTORIES_PER_TURN === 0) await nextTurn()
       signal.throwIfAborted()
     }

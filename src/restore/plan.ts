@@ -5,11 +5,12 @@
  * their size (rcc fixes every mtime, so another one shows them), extra entries. An entry counts as unchanged only where
  * its digest is known. Knows nothing of blobs' whereabouts.
  */
+import { HoloError } from '../base/errors.ts'
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef } from '../blob/source.ts'
 import type { SpaceIdentity } from '../catalog/encode-catalog.ts'
 import { type SpacePaths, spacePaths } from '../catalog/layout.ts'
-import { spaceTarget } from '../catalog/relocation.ts'
+import { IDENTITY_BYTES, spaceTarget } from '../catalog/relocation.ts'
 import { type SpaceNote, spaceNote } from '../catalog/space-note.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
@@ -95,7 +96,7 @@ export function isPristine(plan: RestorePlan): boolean {
  * @param verified restoring a catalog is running it: only one that trust let through is planned
  * @param target whose space it is; its directory follows from the catalog
  * @param state from `inspectSpace` with the same catalog
- * @throws {HoloError} as `spaceTarget`
+ * @throws {HoloError} as `spaceTarget`; blame `source`, code `catalog-invalid`: a relocation beyond the end of its file
  */
 export function planRestore(
   verified: VerifiedCatalog,
@@ -220,12 +221,23 @@ class Planner {
       this.totals.filesUnchanged++
       return
     }
+    checkRewrites(wanted)
     files.push({ name, digest, sizeBytes, mode, rewrite })
     if (!this.#needed.has(digest)) this.#needed.set(digest, { digest, sizeBytes })
     this.totals.filesToPlace++
     this.totals.bytesToPlace += sizeBytes
     if (rewrite.length > 0) this.totals.filesToRelocate++
   }
+}
+
+/** Relocation must not make a file longer than its blob. */
+function checkRewrites({ name, sizeBytes, rewrite }: CatalogFile): void {
+  if (rewrite.length === 0 || rewrite.every((offset) => offset + IDENTITY_BYTES <= sizeBytes)) return
+  throw new HoloError(`The catalog relocates ${name} beyond its end`, {
+    code: 'catalog-invalid',
+    blame: 'source',
+    hint: 'take it from another source, or let rcc record the environment again',
+  })
 }
 
 /** Present names that the catalog lacks, or has as something that cannot take their place by a rename. */

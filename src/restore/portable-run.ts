@@ -15,18 +15,12 @@ import type { DirectoryStep, RestorePlan } from './plan.ts'
 import { PortablePlacer } from './portable-placer.ts'
 import { removeTree, removeUndecodable } from './remove-tree.ts'
 import { countPlaced, type RestoreReport } from './report.ts'
-import type { Placing, PlacingRun, UnusableBlobs } from './run.ts'
-import type { Way } from './strategy.ts'
+import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
 import { strategyLimits } from './strategy-limits.ts'
 
-/** @param ways one for each file of the plan, in order */
-export function portableRun(
-  plan: RestorePlan,
-  ways: readonly Way[],
-  placing: Placing,
-  report: RestoreReport,
-): PlacingRun {
-  return new PortableRun(plan, ways, placing, report)
+/** @returns the run, whose steps are to be called in order */
+export function portableRun(plan: RestorePlan, wayOf: WayOf, placing: Placing, report: RestoreReport): PlacingRun {
+  return new PortableRun(plan, wayOf, placing, report)
 }
 
 class PortableRun implements PlacingRun {
@@ -36,7 +30,7 @@ class PortableRun implements PlacingRun {
 
   constructor(
     private readonly plan: RestorePlan,
-    private readonly ways: readonly Way[],
+    private readonly wayOf: WayOf,
     private readonly placing: Placing,
     private readonly report: RestoreReport,
   ) {
@@ -74,7 +68,7 @@ class PortableRun implements PlacingRun {
       if (step.files.length === 0) continue
       const directory = join(this.plan.paths.directory, step.path)
       checkReal(real, step.path, directory)
-      await this.#placeFiles(step, directory, this.ways.slice(at, at + step.files.length), signal)
+      await this.#placeFiles(step, directory, signal)
       at += step.files.length
       this.placing.onProgress?.(at)
       // The work above is synchronous: sockets and signals get their turn here.
@@ -88,11 +82,11 @@ class PortableRun implements PlacingRun {
     return { corrupt: [...this.#corrupt.values()], absent: [...this.#absent.values()] }
   }
 
-  async #placeFiles(step: DirectoryStep, directory: string, ways: readonly Way[], signal: AbortSignal): Promise<void> {
-    for (const [index, file] of step.files.entries()) {
+  async #placeFiles(step: DirectoryStep, directory: string, signal: AbortSignal): Promise<void> {
+    for (const file of step.files) {
       signal.throwIfAborted()
       const { digest, sizeBytes } = file
-      const method = await this.#placer.place(file, ways[index] ?? 'share', directory, signal)
+      const method = await this.#placer.place(file, this.wayOf(step, file), directory, signal)
       if (method === 'corrupt') this.#corrupt.set(digest, { digest, sizeBytes })
       else if (method === 'absent') this.#absent.set(digest, { digest, sizeBytes })
       else countPlaced(this.report, method, file)

@@ -2,6 +2,8 @@
 import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import type { Verification } from '../catalog/strategies.ts'
+import type { DirectoryStep, FileStep } from './plan.ts'
+import type { Way } from './strategy.ts'
 
 export interface Placing {
   readonly blobs: LocalBlobs
@@ -9,6 +11,9 @@ export interface Placing {
   /** Called now and then, with the number of files that are through. */
   readonly onProgress?: (files: number) => void
 }
+
+/** How a file is to come to its content; asked once for each file of a plan, in order. */
+export type WayOf = (step: DirectoryStep, file: FileStep) => Way
 
 /** Blobs of the library that could not be used. */
 export interface UnusableBlobs {
