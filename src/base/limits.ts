@@ -51,7 +51,7 @@ export const ENVIRONMENT_BYTES_MAX = 256 * GIB
 /** Blobs up to this size are decoded and hashed in one call; larger ones are streamed. */
 export const BLOB_WHOLE_BYTES_MAX = 1 * MIB
 /** A gzip blob of the library is decoded at once up to this size while it is placed: two threads hold one each. */
-export const BLOB_DECODED_BYTES_MAX = 16 * MIB
+export const BLOB_DECODED_BYTES_MAX = 4 * MIB
 /** Files to place for which a second thread is started, which takes some 10 ms: below it one is as fast. */
 export const SECOND_THREAD_FILES_MIN = 512
 /** Notes of verified blobs, 72 bytes each: 900,000 of them. */

@@ -6,7 +6,8 @@
  */
 import { type Pointer, ptr } from 'bun:ffi'
 import { hostError } from '../base/errors.ts'
-import { STAMP_LENGTH, sameStamp } from '../base/file-stamp.ts'
+import { type FileStamp, STAMP_LENGTH, sameStamp } from '../base/file-stamp.ts'
+import { freeNow } from '../base/free-now.ts'
 import { errnoError, libc, O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, Status } from '../base/libc.ts'
 import { BLOB_DECODED_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
@@ -91,7 +92,7 @@ export class BlobReader implements Disposable {
    */
   examine(descriptor: number, blob: number, sizeBytes: number): Verdict {
     const { blobForm } = this.placements
-    this.content = undefined
+    this.#forget()
     if (!this.status.of(descriptor)) throw this.#failed('look at', blob)
     if (!this.status.isFile) return this.#verdict(blob, 'absent')
     // By stamp, also within one run: `optimize` may replace a file by its other form at any time.
@@ -101,22 +102,26 @@ export class BlobReader implements Disposable {
     const digest = this.digestOf(blob)
     blobForm[blob] = this.#sniff(descriptor, digest, blob)
     if (this.verification === 'skip') return this.#decodeTrusted(descriptor, blob, sizeBytes)
-    const stamp = new Uint32Array(STAMP_LENGTH)
-    this.status.copyStamp(stamp, 0)
+    const stamp = this.stamp()
     const verdict =
       blobForm[blob] === FORM_GZIP
         ? this.#verifyGzip(descriptor, blob, digest, storedBytes, sizeBytes)
         : this.#verifyRaw(descriptor, blob, digest, storedBytes, sizeBytes)
-    if (verdict === 'right') this.#renew(blob, stamp)
+    if (verdict === 'right') this.accept(blob, stamp)
     return this.#verdict(blob, verdict)
   }
 
-  /** Note that a blob was verified elsewhere than in `examine`; its descriptor tells the stamp. */
-  accept(descriptor: number, blob: number): void {
-    if (!this.status.of(descriptor)) throw this.#failed('look at', blob)
+  /** Of the file that was examined last. */
+  stamp(): FileStamp {
     const stamp = new Uint32Array(STAMP_LENGTH)
     this.status.copyStamp(stamp, 0)
-    this.#renew(blob, stamp)
+    return stamp
+  }
+
+  /** Note that a blob was verified elsewhere than in `examine`. @param stamp taken before its first byte was read */
+  accept(blob: number, stamp: FileStamp): void {
+    this.placements.blobStamp.set(stamp, blob * STAMP_LENGTH)
+    this.placements.blobState[blob] = BLOB_RENEWED
   }
 
   /** Hand over a raw blob piece by piece; `bytes` are valid during the call. @throws {HoloError} blame `host` */
@@ -139,11 +144,6 @@ export class BlobReader implements Disposable {
     }
   }
 
-  #renew(blob: number, stamp: Uint32Array): void {
-    this.placements.blobStamp.set(stamp, blob * STAMP_LENGTH)
-    this.placements.blobState[blob] = BLOB_RENEWED
-  }
-
   #verdict(blob: number, verdict: Verdict): Verdict {
     if (verdict === 'absent') this.placements.blobState[blob] = BLOB_ABSENT
     if (verdict === 'corrupt') this.placements.blobState[blob] = BLOB_CORRUPT
@@ -157,19 +157,22 @@ export class BlobReader implements Disposable {
       return this.#verdict(blob, storedBytes === sizeBytes ? 'right' : 'corrupt')
     }
     if (sizeBytes > BLOB_DECODED_BYTES_MAX || storedBytes > BLOB_DECODED_BYTES_MAX) return 'streamed'
-    return this.#decode(blob, () => gunzipVerified(this.#whole(descriptor, blob, storedBytes), sizeBytes))
+    const stored = this.#whole(descriptor, blob, storedBytes)
+    return this.#decode(blob, stored, () => gunzipVerified(stored, sizeBytes))
   }
 
   #verifyGzip(descriptor: number, blob: number, digest: Digest, storedBytes: number, sizeBytes: number): Verdict {
     if (sizeBytes > BLOB_DECODED_BYTES_MAX || storedBytes > BLOB_DECODED_BYTES_MAX) return 'streamed'
-    const verdict = this.#decode(blob, () => gunzipExactly(this.#whole(descriptor, blob, storedBytes), sizeBytes))
+    const stored = this.#whole(descriptor, blob, storedBytes)
+    const verdict = this.#decode(blob, stored, () => gunzipExactly(stored, sizeBytes))
     if (this.content === undefined) return verdict
     return digestLike(digest, this.content) === digest ? 'right' : 'corrupt'
   }
 
-  #decode(blob: number, work: () => Uint8Array): Verdict {
+  #decode(blob: number, stored: Uint8Array, work: () => Uint8Array): Verdict {
     try {
       this.content = work()
+      if (stored.buffer !== this.#buffer.buffer) freeNow(stored)
       return 'right'
     } catch (error) {
       if (error instanceof GzipError) return this.#verdict(blob, 'corrupt')
@@ -230,6 +233,12 @@ export class BlobReader implements Disposable {
     if (isGzip(short)) return FORM_GZIP
     const head = this.#buffer.subarray(0, Math.min(GZIP_HEADER_BYTES_MAX, this.#read(descriptor, blob, 0)))
     return isGzip(head) ? FORM_GZIP : FORM_RAW
+  }
+
+  /** Free the content of the blob before: the collector would let megabytes pile up. */
+  #forget(): void {
+    if (this.content !== undefined && this.content.buffer !== this.#buffer.buffer) freeNow(this.content)
+    this.content = undefined
   }
 
   #hasStamp(blob: number): boolean {

@@ -8,6 +8,7 @@
 import { constants as os } from 'node:os'
 import { hostError } from '../base/errors.ts'
 import { STAMP_LENGTH, sameInode } from '../base/file-stamp.ts'
+import { freeNow } from '../base/free-now.ts'
 import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, type Status } from '../base/libc.ts'
 import { beginsLikeGzip, GzipError, gunzipStream } from '../blob/gzip.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -203,6 +204,7 @@ export class NativePlacer implements Disposable {
     const sizeBytes = this.placements.fileSize[file] ?? 0
     const digest = this.#blobs.digestOf(blob)
     const hasher = hasherFor(digest)
+    const stamp = this.#blobs.stamp()
     this.#maker.create(file)
     try {
       let at = 0
@@ -213,6 +215,7 @@ export class NativePlacer implements Disposable {
           hasher.update(chunk)
           this.#maker.write(chunk, at, file)
           at += chunk.byteLength
+          freeNow(chunk)
           if (Atomics.load(this.placements.control, STOPPED) !== 0) break
         }
         right = at === sizeBytes && hasher.digest() === digest
@@ -221,7 +224,7 @@ export class NativePlacer implements Disposable {
       }
       if (right) {
         this.#maker.finish(file)
-        this.#blobs.accept(descriptor, blob)
+        this.#blobs.accept(blob, stamp)
         this.#note(file, 'decoded')
         return
       }
