@@ -11,7 +11,7 @@
 import { AckAggregation } from './aggregation.ts'
 import type { AckSample, Delivery } from './delivery.ts'
 import { Headroom } from './headroom.ts'
-import { OPEN, type RecoveryState } from './loss-recovery.ts'
+import { OPEN, RECOVERY, type RecoveryState } from './loss-recovery.ts'
 
 export const STARTUP = 0
 export const DRAIN = 1
@@ -67,6 +67,7 @@ export class Bbr {
   #idleRestart = false
   #previousRecovery: RecoveryState = OPEN
   #conserve = false
+  #conserved = false
   readonly #aggregation: AckAggregation
 
   /** @param packetBytes payload of a full packet */
@@ -243,14 +244,17 @@ export class Bbr {
       if (sample.lostBytes > 0) this.windowBytes = Math.max(this.windowBytes - sample.lostBytes, this.#packetBytes)
       const previous = this.#previousRecovery
       this.#previousRecovery = recovery
-      if (recovery === 2 && previous !== 2) {
-        if (previous === OPEN) this.#saveWindow()
-        this.#conserve = true
-        this.#roundEnd = this.#delivery.bytes
-        this.windowBytes = inflightBytes + sample.ackedBytes
-      } else if (recovery === OPEN && previous !== OPEN) {
+      if (recovery === RECOVERY && previous === OPEN) this.#saveWindow()
+      else if (recovery === OPEN && previous !== OPEN) {
         this.windowBytes = Math.max(this.windowBytes, this.#priorWindow)
         this.#conserve = false
+        this.#conserved = false
+      }
+      if (recovery === RECOVERY && this.#headroom.overrun && !this.#conserved) {
+        this.#conserve = true
+        this.#conserved = true
+        this.#roundEnd = this.#delivery.bytes
+        this.windowBytes = inflightBytes + sample.ackedBytes
       }
       if (this.#conserve) {
         this.windowBytes = Math.max(this.windowBytes, inflightBytes + sample.ackedBytes)

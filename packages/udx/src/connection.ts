@@ -2,7 +2,7 @@
  * One stream's protocol, both directions, without sockets or stream interface: packets and writes go in, packets and
  * events come out.
  *
- * Bounded whatever comes in: at most 4 MiB unread and 4 MiB out of order. Calls no timer but its one alarm on the
+ * Bounded whatever comes in: at most 4 MiB unread and 12 MiB out of order. Calls no timer but its one alarm on the
  * injected clock; after `onClose` nothing more happens.
  */
 import { Alarm, type Clock, type Task } from './clock.ts'
@@ -67,7 +67,7 @@ export class Connection implements SenderHost, Task {
     this.#alarm = new Alarm(clock, () => this.#onAlarm())
   }
 
-  /** Bytes written and not yet acked. */
+  /** Bytes written and not known to have arrived. */
   get pendingBytes(): number {
     return this.sender.pendingBytes
   }
@@ -246,11 +246,11 @@ export class Connection implements SenderHost, Task {
     if (sender.ackedBytes !== acked) {
       this.#events.onAcked()
       if (this.closed) return
-      if (this.#draining && this.pendingBytes < HIGH_WATERMARK_BYTES + sender.windowBytes) {
-        this.#draining = false
-        this.#events.onDrain()
-        if (this.closed) return
-      }
+    }
+    if (this.#draining && this.pendingBytes < HIGH_WATERMARK_BYTES + sender.windowBytes) {
+      this.#draining = false
+      this.#events.onDrain()
+      if (this.closed) return
     }
     if (sender.endAcked && this.inbound.ended) {
       this.#closeOrderly()

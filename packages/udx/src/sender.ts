@@ -83,9 +83,9 @@ export class Sender {
     this.window.start({ seq })
   }
 
-  /** Bytes written and not yet acked in order. */
+  /** Bytes written and not known to have arrived, in order or not. */
   get pendingBytes(): number {
-    return this.queue.bytes + this.flight.outstandingBytes
+    return this.queue.bytes + this.flight.missingBytes
   }
 
   /** Bytes that may be under way now. */
@@ -159,6 +159,7 @@ export class Sender {
     let packet = flight.lost.first
     while (packet !== undefined && this.#maySend(path, packet.bytes.byteLength)) {
       this.#retransmit(packet, path, nowMs)
+      this.#armTail(nowMs)
       packet = flight.lost.first
     }
     if (packet === undefined) while (this.#sendNew(path, nowMs, partial, false)) {}
@@ -194,7 +195,7 @@ export class Sender {
     if (flight.packets === 0) {
       deadlines.allAcked()
       deadlines.idle(nowMs)
-    } else if (advanced) this.#armTail(nowMs)
+    } else if (delivery.bytes > deliveredBefore) this.#armTail(nowMs)
     const sample = delivery.finish(recovery.lostBytes - lostBefore, this.rtt.minimumMs, nowMs)
     this.bbr.onAck(sample, recovery.state, flight.inflight.bytes, nowMs)
     return true
@@ -226,7 +227,7 @@ export class Sender {
     const ending = size === 0
     if (ending && !(this.#endQueued && this.#endSeq === undefined)) return false
     if (size < room && !ending && !partial && !this.#endQueued) return false
-    if (flight.packets >= FLIGHT_PACKETS_MAX || !this.window.fits(size, flight.outstandingBytes)) return false
+    if (flight.packets >= FLIGHT_PACKETS_MAX || !this.window.fits(size, flight.missingBytes)) return false
     if (!tailProbe && !this.#maySend(path, size + HEADER_BYTES)) return false
     const packet = flight.allocate()
     this.queue.take(packet.buffer, HEADER_BYTES, size)
@@ -243,8 +244,7 @@ export class Sender {
     flight.add(packet)
     const probe = size === room && !tailProbe ? this.#probeOf(packet, path) : undefined
     this.#transmit(packet, probe ?? packet.bytes, path, first, nowMs)
-    if (tailProbe) this.recovery.probed(packet)
-    else this.#armTail(nowMs)
+    if (!tailProbe) this.#armTail(nowMs)
     return true
   }
 
@@ -289,17 +289,15 @@ export class Sender {
   }
 
   #probeTail(nowMs: number): void {
-    const { path, flight, recovery, deadlines } = this
+    const { path, recovery, deadlines } = this
     deadlines.tail = NEVER
-    if (path === undefined || flight.packets === 0 || recovery.probing || !recovery.probeAllowed) return
-    if (!this.#sendNew(path, nowMs, true, true)) {
-      const last = flight.newest
-      if (last === undefined || last.lost || last.delivered) return
-      this.#retransmit(last, path, nowMs)
-      recovery.probed(last)
-    }
+    const packet = recovery.probePacket
+    if (path === undefined || packet === undefined) return
+    if (!this.#sendNew(path, nowMs, true, true)) this.#retransmit(packet, path, nowMs)
     path.port.flush()
+    recovery.probed()
     deadlines.timeout = nowMs + this.rtt.timeoutMs
+    this.#armTail(nowMs)
   }
 
   #armTail(nowMs: number): void {
