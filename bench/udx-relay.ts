@@ -101,6 +101,26 @@ async function droppedBySystem(ports: readonly number[]): Promise<number> {
     .reduce((sum, fields) => sum + Number(fields.at(-1)), 0)
 }
 
+/** Start a relay in a process of its own. `done()` ends it, and tells what it forwarded. */
+export async function startRelay(options: RelayOptions) {
+  const child = Bun.spawn([process.execPath, import.meta.path, JSON.stringify(options)], {
+    stdout: 'pipe',
+    stderr: 'inherit',
+  })
+  const words = child.stdout.getReader()
+  const next = async () => new TextDecoder().decode((await words.read()).value).trim()
+  const ports = JSON.parse(await next()) as { left: number; right: number }
+  return {
+    ...ports,
+    async done(): Promise<string> {
+      child.kill('SIGTERM')
+      const report = await next()
+      await child.exited
+      return report
+    },
+  }
+}
+
 if (import.meta.main) {
   const options = JSON.parse(process.argv[2] ?? '{}') as RelayOptions
   const random = seeded(options.seed)
