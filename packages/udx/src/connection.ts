@@ -16,7 +16,6 @@ import {
   HEADER_BYTES,
   type Header,
   payloadStart,
-  readdress,
   SACK_BLOCK_BYTES,
   SACK_BLOCKS_MAX,
   seqDiff,
@@ -26,6 +25,7 @@ import type { CloseCode, ConnectionEvents } from './events.ts'
 import { Inbound } from './inbound.ts'
 import type { Farewell } from './linger.ts'
 import type { Path } from './path.ts'
+import { Relay, type RelayEnd } from './relay.ts'
 import { Sender, type SenderHost } from './sender.ts'
 import { Traffic } from './traffic.ts'
 
@@ -39,16 +39,14 @@ const END_TIMEOUTS = 3
 const ackBuffer = new Uint8Array(HEADER_BYTES + SACK_BLOCKS_MAX * SACK_BLOCK_BYTES)
 const plainAck = ackBuffer.subarray(0, HEADER_BYTES)
 
-export class Connection implements SenderHost, Task {
+export class Connection implements SenderHost, RelayEnd, Task {
   readonly sender: Sender
   readonly inbound: Inbound
   readonly traffic = new Traffic()
   closed = false
   /** Set by {@link close}, where a latecomer deserves an answer. */
   farewell: Farewell | undefined
-  /** Where packets are forwarded to instead of being read. */
-  relayTarget: Connection | undefined
-  readonly #relaySources = new Set<Connection>()
+  readonly relay = new Relay()
   readonly #clock: Clock
   readonly #events: ConnectionEvents
   readonly #alarm: Alarm
@@ -121,11 +119,9 @@ export class Connection implements SenderHost, Task {
     if (!this.closed) this.#pump(true)
   }
 
-  /** Forward packets to `target`'s remote from now on, unread. */
-  relayTo(target: Connection): void {
-    if (this.relayTarget !== undefined || target.closed) return
-    this.relayTarget = target
-    target.#relaySources.add(this)
+  /** Forward packets to `target`'s remote from now on, unread. @returns false when that cannot be */
+  relayTo(target: Connection): boolean {
+    return this.relay.begin(this, target)
   }
 
   /** Send one datagram outside the sequence. */
@@ -143,7 +139,7 @@ export class Connection implements SenderHost, Task {
   destroy(): void {
     if (this.closed) return
     const { path, rtt } = this.sender
-    if (path !== undefined && this.relayTarget === undefined) {
+    if (path !== undefined && !this.relay.begun) {
       const packet = new Uint8Array(HEADER_BYTES)
       this.#writeHeader(packet, FLAG_DESTROY, path)
       this.#send(packet, path)
@@ -155,8 +151,9 @@ export class Connection implements SenderHost, Task {
   /** A packet with our id has arrived. `bytes` may be kept. */
   receive(bytes: Uint8Array, header: Header): void {
     this.traffic.received(bytes.byteLength)
-    if (this.relayTarget !== undefined) {
-      this.#relay(bytes, header, this.relayTarget)
+    const { target } = this.relay
+    if (target !== undefined) {
+      if (this.relay.pass(bytes, header, target)) this.#close('ECONNRESET')
       return
     }
     if ((header.flags & FLAG_HEARTBEAT) !== 0) {
@@ -188,6 +185,16 @@ export class Connection implements SenderHost, Task {
     if (this.closed) return
     this.#pump(true)
     if (this.#acksOwed > 0) this.sendAck()
+  }
+
+  // RelayEnd
+
+  get path(): Path | undefined {
+    return this.sender.path
+  }
+
+  forward(packet: Uint8Array, path: Path): void {
+    this.#send(packet, path)
   }
 
   // SenderHost
@@ -273,15 +280,6 @@ export class Connection implements SenderHost, Task {
     this.#close(undefined)
   }
 
-  #relay(bytes: Uint8Array, header: Header, target: Connection): void {
-    const { path } = target.sender
-    if (path !== undefined) {
-      readdress(bytes, path.remoteId)
-      target.#send(bytes, path)
-    }
-    if ((header.flags & FLAG_DESTROY) !== 0) this.#close('ECONNRESET')
-  }
-
   #pump(partial: boolean): void {
     this.#acksTaken = 0
     this.sender.pump(this.#clock.now(), partial)
@@ -316,13 +314,8 @@ export class Connection implements SenderHost, Task {
     this.closed = true
     this.inbound.close()
     this.#alarm.stop()
-    if (this.relayTarget !== undefined) this.relayTarget.#relaySources.delete(this)
     this.#events.onClose(code)
     this.sender.close()
-    for (const source of this.#relaySources) {
-      source.relayTarget = undefined
-      source.destroy()
-    }
-    this.#relaySources.clear()
+    this.relay.end(this)
   }
 }

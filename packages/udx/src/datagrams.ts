@@ -66,7 +66,7 @@ export class Datagrams {
       port,
       flags,
       socket: {
-        data: (_: unknown, data: Buffer, from: number, host: string) => events.onData(data, from, host),
+        data: (_: unknown, data: Buffer, from: number, host: string) => this.#onData(data, from, host),
         drain: () => this.#onDrain(),
         // An ICMP error of some earlier datagram: nobody waits for it.
         error: () => {},
@@ -132,6 +132,17 @@ export class Datagrams {
     system.setReceiveBuffer(this.fd, RECEIVE_BUFFER_BYTES)
     system.setSendBuffer(this.fd, SEND_BUFFER_BYTES)
     return system.setDontFragment(this.fd, this.family)
+  }
+
+  #onData(data: Buffer, port: number, host: string): void {
+    try {
+      this.#events.onData(data, port, host)
+    } catch (error) {
+      // Bun would hand it to the socket's `error` above, where nobody hears it: a listener's error is the process's.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
 
   #onDrain(): void {
