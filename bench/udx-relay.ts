@@ -8,7 +8,7 @@
  * `bun bench/udx-relay.ts '{"left":PORT,"right":PORT,"roundTripMs":20,"jitterMs":2,"loss":0.01,"seed":1}'` prints
  * `{"left":PORT,"right":PORT}`, the ports that stand for the other side; and on SIGTERM what it forwarded and dropped.
  */
-import { ignoreIcmpErrors, setReceiveBuffer, setSendBuffer } from '../packages/udx/src/system.ts'
+import { ignoreIcmpErrors, setBufferBytes } from '../packages/udx/src/system.ts'
 import { seeded } from '../test/udx/support/simulation.ts'
 
 export interface RelayOptions {
@@ -78,8 +78,8 @@ function bind(onPacket: (packet: Buffer) => void): Socket {
   if (socket instanceof Promise) throw new Error('binding did not finish at once')
   const { fd = -1 } = socket as Socket
   ignoreIcmpErrors(fd, 4)
-  setReceiveBuffer(fd, BUFFER_BYTES)
-  setSendBuffer(fd, BUFFER_BYTES)
+  setBufferBytes(fd, 'receive', BUFFER_BYTES)
+  setBufferBytes(fd, 'send', BUFFER_BYTES)
   return socket
 }
 

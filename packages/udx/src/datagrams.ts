@@ -3,24 +3,16 @@
  * wants. Datagrams that the system refuses are lost, as on any network.
  */
 import type { udp } from 'bun'
+import type { BindOptions, BoundPort, BufferDirection, PortEvents } from './port.ts'
 import * as system from './system.ts'
 
 const TTL_DEFAULT = 64
 /** What sendmmsg takes in one call on Bun. */
 const BATCH_PACKETS = 64
 const BACKLOG_PACKETS_MAX = 1024
-/** Enough for a full window of one stream while our thread is busy elsewhere. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-const SEND_BUFFER_BYTES = 1024 * 1024
 /** Bun's own flags for {@link Bun.udpSocket}: libusockets.h. */
 const FLAG_REUSE_ADDRESS = 16
 const FLAG_IPV6_ONLY = 8
-
-export interface DatagramEvents {
-  onData(data: Buffer, port: number, host: string): void
-  /** The system takes datagrams again. */
-  onWritable(): void
-}
 
 interface Waiting {
   bytes: Uint8Array
@@ -33,29 +25,19 @@ interface Waiting {
 type BunSocket = udp.Socket<'buffer'> & { readonly fd?: number }
 type Batch = (Uint8Array | number | string)[]
 
-export class Datagrams {
+export class Datagrams implements BoundPort {
   readonly family: 4 | 6
   readonly port: number
-  /** Whether oversized datagrams are dropped on the way instead of being fragmented. */
   readonly dontFragment: boolean
   readonly fd: number
   readonly #socket: BunSocket
-  readonly #events: DatagramEvents
+  readonly #events: PortEvents
   readonly #batch: Batch = []
   #backlog: Waiting[] = []
   #ttl = TTL_DEFAULT
 
-  /**
-   * Bind to an IP address and port; 0 lets the system choose.
-   *
-   * @throws {Error} with the system's code, such as EADDRINUSE
-   */
-  constructor(
-    port: number,
-    hostname: string,
-    options: { ipv6Only: boolean; reuseAddress: boolean },
-    events: DatagramEvents,
-  ) {
+  /** Bind: see {@link BindPort}. */
+  constructor(port: number, hostname: string, options: BindOptions, events: PortEvents) {
     this.#events = events
     this.family = hostname.includes(':') ? 6 : 4
     let flags = 0
@@ -81,28 +63,33 @@ export class Datagrams {
     this.dontFragment = this.#tune()
   }
 
-  /** The socket itself, for what concerns neither sending nor receiving. */
-  get raw(): udp.Socket<'buffer'> {
-    return this.#socket
-  }
-
-  /** False while the system takes no more. */
   get writable(): boolean {
     return this.#backlog.length === 0
   }
 
-  /** Hops of everything that has no `ttl` of its own. */
-  set ttl(ttl: number) {
+  setTTL(ttl: number): void {
     this.#socket.setTTL(ttl)
     this.#ttl = ttl
   }
 
-  /** Line a packet up; its bytes stay as they are until {@link flush}. */
+  bufferBytes(direction: BufferDirection): number {
+    return system.bufferBytes(this.fd, direction) ?? 0
+  }
+
+  setBufferBytes(direction: BufferDirection, bytes: number): number {
+    return system.setBufferBytes(this.fd, direction, bytes) ?? 0
+  }
+
+  setMembership(group: string, interfaceAddress: string | undefined, member: boolean): void {
+    const socket = this.#socket
+    if (member) interfaceAddress ? socket.addMembership(group, interfaceAddress) : socket.addMembership(group)
+    else interfaceAddress ? socket.dropMembership(group, interfaceAddress) : socket.dropMembership(group)
+  }
+
   queue(bytes: Uint8Array, port: number, host: string): void {
     if (this.#batch.push(bytes, port, host) >= BATCH_PACKETS * 3) this.flush()
   }
 
-  /** Send what is lined up. */
   flush(): void {
     const batch = this.#batch
     if (batch.length === 0) return
@@ -113,7 +100,6 @@ export class Datagrams {
     batch.length = 0
   }
 
-  /** Send one datagram now or as soon as the system takes it. @param done told whether it was taken */
   send(bytes: Uint8Array, port: number, host: string, ttl: number, done?: (sent: boolean) => void): void {
     if (this.writable && this.#sendOne(bytes, port, host, ttl)) done?.(true)
     else this.#wait(bytes, port, host, ttl, done)
@@ -129,8 +115,6 @@ export class Datagrams {
     this.#socket.setTTL(this.#ttl)
     if (this.fd < 0) return false
     system.ignoreIcmpErrors(this.fd, this.family)
-    system.setReceiveBuffer(this.fd, RECEIVE_BUFFER_BYTES)
-    system.setSendBuffer(this.fd, SEND_BUFFER_BYTES)
     return system.setDontFragment(this.fd, this.family)
   }
 
