@@ -87,8 +87,9 @@ export class Connection implements SenderHost, RelayEnd, Task {
     return false
   }
 
-  /** Queue bytes. @returns false when the writer should wait for `onDrain` */
+  /** Queue bytes; a closed stream drops them. @returns false when the writer should wait for `onDrain` */
   write(chunks: readonly Uint8Array[]): boolean {
+    if (this.closed) return true
     for (const chunk of chunks) this.sender.queue.push(chunk)
     this.#pump(false)
     if (this.sender.queue.bytes > 0) this.#defer()
@@ -99,6 +100,7 @@ export class Connection implements SenderHost, RelayEnd, Task {
 
   /** Nothing more will be written. */
   end(): void {
+    if (this.closed) return
     this.#ending = true
     this.sender.end()
     this.#defer()

@@ -89,6 +89,11 @@ export class UDX {
     return -1
   }
 
+  /** Streams that are open. */
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
   createSocket(options?: SocketOptions): UDXSocket {
     return new UDXSocket(this, options)
   }
