@@ -91,7 +91,8 @@ export class Connection implements SenderHost, RelayEnd, Task {
   write(chunks: readonly Uint8Array[]): boolean {
     if (this.closed) return true
     for (const chunk of chunks) this.sender.queue.push(chunk)
-    this.#pump(false)
+    // A packet that is not full waits for what else is written in this turn, unless the stream was idle: RFC 896.
+    this.#pump(this.sender.flight.packets === 0)
     if (this.sender.queue.bytes > 0) this.#defer()
     if (this.pendingBytes <= HIGH_WATERMARK_BYTES + this.sender.windowBytes) return true
     this.#draining = true
