@@ -65,7 +65,10 @@ export function relayed(options: Omit<RelayOptions, 'left' | 'right' | 'seed'>):
   }
 }
 
+/** Drop single packets, as a wire does: runs are cut up before they leave, or nftables would drop them as a whole. */
 function dropSome(host: Host, percent: number): void {
+  const whole = ['ip', '-n', host.namespace, 'link', 'set', 'dev', 'eth0', 'gso_max_segs', '1']
+  if (Bun.spawnSync(whole).exitCode !== 0) throw new Error('ip link: gso_max_segs is not supported')
   const script = `table inet loss {
     chain arriving {
       type filter hook input priority 0;

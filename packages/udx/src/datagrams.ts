@@ -4,6 +4,7 @@
  */
 import type { udp } from 'bun'
 import type { BindOptions, BoundPort, BufferDirection, PortEvents } from './port.ts'
+import { type Batch, Segments } from './segments.ts'
 import * as system from './system.ts'
 
 const TTL_DEFAULT = 64
@@ -23,7 +24,6 @@ interface Waiting {
 }
 
 type BunSocket = udp.Socket<'buffer'> & { readonly fd?: number }
-type Batch = (Uint8Array | number | string)[]
 
 export class Datagrams implements BoundPort {
   readonly family: 4 | 6
@@ -33,6 +33,7 @@ export class Datagrams implements BoundPort {
   readonly #socket: BunSocket
   readonly #events: PortEvents
   readonly #batch: Batch = []
+  readonly #segments: Segments | undefined
   #backlog: Waiting[] = []
   #ttl = TTL_DEFAULT
 
@@ -61,6 +62,7 @@ export class Datagrams implements BoundPort {
     this.port = socket.port
     this.fd = this.#socket.fd ?? -1
     this.dontFragment = this.#tune()
+    this.#segments = Segments.of(this.fd, this.family)
   }
 
   get writable(): boolean {
@@ -157,19 +159,38 @@ export class Datagrams implements BoundPort {
 
   /** @returns index into the batch of the first packet that the system wants us to wait with */
   #sendBatch(batch: Batch): number {
+    const segments = this.#segments
     let at = 0
     while (at < batch.length) {
-      let sent: number
-      try {
-        sent = this.#socket.sendMany(at === 0 ? batch : batch.slice(at))
-      } catch {
-        // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
-        sent = 1
+      const run = segments?.run(batch, at) ?? 0
+      if (segments !== undefined && run > 0 && segments.send(batch, at, run)) {
+        at += run * 3
+        continue
       }
+      const sent = this.#sendMany(batch, at, run > 0 ? at + run * 3 : this.#nextRun(batch, at))
       if (sent === 0) break
+      if (run > 0) segments?.refused()
       at += sent * 3
     }
     return at
+  }
+
+  /** Index of the first packet after `batch[at]` that begins a run. */
+  #nextRun(batch: Batch, at: number): number {
+    if (this.#segments === undefined) return batch.length
+    let end = at + 3
+    while (end < batch.length && this.#segments.run(batch, end) === 0) end += 3
+    return end
+  }
+
+  /** @returns how many packets from `batch[at]` to before `batch[end]` the system took */
+  #sendMany(batch: Batch, at: number, end: number): number {
+    try {
+      return this.#socket.sendMany(at === 0 && end === batch.length ? batch : batch.slice(at, end))
+    } catch {
+      // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
+      return 1
+    }
   }
 
   #wait(bytes: Uint8Array, port: number, host: string, ttl: number, done: Waiting['done']): void {
