@@ -22,18 +22,20 @@ function fragments(host: Host): number {
   return Number(values.split(' ')[names.split(' ').indexOf('FragCreates')])
 }
 
-/** Send {@link BYTES} from `left` to `right`. */
-async function send(left: Host, right: Host): Promise<[PeerReport, PeerReport]> {
+/** Send `bytes` from `left` to `right`. @param midway called once some of it is under way */
+async function send(left: Host, right: Host, bytes = BYTES, midway = () => {}): Promise<[PeerReport, PeerReport]> {
   const at = (host: Host) => ['ip', 'netns', 'exec', host.namespace, process.execPath]
   const active = new Peer(at(left), {
-    ...{ id: 1, remoteId: 2, role: 'active', listen: left.address, host: right.address, bytes: BYTES },
+    ...{ id: 1, remoteId: 2, role: 'active', listen: left.address, host: right.address, bytes },
   })
   const passive = new Peer(at(right), {
-    ...{ id: 2, remoteId: 1, role: 'passive', listen: right.address, expect: BYTES },
+    ...{ id: 2, remoteId: 1, role: 'passive', listen: right.address, expect: bytes },
   })
   const ports = [await active.port(), await passive.port()] as const
   passive.meet(ports[0])
   active.meet(ports[1])
+  while (Number(inside(left, 'cat', '/sys/class/net/eth0/statistics/tx_bytes')) < bytes / 10) await Bun.sleep(1)
+  midway()
   return [await active.report(), await passive.report()]
 }
 
@@ -55,3 +57,15 @@ for (const [name, senderMtu, receiverMtu, path] of [
     expect(fragments(left)).toBe(0)
   })
 }
+
+// Goal: a tunnel that comes up, or any link that gets smaller, costs a stream two timeouts and not its life.
+test('a stream goes on when its link becomes smaller under it', async () => {
+  await using lan = new Lan()
+  const [left, right] = [lan.host(), lan.host()]
+  const bytes = 100_000_000
+  const [sent, received] = await send(left, right, bytes, () => {
+    inside(left, 'ip', 'link', 'set', 'eth0', 'mtu', '1300')
+  })
+  expect([received.received, received.ended, received.error, sent.error]).toEqual([bytes, true, null, null])
+  expect(sent.mtu).toBeLessThanOrEqual(1300)
+})

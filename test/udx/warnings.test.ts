@@ -10,6 +10,7 @@ function stingy(grantedBytes: number, dontFragment: boolean): BoundPort {
     ...{ family: 4, port: 4000, dontFragment, writable: true },
     queue() {},
     flush() {},
+    sendFragmentable() {},
     send() {},
     setTTL() {},
     bufferBytes: () => grantedBytes,

@@ -26,7 +26,8 @@ import { Inbound } from './inbound.ts'
 import type { Farewell } from './linger.ts'
 import type { Path } from './path.ts'
 import { Relay, type RelayEnd } from './relay.ts'
-import { Sender, type SenderHost } from './sender.ts'
+import { Sender } from './sender.ts'
+import type { SenderHost } from './sender-host.ts'
 import { Traffic } from './traffic.ts'
 
 /** Writing pauses when so much waits beyond what may be under way. */

@@ -102,6 +102,13 @@ export class Datagrams implements BoundPort {
     batch.length = 0
   }
 
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void {
+    this.flush()
+    if (this.dontFragment) system.setDontFragment(this.fd, this.family, false)
+    this.send(bytes, port, host, 0)
+    if (this.dontFragment) system.setDontFragment(this.fd, this.family, true)
+  }
+
   send(bytes: Uint8Array, port: number, host: string, ttl: number, done?: (sent: boolean) => void): void {
     if (this.writable && this.#sendOne(bytes, port, host, ttl)) done?.(true)
     else this.#wait(bytes, port, host, ttl, done)
@@ -117,7 +124,7 @@ export class Datagrams implements BoundPort {
     this.#socket.setTTL(this.#ttl)
     if (this.fd < 0) return false
     system.ignoreIcmpErrors(this.fd, this.family)
-    return system.setDontFragment(this.fd, this.family)
+    return system.setDontFragment(this.fd, this.family, true)
   }
 
   #onData(data: Buffer, port: number, host: string): void {

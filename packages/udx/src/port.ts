@@ -23,6 +23,8 @@ export interface BoundPort {
   queue(bytes: Uint8Array, port: number, host: string): void
   /** Send what is lined up. */
   flush(): void
+  /** Send one datagram now, without the don't-fragment bit. */
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void
   /**
    * Send one datagram now or as soon as the system takes it.
    *

@@ -21,24 +21,15 @@ import { Delivery } from './delivery.ts'
 import { FLIGHT_PACKETS_MAX, Flight, type SentPacket } from './flight.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { Pacer } from './pacer.ts'
-import { PacketSize, padded } from './packet-size.ts'
+import { PACKET_SIZE_BASE, PacketSize, padded } from './packet-size.ts'
 import { overheadBytes, type Path } from './path.ts'
 import { RemoteWindow } from './remote-window.ts'
 import { RoundTrip } from './rtt.ts'
+import type { Receiving, SenderHost } from './sender-host.ts'
 import { WriteQueue } from './write-queue.ts'
 
-/** What the sender asks of the stream around it. */
-export interface SenderHost {
-  /** A packet with a current header has gone out. */
-  sent(bytes: number): void
-  sendHeartbeat(): void
-}
-
-/** What headers say of the receiving half. */
-export interface Receiving {
-  readonly expected: number
-  offer(): number
-}
+/** Timeouts of one packet that make its size suspect. */
+const BLACK_HOLE_TIMEOUTS = 2
 
 export class Sender {
   readonly flight = new Flight()
@@ -130,6 +121,7 @@ export class Sender {
       if (!this.recovery.timedOut(nowMs)) return false
       this.bbr.onTimeout(flight.inflight.bytes)
       deadlines.timeout = nowMs + this.rtt.timeoutMs * 2
+      this.#suspectBlackHole()
       this.#pacer.admitOne()
     }
     if (deadlines.reorder <= nowMs) deadlines.reorder = this.recovery.detect(nowMs)
@@ -260,11 +252,13 @@ export class Sender {
     packet.lost = false
     packet.probeBytes = 0
     this.retransmits++
-    this.#transmit(packet, packet.bytes, way, false, nowMs)
+    // Its size is fixed with its sequence number: where the path passes less now, it must be cut up on the way.
+    const large = packet.payloadBytes + way.overheadBytes > this.packetSize.bytes
+    this.#transmit(packet, packet.bytes, way, false, nowMs, large)
     if (way.port !== path.port) way.port.flush()
   }
 
-  #transmit(packet: SentPacket, bytes: Uint8Array, path: Path, first: boolean, nowMs: number): void {
+  #transmit(packet: SentPacket, bytes: Uint8Array, path: Path, first: boolean, nowMs: number, large = false): void {
     const { flight, deadlines } = this
     if (this.queue.bytes < this.#maxPayload(path) && flight.lost.length === 0) {
       if (flight.inflight.bytes < this.bbr.windowBytes) this.delivery.limited(flight.inflight.bytes)
@@ -274,7 +268,8 @@ export class Sender {
     this.#pacer.spend(bytes.byteLength)
     deadlines.keepalive = NEVER
     if (deadlines.timeout === NEVER) deadlines.timeout = nowMs + this.rtt.timeoutMs
-    path.port.queue(bytes, path.remotePort, path.remoteHost)
+    if (large) path.port.sendFragmentable(bytes, path.remotePort, path.remoteHost)
+    else path.port.queue(bytes, path.remotePort, path.remoteHost)
     this.#host.sent(bytes.byteLength)
   }
 
@@ -317,6 +312,15 @@ export class Sender {
   #acked(packet: SentPacket): void {
     if (packet.probeBytes > 0 && this.packetSize.arrived(packet.probeBytes)) this.#resized()
     this.delivery.acked(packet, this.recovery.acked(packet, this.#nowMs))
+  }
+
+  /** The oldest packet times out again and again: perhaps the path has become too small for it. */
+  #suspectBlackHole(): void {
+    const { path, timeouts = 0, payloadBytes = 0 } = this.flight.get(this.flight.unacked) ?? {}
+    const bytes = payloadBytes + (path?.overheadBytes ?? 0)
+    if (timeouts < BLACK_HOLE_TIMEOUTS || bytes <= PACKET_SIZE_BASE || this.packetSize.bytes < bytes) return
+    this.packetSize.blackHole(bytes)
+    this.#resized()
   }
 
   #resized(): void {

@@ -206,6 +206,13 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
     this.#port.queue(bytes, port, host)
   }
 
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void {
+    if (this.#port === undefined) return
+    this.traffic.sent(bytes.byteLength)
+    this.udx.traffic.sent(bytes.byteLength)
+    this.#port.sendFragmentable(bytes, port, host)
+  }
+
   flush(): void {
     this.#port?.flush()
   }

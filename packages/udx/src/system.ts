@@ -69,9 +69,10 @@ const names = NAMES[process.platform]
 let libc: Libc | undefined
 let tried = false
 
-/** Set DF on every packet of the socket. @returns false when oversized packets would be fragmented instead */
-export function setDontFragment(fd: number, family: 4 | 6): boolean {
-  return setAll(fd, family, names?.dontFragment ?? [])
+/** Set or clear DF on every packet of the socket. @returns false when that cannot be: packets are fragmented at need */
+export function setDontFragment(fd: number, family: 4 | 6, on: boolean): boolean {
+  const options = names?.dontFragment ?? []
+  return setAll(fd, family, on ? options : options.map(([level, name]) => [level, name, 0]))
 }
 
 /** Keep what ICMP says of one destination from failing a send to another. */

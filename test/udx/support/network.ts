@@ -55,6 +55,7 @@ export class Network {
       writable: true,
       queue,
       flush() {},
+      sendFragmentable: queue,
       send(bytes, remotePort, host, _ttl, done) {
         queue(bytes, remotePort, host)
         done?.(true)

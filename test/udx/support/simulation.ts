@@ -184,6 +184,15 @@ export class Link implements PacketPort {
 
   flush(): void {}
 
+  /** In as many pieces as it takes: no packet is too large. */
+  sendFragmentable(bytes: Uint8Array): void {
+    const { mtu: _, ...options } = this.options
+    const whole = this.options
+    this.options = options
+    this.queue(bytes)
+    this.options = whole
+  }
+
   queue(bytes: Uint8Array): void {
     this.carry(bytes, (packet) => this.deliver(packet))
   }
