@@ -2,7 +2,7 @@
 import { expect } from 'bun:test'
 import { skipForgivenUnless } from '../support/skip.ts'
 
-const test = skipForgivenUnless(process.env.UPSTREAM_DIR !== undefined, 'UPSTREAM_DIR names no upstream checkouts')
+const test = skipForgivenUnless((process.env.UPSTREAM_DIR ?? '') !== '', 'UPSTREAM_DIR names no upstream checkouts')
 const SCRIPT = new URL('../../scripts/udx-conformance.ts', import.meta.url).pathname
 
 test('packages/udx passes the suites of udx-native and dht-rpc', async () => {

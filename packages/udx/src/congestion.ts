@@ -5,8 +5,9 @@
  * seconds, and does not take loss for congestion: a lossy radio link keeps its rate. Bytes and milliseconds throughout,
  * both fractional. Pure: fed with acks, read for `windowBytes` and `paceBytesPerMs`.
  * Sources: draft-cardwell-iccrg-bbr-congestion-control-00 and Linux' tcp_bbr.c. Different from those: HOST_DELAY_MS below,
- * the headroom (headroom.ts), and ProbeRTT, which halves the window instead of cutting it to four packets, as BBR
- * version 2 does.
+ * the headroom (headroom.ts), and two things taken from BBR version 2 (draft-cardwell-iccrg-bbr-congestion-control-02):
+ * ProbeRTT halves the window instead of cutting it to four packets, and loss within the 2 % of BBRLossThresh does not make
+ * a sender conserve packets: a wide path that loses one in a hundred would be in its conserving round for ever.
  */
 import { AckAggregation } from './aggregation.ts'
 import type { AckSample, Delivery } from './delivery.ts'
@@ -250,6 +251,7 @@ export class Bbr {
         this.#conserve = false
         this.#conserved = false
       }
+      // Once per recovery, for a round: an ack releases no more than it acks.
       if (recovery === RECOVERY && this.#headroom.overrun && !this.#conserved) {
         this.#conserve = true
         this.#conserved = true
