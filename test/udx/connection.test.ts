@@ -227,6 +227,22 @@ describe('the size of packets', () => {
   }
 })
 
+// Goal: a path that comes to pass less than it did costs two timeouts, not the stream.
+// Method: everything larger than 1,300 bytes is lost from the middle of a transfer on, unless it may be cut up.
+test('a stream survives a path that becomes smaller', () => {
+  const { clock, left, right } = simulate(1, { delayMs: 2, bytesPerMs: 12_500, mtu: 1500 })
+  const bytes = noise(4, 6_000_000)
+  left.connection.write([bytes])
+  clock.run(200)
+  expect(left.connection.sender.packetSize.bytes).toBe(1500)
+  left.link.options = { ...left.link.options, mtu: 1300 }
+  clock.run(20_000, () => right.receivedBytes === bytes.byteLength)
+  expect(sha256(right.bytes)).toBe(sha256(bytes))
+  const { bytes: size } = left.connection.sender.packetSize
+  expect(size).toBeLessThanOrEqual(1300)
+  expect(size).toBeGreaterThan(1300 - 16)
+})
+
 describe('keep-alive', () => {
   test('sends a heartbeat after each idle interval, and the remote answers', () => {
     const { clock, left, right } = simulate(1, { delayMs: 5 })

@@ -72,6 +72,35 @@ function pattern(length: number): Buffer {
   return bytes
 }
 
+// Goal: whatever code uses of the native classes, it finds it in ours.
+test('packages/udx has every public member of udx-native', async () => {
+  const script = `
+    const UDX = require('udx-native')
+    const udx = new UDX()
+    const names = (object) => Object.getOwnPropertyNames(object).filter((name) => !name.startsWith('_'))
+    const all = (one) => [...new Set([...names(one), ...names(Object.getPrototypeOf(one))])]
+    const watcher = udx.watchNetworkInterfaces()
+    console.log(JSON.stringify({
+      statics: names(UDX), udx: all(udx), socket: all(udx.createSocket()), stream: all(udx.createStream(1)),
+      watcher: all(watcher),
+    }))
+    watcher.destroy()
+    process.exit(0)
+  `
+  const child = Bun.spawn([nodePath ?? 'node', '-e', script], { stdout: 'pipe', stderr: 'inherit' })
+  const native = JSON.parse(await new Response(child.stdout).text()) as Record<string, string[]>
+  const udx = new UDX()
+  const watcher = udx.watchNetworkInterfaces()
+  const ours: Record<string, object> = {
+    ...{ statics: UDX, udx, socket: udx.createSocket(), stream: udx.createStream(1), watcher },
+  }
+  const missing = Object.entries(native).flatMap(([what, names]) =>
+    names.filter((name) => !(name in (ours[what] ?? {}))).map((name) => `${what}.${name}`),
+  )
+  await watcher.destroy()
+  expect(missing).toEqual([])
+})
+
 describe('packages/udx and udx-native', () => {
   for (const role of ['active', 'passive'] as const) {
     test(`exchange data and END with a native side that is ${role}`, async () => {

@@ -50,6 +50,28 @@ test('hold() and takeNext() give every packet once and in order', () => {
   )
 })
 
+// Goal: the ring grows under packets that it holds, across the wrap, without losing one.
+test('takeNext() gives what was held before and after the ring grew', () => {
+  const start = 0xffffff00
+  const offsets = [1, 3, 63, 64, 200, 255, 256, 1000, 5000, HELD_PACKETS_MAX - 1]
+  const window = new ReceiveWindow(1 << 20)
+  window.ack = start
+  for (const offset of offsets)
+    expect(window.hold(seqAdd(start, offset), { flags: offset & 0xff, payload: Uint8Array.of(1) })).toBe(true)
+  const taken: number[] = []
+  while (window.hasHoles) {
+    const offset = seqDiff(window.ack, start)
+    const arrival = window.takeNext()
+    if (arrival === undefined) window.advance()
+    else {
+      expect(arrival.flags).toBe(offset & 0xff)
+      taken.push(offset)
+    }
+  }
+  expect(taken).toEqual(offsets)
+  expect(window.heldBytes).toBe(0)
+})
+
 test('hold() keeps to its bounds', () => {
   const window = new ReceiveWindow(3000)
   const payload = new Uint8Array(1000)

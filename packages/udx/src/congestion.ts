@@ -5,13 +5,14 @@
  * seconds, and does not take loss for congestion: a lossy radio link keeps its rate. Bytes and milliseconds throughout,
  * both fractional. Pure: fed with acks, read for `windowBytes` and `paceBytesPerMs`.
  * Sources: draft-cardwell-iccrg-bbr-congestion-control-00 and Linux' tcp_bbr.c. Different from those: HOST_DELAY_MS below,
- * the headroom (headroom.ts), and ProbeRTT, which halves the window instead of cutting it to four packets, as BBR
- * version 2 does.
+ * the headroom (headroom.ts), and two things taken from BBR version 2 (draft-cardwell-iccrg-bbr-congestion-control-02):
+ * ProbeRTT halves the window instead of cutting it to four packets, and loss within the 2 % of BBRLossThresh does not make
+ * a sender conserve packets: a wide path that loses one in a hundred would be in its conserving round for ever.
  */
 import { AckAggregation } from './aggregation.ts'
 import type { AckSample, Delivery } from './delivery.ts'
 import { Headroom } from './headroom.ts'
-import { OPEN, type RecoveryState } from './loss-recovery.ts'
+import { OPEN, RECOVERY, type RecoveryState } from './loss-recovery.ts'
 
 export const STARTUP = 0
 export const DRAIN = 1
@@ -67,6 +68,7 @@ export class Bbr {
   #idleRestart = false
   #previousRecovery: RecoveryState = OPEN
   #conserve = false
+  #conserved = false
   readonly #aggregation: AckAggregation
 
   /** @param packetBytes payload of a full packet */
@@ -243,14 +245,18 @@ export class Bbr {
       if (sample.lostBytes > 0) this.windowBytes = Math.max(this.windowBytes - sample.lostBytes, this.#packetBytes)
       const previous = this.#previousRecovery
       this.#previousRecovery = recovery
-      if (recovery === 2 && previous !== 2) {
-        if (previous === OPEN) this.#saveWindow()
-        this.#conserve = true
-        this.#roundEnd = this.#delivery.bytes
-        this.windowBytes = inflightBytes + sample.ackedBytes
-      } else if (recovery === OPEN && previous !== OPEN) {
+      if (recovery === RECOVERY && previous === OPEN) this.#saveWindow()
+      else if (recovery === OPEN && previous !== OPEN) {
         this.windowBytes = Math.max(this.windowBytes, this.#priorWindow)
         this.#conserve = false
+        this.#conserved = false
+      }
+      // Once per recovery, for a round: an ack releases no more than it acks.
+      if (recovery === RECOVERY && this.#headroom.overrun && !this.#conserved) {
+        this.#conserve = true
+        this.#conserved = true
+        this.#roundEnd = this.#delivery.bytes
+        this.windowBytes = inflightBytes + sample.ackedBytes
       }
       if (this.#conserve) {
         this.windowBytes = Math.max(this.windowBytes, inflightBytes + sample.ackedBytes)

@@ -2,7 +2,7 @@
  * One stream's protocol, both directions, without sockets or stream interface: packets and writes go in, packets and
  * events come out.
  *
- * Bounded whatever comes in: at most 4 MiB unread and 4 MiB out of order. Calls no timer but its one alarm on the
+ * Bounded whatever comes in: at most 4 MiB unread and 12 MiB out of order. Calls no timer but its one alarm on the
  * injected clock; after `onClose` nothing more happens.
  */
 import { Alarm, type Clock, type Task } from './clock.ts'
@@ -16,7 +16,6 @@ import {
   HEADER_BYTES,
   type Header,
   payloadStart,
-  readdress,
   SACK_BLOCK_BYTES,
   SACK_BLOCKS_MAX,
   seqDiff,
@@ -26,7 +25,9 @@ import type { CloseCode, ConnectionEvents } from './events.ts'
 import { Inbound } from './inbound.ts'
 import type { Farewell } from './linger.ts'
 import type { Path } from './path.ts'
-import { Sender, type SenderHost } from './sender.ts'
+import { Relay, type RelayEnd } from './relay.ts'
+import { Sender } from './sender.ts'
+import type { SenderHost } from './sender-host.ts'
 import { Traffic } from './traffic.ts'
 
 /** Writing pauses when so much waits beyond what may be under way. */
@@ -39,16 +40,14 @@ const END_TIMEOUTS = 3
 const ackBuffer = new Uint8Array(HEADER_BYTES + SACK_BLOCKS_MAX * SACK_BLOCK_BYTES)
 const plainAck = ackBuffer.subarray(0, HEADER_BYTES)
 
-export class Connection implements SenderHost, Task {
+export class Connection implements SenderHost, RelayEnd, Task {
   readonly sender: Sender
   readonly inbound: Inbound
   readonly traffic = new Traffic()
   closed = false
   /** Set by {@link close}, where a latecomer deserves an answer. */
   farewell: Farewell | undefined
-  /** Where packets are forwarded to instead of being read. */
-  relayTarget: Connection | undefined
-  readonly #relaySources = new Set<Connection>()
+  readonly relay = new Relay()
   readonly #clock: Clock
   readonly #events: ConnectionEvents
   readonly #alarm: Alarm
@@ -67,7 +66,7 @@ export class Connection implements SenderHost, Task {
     this.#alarm = new Alarm(clock, () => this.#onAlarm())
   }
 
-  /** Bytes written and not yet acked. */
+  /** Bytes written and not known to have arrived. */
   get pendingBytes(): number {
     return this.sender.pendingBytes
   }
@@ -89,10 +88,12 @@ export class Connection implements SenderHost, Task {
     return false
   }
 
-  /** Queue bytes. @returns false when the writer should wait for `onDrain` */
+  /** Queue bytes; a closed stream drops them. @returns false when the writer should wait for `onDrain` */
   write(chunks: readonly Uint8Array[]): boolean {
+    if (this.closed) return true
     for (const chunk of chunks) this.sender.queue.push(chunk)
-    this.#pump(false)
+    // A packet that is not full waits for what else is written in this turn, unless the stream was idle: RFC 896.
+    this.#pump(this.sender.flight.packets === 0)
     if (this.sender.queue.bytes > 0) this.#defer()
     if (this.pendingBytes <= HIGH_WATERMARK_BYTES + this.sender.windowBytes) return true
     this.#draining = true
@@ -101,6 +102,7 @@ export class Connection implements SenderHost, Task {
 
   /** Nothing more will be written. */
   end(): void {
+    if (this.closed) return
     this.#ending = true
     this.sender.end()
     this.#defer()
@@ -121,11 +123,9 @@ export class Connection implements SenderHost, Task {
     if (!this.closed) this.#pump(true)
   }
 
-  /** Forward packets to `target`'s remote from now on, unread. */
-  relayTo(target: Connection): void {
-    if (this.relayTarget !== undefined || target.closed) return
-    this.relayTarget = target
-    target.#relaySources.add(this)
+  /** Forward packets to `target`'s remote from now on, unread. @returns false when that cannot be */
+  relayTo(target: Connection): boolean {
+    return this.relay.begin(this, target)
   }
 
   /** Send one datagram outside the sequence. */
@@ -143,7 +143,7 @@ export class Connection implements SenderHost, Task {
   destroy(): void {
     if (this.closed) return
     const { path, rtt } = this.sender
-    if (path !== undefined && this.relayTarget === undefined) {
+    if (path !== undefined && !this.relay.begun) {
       const packet = new Uint8Array(HEADER_BYTES)
       this.#writeHeader(packet, FLAG_DESTROY, path)
       this.#send(packet, path)
@@ -155,8 +155,9 @@ export class Connection implements SenderHost, Task {
   /** A packet with our id has arrived. `bytes` may be kept. */
   receive(bytes: Uint8Array, header: Header): void {
     this.traffic.received(bytes.byteLength)
-    if (this.relayTarget !== undefined) {
-      this.#relay(bytes, header, this.relayTarget)
+    const { target } = this.relay
+    if (target !== undefined) {
+      if (this.relay.pass(bytes, header, target)) this.#close('ECONNRESET')
       return
     }
     if ((header.flags & FLAG_HEARTBEAT) !== 0) {
@@ -188,6 +189,16 @@ export class Connection implements SenderHost, Task {
     if (this.closed) return
     this.#pump(true)
     if (this.#acksOwed > 0) this.sendAck()
+  }
+
+  // RelayEnd
+
+  get path(): Path | undefined {
+    return this.sender.path
+  }
+
+  forward(packet: Uint8Array, path: Path): void {
+    this.#send(packet, path)
   }
 
   // SenderHost
@@ -246,11 +257,11 @@ export class Connection implements SenderHost, Task {
     if (sender.ackedBytes !== acked) {
       this.#events.onAcked()
       if (this.closed) return
-      if (this.#draining && this.pendingBytes < HIGH_WATERMARK_BYTES + sender.windowBytes) {
-        this.#draining = false
-        this.#events.onDrain()
-        if (this.closed) return
-      }
+    }
+    if (this.#draining && this.pendingBytes < HIGH_WATERMARK_BYTES + sender.windowBytes) {
+      this.#draining = false
+      this.#events.onDrain()
+      if (this.closed) return
     }
     if (sender.endAcked && this.inbound.ended) {
       this.#closeOrderly()
@@ -271,15 +282,6 @@ export class Connection implements SenderHost, Task {
       this.farewell = { packet, path, rttMs: rtt.smoothedMs, destroyed: false }
     }
     this.#close(undefined)
-  }
-
-  #relay(bytes: Uint8Array, header: Header, target: Connection): void {
-    const { path } = target.sender
-    if (path !== undefined) {
-      readdress(bytes, path.remoteId)
-      target.#send(bytes, path)
-    }
-    if ((header.flags & FLAG_DESTROY) !== 0) this.#close('ECONNRESET')
   }
 
   #pump(partial: boolean): void {
@@ -316,13 +318,8 @@ export class Connection implements SenderHost, Task {
     this.closed = true
     this.inbound.close()
     this.#alarm.stop()
-    if (this.relayTarget !== undefined) this.relayTarget.#relaySources.delete(this)
     this.#events.onClose(code)
     this.sender.close()
-    for (const source of this.#relaySources) {
-      source.relayTarget = undefined
-      source.destroy()
-    }
-    this.#relaySources.clear()
+    this.relay.end(this)
   }
 }

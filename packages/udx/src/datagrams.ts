@@ -3,24 +3,17 @@
  * wants. Datagrams that the system refuses are lost, as on any network.
  */
 import type { udp } from 'bun'
+import type { BindOptions, BoundPort, BufferDirection, PortEvents } from './port.ts'
+import { type Batch, Segments } from './segments.ts'
 import * as system from './system.ts'
 
 const TTL_DEFAULT = 64
 /** What sendmmsg takes in one call on Bun. */
 const BATCH_PACKETS = 64
 const BACKLOG_PACKETS_MAX = 1024
-/** Enough for a full window of one stream while our thread is busy elsewhere. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-const SEND_BUFFER_BYTES = 1024 * 1024
 /** Bun's own flags for {@link Bun.udpSocket}: libusockets.h. */
 const FLAG_REUSE_ADDRESS = 16
 const FLAG_IPV6_ONLY = 8
-
-export interface DatagramEvents {
-  onData(data: Buffer, port: number, host: string): void
-  /** The system takes datagrams again. */
-  onWritable(): void
-}
 
 interface Waiting {
   bytes: Uint8Array
@@ -31,31 +24,21 @@ interface Waiting {
 }
 
 type BunSocket = udp.Socket<'buffer'> & { readonly fd?: number }
-type Batch = (Uint8Array | number | string)[]
 
-export class Datagrams {
+export class Datagrams implements BoundPort {
   readonly family: 4 | 6
   readonly port: number
-  /** Whether oversized datagrams are dropped on the way instead of being fragmented. */
   readonly dontFragment: boolean
   readonly fd: number
   readonly #socket: BunSocket
-  readonly #events: DatagramEvents
+  readonly #events: PortEvents
   readonly #batch: Batch = []
+  readonly #segments: Segments | undefined
   #backlog: Waiting[] = []
   #ttl = TTL_DEFAULT
 
-  /**
-   * Bind to an IP address and port; 0 lets the system choose.
-   *
-   * @throws {Error} with the system's code, such as EADDRINUSE
-   */
-  constructor(
-    port: number,
-    hostname: string,
-    options: { ipv6Only: boolean; reuseAddress: boolean },
-    events: DatagramEvents,
-  ) {
+  /** Bind: see {@link BindPort}. */
+  constructor(port: number, hostname: string, options: BindOptions, events: PortEvents) {
     this.#events = events
     this.family = hostname.includes(':') ? 6 : 4
     let flags = 0
@@ -66,7 +49,7 @@ export class Datagrams {
       port,
       flags,
       socket: {
-        data: (_: unknown, data: Buffer, from: number, host: string) => events.onData(data, from, host),
+        data: (_: unknown, data: Buffer, from: number, host: string) => this.#onData(data, from, host),
         drain: () => this.#onDrain(),
         // An ICMP error of some earlier datagram: nobody waits for it.
         error: () => {},
@@ -79,30 +62,36 @@ export class Datagrams {
     this.port = socket.port
     this.fd = this.#socket.fd ?? -1
     this.dontFragment = this.#tune()
+    this.#segments = Segments.of(this.fd, this.family)
   }
 
-  /** The socket itself, for what concerns neither sending nor receiving. */
-  get raw(): udp.Socket<'buffer'> {
-    return this.#socket
-  }
-
-  /** False while the system takes no more. */
   get writable(): boolean {
     return this.#backlog.length === 0
   }
 
-  /** Hops of everything that has no `ttl` of its own. */
-  set ttl(ttl: number) {
+  setTTL(ttl: number): void {
     this.#socket.setTTL(ttl)
     this.#ttl = ttl
   }
 
-  /** Line a packet up; its bytes stay as they are until {@link flush}. */
+  bufferBytes(direction: BufferDirection): number {
+    return system.bufferBytes(this.fd, direction) ?? 0
+  }
+
+  setBufferBytes(direction: BufferDirection, bytes: number): number {
+    return system.setBufferBytes(this.fd, direction, bytes) ?? 0
+  }
+
+  setMembership(group: string, interfaceAddress: string | undefined, member: boolean): void {
+    const socket = this.#socket
+    if (member) interfaceAddress ? socket.addMembership(group, interfaceAddress) : socket.addMembership(group)
+    else interfaceAddress ? socket.dropMembership(group, interfaceAddress) : socket.dropMembership(group)
+  }
+
   queue(bytes: Uint8Array, port: number, host: string): void {
     if (this.#batch.push(bytes, port, host) >= BATCH_PACKETS * 3) this.flush()
   }
 
-  /** Send what is lined up. */
   flush(): void {
     const batch = this.#batch
     if (batch.length === 0) return
@@ -113,7 +102,13 @@ export class Datagrams {
     batch.length = 0
   }
 
-  /** Send one datagram now or as soon as the system takes it. @param done told whether it was taken */
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void {
+    this.flush()
+    if (this.dontFragment) system.setDontFragment(this.fd, this.family, false)
+    this.send(bytes, port, host, 0)
+    if (this.dontFragment) system.setDontFragment(this.fd, this.family, true)
+  }
+
   send(bytes: Uint8Array, port: number, host: string, ttl: number, done?: (sent: boolean) => void): void {
     if (this.writable && this.#sendOne(bytes, port, host, ttl)) done?.(true)
     else this.#wait(bytes, port, host, ttl, done)
@@ -129,9 +124,18 @@ export class Datagrams {
     this.#socket.setTTL(this.#ttl)
     if (this.fd < 0) return false
     system.ignoreIcmpErrors(this.fd, this.family)
-    system.setReceiveBuffer(this.fd, RECEIVE_BUFFER_BYTES)
-    system.setSendBuffer(this.fd, SEND_BUFFER_BYTES)
-    return system.setDontFragment(this.fd, this.family)
+    return system.setDontFragment(this.fd, this.family, true)
+  }
+
+  #onData(data: Buffer, port: number, host: string): void {
+    try {
+      this.#events.onData(data, port, host)
+    } catch (error) {
+      // Bun would hand it to the socket's `error` above, where nobody hears it: a listener's error is the process's.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
 
   #onDrain(): void {
@@ -162,19 +166,38 @@ export class Datagrams {
 
   /** @returns index into the batch of the first packet that the system wants us to wait with */
   #sendBatch(batch: Batch): number {
+    const segments = this.#segments
     let at = 0
     while (at < batch.length) {
-      let sent: number
-      try {
-        sent = this.#socket.sendMany(at === 0 ? batch : batch.slice(at))
-      } catch {
-        // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
-        sent = 1
+      const run = segments?.run(batch, at) ?? 0
+      if (segments !== undefined && run > 0 && segments.send(batch, at, run)) {
+        at += run * 3
+        continue
       }
+      const sent = this.#sendMany(batch, at, run > 0 ? at + run * 3 : this.#nextRun(batch, at))
       if (sent === 0) break
+      if (run > 0) segments?.refused()
       at += sent * 3
     }
     return at
+  }
+
+  /** Index of the first packet after `batch[at]` that begins a run. */
+  #nextRun(batch: Batch, at: number): number {
+    if (this.#segments === undefined) return batch.length
+    let end = at + 3
+    while (end < batch.length && this.#segments.run(batch, end) === 0) end += 3
+    return end
+  }
+
+  /** @returns how many packets from `batch[at]` to before `batch[end]` the system took */
+  #sendMany(batch: Batch, at: number, end: number): number {
+    try {
+      return this.#socket.sendMany(at === 0 && end === batch.length ? batch : batch.slice(at, end))
+    } catch {
+      // The first of them is refused, perhaps because it is a probe larger than the link: it is lost.
+      return 1
+    }
   }
 
   #wait(bytes: Uint8Array, port: number, host: string, ttl: number, done: Waiting['done']): void {

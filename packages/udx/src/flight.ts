@@ -10,8 +10,8 @@ import type { Path } from './path.ts'
 
 /** What a packet's buffer holds at most: an Ethernet frame's worth. */
 export const PACKET_BYTES_MAX = 1500
-/** Sequence numbers in flight at most; a receiver of ours holds as many out of order. */
-export const FLIGHT_PACKETS_MAX = 4096
+/** Sequence numbers in flight at most, those acked selectively included; a receiver of ours holds as many. */
+export const FLIGHT_PACKETS_MAX = 8192
 
 const POOL_PACKETS_MAX = 4096
 
@@ -90,11 +90,14 @@ export class Flight {
   unacked = 0
   /** The sequence number of the next new packet. */
   next = 0
-  /** Payload bytes between `unacked` and `next`, whether selectively acked or not: what the remote's window bounds. */
-  outstandingBytes = 0
   readonly inflight = new PacketList()
   readonly lost = new PacketList()
   #ring: (SentPacket | undefined)[] = []
+
+  /** Bytes sent that have not arrived as far as is known, headers included: what the remote's window bounds. */
+  get missingBytes(): number {
+    return this.inflight.bytes + this.lost.bytes
+  }
 
   get packets(): number {
     return seqDiff(this.next, this.unacked)
@@ -117,7 +120,6 @@ export class Flight {
     packet.seq = this.next
     this.#ring[this.next & (this.#ring.length - 1)] = packet
     this.next = seqAdd(this.next, 1)
-    this.outstandingBytes += packet.payloadBytes
   }
 
   /** The packet with this sequence number, if it is part of the flight. */
@@ -140,7 +142,6 @@ export class Flight {
     this.unacked = seqAdd(this.unacked, 1)
     if (packet === undefined) return 0
     const { payloadBytes } = packet
-    this.outstandingBytes -= payloadBytes
     this.#release(packet)
     return payloadBytes
   }

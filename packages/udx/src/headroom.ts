@@ -22,6 +22,8 @@ const PATH_LOSS_WEIGHT = 1 / 16
 export class Headroom {
   /** 0 to 1. */
   share = 1
+  /** More is being lost than the path's own share. */
+  overrun = false
   readonly #packetBytes: number
   /** Share that is lost however little is under way. */
   #pathLoss = 0
@@ -44,7 +46,8 @@ export class Headroom {
     this.#lostBytes = 0
     this.#judgedBytes = 0
     if (this.share < HEADROOM_LOW) this.#pathLoss += (loss - this.#pathLoss) * PATH_LOSS_WEIGHT
-    if (loss > LOSS_TOLERATED + this.#pathLoss * 1.25) this.share *= HEADROOM_CUT
+    this.overrun = loss > LOSS_TOLERATED + this.#pathLoss * 1.25
+    if (this.overrun) this.share *= HEADROOM_CUT
     else this.share = Math.min(1, this.share + HEADROOM_GROWTH)
     return loss > STARTUP_LOSS_TOLERATED
   }

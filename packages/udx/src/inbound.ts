@@ -1,14 +1,16 @@
 /**
  * The receiving half of a stream: puts packets in order, hands their payload on, and says how much more may come.
  *
- * Bounded: a window of {@link RECEIVE_WINDOW_BYTES} for what is unread and what is out of order together; a remote that
- * ignores it loses packets. Sends nothing itself.
+ * Bounded: a window of {@link RECEIVE_WINDOW_BYTES} for what is unread, and {@link HELD_BYTES_MAX} for what is out of
+ * order; a remote that ignores that loses packets. Sends nothing itself.
  */
 import { FLAG_END } from './codec.ts'
 import { ReceiveWindow } from './receive-window.ts'
 
-/** The window that we offer, as the native implementation does. */
+/** The window that we offer, as the native implementation does. It bounds what is under way, not what waits at holes. */
 export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024
+/** Three windows: so many round trips pass on a full path until a packet whose retransmission was lost, too, has come. */
+export const HELD_BYTES_MAX = 3 * RECEIVE_WINDOW_BYTES
 
 /** Where the payload goes. Any of these may end the stream. */
 export interface InboundEvents {
@@ -20,7 +22,7 @@ export interface InboundEvents {
 }
 
 export class Inbound {
-  readonly packets = new ReceiveWindow(RECEIVE_WINDOW_BYTES)
+  readonly packets = new ReceiveWindow(HELD_BYTES_MAX)
   /** The remote's END has come, and all before it. */
   ended = false
   /** Nothing is taken any more. */
@@ -39,7 +41,7 @@ export class Inbound {
 
   /** What to write into a header: bytes that we are willing to take. */
   offer(): number {
-    const free = RECEIVE_WINDOW_BYTES - this.packets.heldBytes - this.#events.unreadBytes()
+    const free = RECEIVE_WINDOW_BYTES - this.#events.unreadBytes()
     this.#offeredBytes = Math.max(0, free)
     return this.#offeredBytes
   }

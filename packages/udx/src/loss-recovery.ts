@@ -13,6 +13,8 @@ import type { RoundTrip } from './rtt.ts'
 export const TIMEOUTS_MAX = 6
 /** Selective acks that count as loss even before any reordering has been seen: RFC 8985, DupThresh. */
 const DUPLICATES_TRUSTED = 3
+/** Unanswered tail-loss probes before the retransmission timeout is left to act. */
+const PROBES_MAX = 3
 /** How long a receiver may hold back the ack of a single packet. */
 const ACK_DELAY_MS = 2
 
@@ -30,10 +32,6 @@ export class LossRecovery {
   timeouts = 0
   /** Packets acked selectively and not yet in order. */
   sacked = 0
-  /** True while a tail-loss probe is unanswered. */
-  probing = false
-  /** Only one probe per round-trip sample. */
-  probeAllowed = false
   readonly #flight: Flight
   readonly #rtt: RoundTrip
   readonly #onProbeLost: (packet: SentPacket) => void
@@ -42,8 +40,8 @@ export class LossRecovery {
   #latestOrder = 0
   #latestRttMs = 0
   #highestAcked = 0
-  #probeSeq = 0
-  #probeRetransmitted = false
+  /** Tail-loss probes sent since something was acked. */
+  #probes = 0
 
   /** @param onProbeLost called when a packet that probed the path's packet size is found lost: no sign of congestion */
   constructor(flight: Flight, rtt: RoundTrip, onProbeLost: (packet: SentPacket) => void) {
@@ -62,9 +60,9 @@ export class LossRecovery {
   acked(packet: SentPacket, nowMs: number): number {
     const rtt = this.#rtt.plausible(nowMs - packet.sentAt)
     const once = packet.transmits === 1
+    this.#probes = 0
     if (once) {
       this.#rtt.sample(rtt, nowMs)
-      this.probeAllowed = true
     }
     if (seqDiff(packet.seq, this.#highestAcked) >= 0) this.#highestAcked = packet.seq
     else if (once) this.#reordered = true
@@ -75,12 +73,8 @@ export class LossRecovery {
     return rtt
   }
 
-  /** Note that everything before `ack` has arrived; ends recovery and an answered probe. */
+  /** Note that everything before `ack` has arrived; may end recovery. */
   ackedUpTo(ack: number): void {
-    if (this.probing) {
-      const past = seqDiff(ack, this.#probeSeq)
-      if (past > 0 || (past === 0 && !this.#probeRetransmitted)) this.probing = false
-    }
     if (this.state !== OPEN && seqDiff(ack, this.#recoveryEnd) >= 0) this.state = OPEN
   }
 
@@ -112,7 +106,6 @@ export class LossRecovery {
       this.state = RECOVERY
       this.#recoveryEnd = this.#flight.next
       this.fastRecoveries++
-      this.probing = false
     }
     return again
   }
@@ -126,7 +119,6 @@ export class LossRecovery {
     this.state = TIMED_OUT
     this.#recoveryEnd = this.#flight.next
     this.timeouts++
-    this.probing = false
     const { inflight, lost, unacked } = this.#flight
     const window = this.#reorderWindowMs()
     const oldest = this.#flight.get(unacked)
@@ -144,20 +136,31 @@ export class LossRecovery {
     return true
   }
 
-  /** When a tail-loss probe is due if nothing is acked until then; infinite where none is allowed: RFC 8985, 7.2. */
+  /**
+   * When a tail-loss probe is due if nothing is acked until then; infinite where none is allowed.
+   *
+   * RFC 8985, 7.2, for the time. Like QUIC's probe timeout (RFC 9002, 6.2), it also covers what is left of a recovery: a
+   * lost retransmission with nothing behind it would else wait a second for the retransmission timeout. Each probe that
+   * stays unanswered doubles the wait.
+   */
   probeTime(nowMs: number): number {
-    if (this.state !== OPEN || this.sacked > 0 || this.#flight.packets === 0) return Number.POSITIVE_INFINITY
+    const { inflight } = this.#flight
+    if (inflight.length === 0 || this.#probes >= PROBES_MAX) return Number.POSITIVE_INFINITY
     if (this.#rtt.smoothedMs === 0) return nowMs + 1000
-    const alone = this.#flight.packets === 1
-    return nowMs + Math.max(2 * this.#rtt.smoothedMs, 2 * ACK_DELAY_MS) + (alone ? ACK_DELAY_MS : 0)
+    const alone = inflight.length === 1
+    const waitMs = Math.max(2 * this.#rtt.smoothedMs, 2 * ACK_DELAY_MS) + (alone ? ACK_DELAY_MS : 0)
+    return nowMs + waitMs * 2 ** this.#probes
   }
 
-  /** A tail-loss probe with this packet has been sent. */
-  probed(packet: SentPacket): void {
-    this.probing = true
-    this.probeAllowed = false
-    this.#probeSeq = packet.seq
-    this.#probeRetransmitted = packet.transmits > 1
+  /** What to send as a probe where there is nothing new: the newest packet, or what has been under way for longest. */
+  get probePacket(): SentPacket | undefined {
+    const { newest, inflight } = this.#flight
+    return newest !== undefined && newest.list === inflight ? newest : inflight.first
+  }
+
+  /** A tail-loss probe has been sent. */
+  probed(): void {
+    this.#probes++
   }
 
   #countTimeout(packet: SentPacket): boolean {

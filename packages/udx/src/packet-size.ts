@@ -62,6 +62,13 @@ export class PacketSize {
     this.#next()
   }
 
+  /** Packets of `bytes` have passed once and do not any more: RFC 8899, 4.3. The search begins anew below that. */
+  blackHole(bytes: number): void {
+    this.reset()
+    this.#limit = bytes - 1
+    this.#next()
+  }
+
   /** The path has changed: everything is open again. */
   reset(): void {
     this.bytes = PACKET_SIZE_BASE

@@ -10,6 +10,8 @@ export interface PacketPort {
   readonly writable: boolean
   /** Line a packet up. Its bytes must stay as they are until {@link flush} returns, not longer. */
   queue(bytes: Uint8Array, port: number, host: string): void
+  /** Send one packet that may be cut up on its way: it is larger than what is known to pass whole. */
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void
   /** Hand everything lined up to the system, in order. Packets that it does not take may be lost. */
   flush(): void
   /** False when oversized packets would be fragmented on the way, so that probing for size would learn nothing. */

@@ -7,8 +7,9 @@
  */
 import { SACK_BLOCK_BYTES, SACK_BLOCKS_MAX, seqAdd, seqDiff, writeUint32 } from './codec.ts'
 
-/** 4 MiB of window in packets of 1,152 bytes are 3,641 packets. */
-export const HELD_PACKETS_MAX = 4096
+/** What {@link HELD_BYTES_MAX} of inbound.ts comes to in full packets of 1,500 bytes, and as many as a sender of ours sends. */
+export const HELD_PACKETS_MAX = 8192
+const HELD_PACKETS_MIN = 64
 
 /** One packet that takes a sequence number. */
 export interface Arrival {
@@ -21,7 +22,8 @@ export class ReceiveWindow {
   ack = 0
   /** Payload bytes held back because something before them is missing. */
   heldBytes = 0
-  #held: (Arrival | undefined)[] | undefined
+  /** A ring by sequence number, as long as the farthest packet needs: a power of two. */
+  #held: (Arrival | undefined)[] = []
   #heldPackets = 0
   /** Flat pairs (first received, first not received), ascending from `ack`. */
   readonly #ranges: number[] = []
@@ -48,8 +50,8 @@ export class ReceiveWindow {
     const distance = seqDiff(seq, this.ack)
     if (distance < 0 || distance >= HELD_PACKETS_MAX) return false
     if (this.heldBytes + arrival.payload.byteLength > this.#heldBytesMax) return false
-    this.#held ??= new Array<Arrival | undefined>(HELD_PACKETS_MAX).fill(undefined)
-    const slot = seq & (HELD_PACKETS_MAX - 1)
+    if (distance >= this.#held.length) this.#grow(distance)
+    const slot = seq & (this.#held.length - 1)
     if (this.#held[slot] !== undefined) return false
     this.#held[slot] = arrival
     this.#heldPackets++
@@ -62,8 +64,8 @@ export class ReceiveWindow {
 
   /** Take the held packet that is due now, if it is there, and step over it. */
   takeNext(): Arrival | undefined {
-    if (this.#heldPackets === 0 || this.#held === undefined) return undefined
-    const slot = this.ack & (HELD_PACKETS_MAX - 1)
+    if (this.#heldPackets === 0) return undefined
+    const slot = this.ack & (this.#held.length - 1)
     const arrival = this.#held[slot]
     if (arrival === undefined) return undefined
     this.#held[slot] = undefined
@@ -113,11 +115,23 @@ export class ReceiveWindow {
 
   /** Let go of everything that is held. */
   clear(): void {
-    this.#held = undefined
+    this.#held = []
     this.#heldPackets = 0
     this.heldBytes = 0
     this.#ranges.length = 0
     this.#recent.length = 0
+  }
+
+  #grow(distance: number): void {
+    const old = this.#held
+    let length = Math.max(HELD_PACKETS_MIN, old.length)
+    while (length <= distance) length *= 2
+    const ring = new Array<Arrival | undefined>(length).fill(undefined)
+    for (let i = 0; i < old.length; i++) {
+      const seq = seqAdd(this.ack, i)
+      ring[seq & (length - 1)] = old[seq & (old.length - 1)]
+    }
+    this.#held = ring
   }
 
   /** Index of the pair that contains `seq`, or of the last one before it. */

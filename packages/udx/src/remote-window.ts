@@ -24,9 +24,14 @@ export class RemoteWindow {
     this.#ack = header.ack
   }
 
-  /** Whether `payloadBytes` more may follow `outstandingBytes` unacked ones. A window that is open takes one packet. */
-  fits(payloadBytes: number, outstandingBytes: number): boolean {
+  /**
+   * Whether `payloadBytes` more may follow `missingBytes` that have not arrived. A window that is open takes one packet.
+   *
+   * What waits at the remote behind a hole does not count, as in the native implementation: a hole would else stop us
+   * as soon as one window has passed it.
+   */
+  fits(payloadBytes: number, missingBytes: number): boolean {
     if (payloadBytes === 0) return true
-    return outstandingBytes === 0 ? this.bytes > 0 : outstandingBytes + payloadBytes <= this.bytes
+    return missingBytes === 0 ? this.bytes > 0 : missingBytes + payloadBytes <= this.bytes
   }
 }

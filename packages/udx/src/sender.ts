@@ -21,24 +21,15 @@ import { Delivery } from './delivery.ts'
 import { FLIGHT_PACKETS_MAX, Flight, type SentPacket } from './flight.ts'
 import { LossRecovery } from './loss-recovery.ts'
 import { Pacer } from './pacer.ts'
-import { PacketSize, padded } from './packet-size.ts'
+import { PACKET_SIZE_BASE, PacketSize, padded } from './packet-size.ts'
 import { overheadBytes, type Path } from './path.ts'
 import { RemoteWindow } from './remote-window.ts'
 import { RoundTrip } from './rtt.ts'
+import type { Receiving, SenderHost } from './sender-host.ts'
 import { WriteQueue } from './write-queue.ts'
 
-/** What the sender asks of the stream around it. */
-export interface SenderHost {
-  /** A packet with a current header has gone out. */
-  sent(bytes: number): void
-  sendHeartbeat(): void
-}
-
-/** What headers say of the receiving half. */
-export interface Receiving {
-  readonly expected: number
-  offer(): number
-}
+/** Timeouts of one packet that make its size suspect. */
+const BLACK_HOLE_TIMEOUTS = 2
 
 export class Sender {
   readonly flight = new Flight()
@@ -83,9 +74,9 @@ export class Sender {
     this.window.start({ seq })
   }
 
-  /** Bytes written and not yet acked in order. */
+  /** Bytes written and not known to have arrived, in order or not. */
   get pendingBytes(): number {
-    return this.queue.bytes + this.flight.outstandingBytes
+    return this.queue.bytes + this.flight.missingBytes
   }
 
   /** Bytes that may be under way now. */
@@ -130,6 +121,7 @@ export class Sender {
       if (!this.recovery.timedOut(nowMs)) return false
       this.bbr.onTimeout(flight.inflight.bytes)
       deadlines.timeout = nowMs + this.rtt.timeoutMs * 2
+      this.#suspectBlackHole()
       this.#pacer.admitOne()
     }
     if (deadlines.reorder <= nowMs) deadlines.reorder = this.recovery.detect(nowMs)
@@ -159,6 +151,7 @@ export class Sender {
     let packet = flight.lost.first
     while (packet !== undefined && this.#maySend(path, packet.bytes.byteLength)) {
       this.#retransmit(packet, path, nowMs)
+      this.#armTail(nowMs)
       packet = flight.lost.first
     }
     if (packet === undefined) while (this.#sendNew(path, nowMs, partial, false)) {}
@@ -194,7 +187,7 @@ export class Sender {
     if (flight.packets === 0) {
       deadlines.allAcked()
       deadlines.idle(nowMs)
-    } else if (advanced) this.#armTail(nowMs)
+    } else if (delivery.bytes > deliveredBefore) this.#armTail(nowMs)
     const sample = delivery.finish(recovery.lostBytes - lostBefore, this.rtt.minimumMs, nowMs)
     this.bbr.onAck(sample, recovery.state, flight.inflight.bytes, nowMs)
     return true
@@ -226,7 +219,7 @@ export class Sender {
     const ending = size === 0
     if (ending && !(this.#endQueued && this.#endSeq === undefined)) return false
     if (size < room && !ending && !partial && !this.#endQueued) return false
-    if (flight.packets >= FLIGHT_PACKETS_MAX || !this.window.fits(size, flight.outstandingBytes)) return false
+    if (flight.packets >= FLIGHT_PACKETS_MAX || !this.window.fits(size, flight.missingBytes)) return false
     if (!tailProbe && !this.#maySend(path, size + HEADER_BYTES)) return false
     const packet = flight.allocate()
     this.queue.take(packet.buffer, HEADER_BYTES, size)
@@ -243,8 +236,7 @@ export class Sender {
     flight.add(packet)
     const probe = size === room && !tailProbe ? this.#probeOf(packet, path) : undefined
     this.#transmit(packet, probe ?? packet.bytes, path, first, nowMs)
-    if (tailProbe) this.recovery.probed(packet)
-    else this.#armTail(nowMs)
+    if (!tailProbe) this.#armTail(nowMs)
     return true
   }
 
@@ -260,11 +252,13 @@ export class Sender {
     packet.lost = false
     packet.probeBytes = 0
     this.retransmits++
-    this.#transmit(packet, packet.bytes, way, false, nowMs)
+    // Its size is fixed with its sequence number: where the path passes less now, it must be cut up on the way.
+    const large = packet.payloadBytes + way.overheadBytes > this.packetSize.bytes
+    this.#transmit(packet, packet.bytes, way, false, nowMs, large)
     if (way.port !== path.port) way.port.flush()
   }
 
-  #transmit(packet: SentPacket, bytes: Uint8Array, path: Path, first: boolean, nowMs: number): void {
+  #transmit(packet: SentPacket, bytes: Uint8Array, path: Path, first: boolean, nowMs: number, large = false): void {
     const { flight, deadlines } = this
     if (this.queue.bytes < this.#maxPayload(path) && flight.lost.length === 0) {
       if (flight.inflight.bytes < this.bbr.windowBytes) this.delivery.limited(flight.inflight.bytes)
@@ -274,7 +268,8 @@ export class Sender {
     this.#pacer.spend(bytes.byteLength)
     deadlines.keepalive = NEVER
     if (deadlines.timeout === NEVER) deadlines.timeout = nowMs + this.rtt.timeoutMs
-    path.port.queue(bytes, path.remotePort, path.remoteHost)
+    if (large) path.port.sendFragmentable(bytes, path.remotePort, path.remoteHost)
+    else path.port.queue(bytes, path.remotePort, path.remoteHost)
     this.#host.sent(bytes.byteLength)
   }
 
@@ -289,17 +284,15 @@ export class Sender {
   }
 
   #probeTail(nowMs: number): void {
-    const { path, flight, recovery, deadlines } = this
+    const { path, recovery, deadlines } = this
     deadlines.tail = NEVER
-    if (path === undefined || flight.packets === 0 || recovery.probing || !recovery.probeAllowed) return
-    if (!this.#sendNew(path, nowMs, true, true)) {
-      const last = flight.newest
-      if (last === undefined || last.lost || last.delivered) return
-      this.#retransmit(last, path, nowMs)
-      recovery.probed(last)
-    }
+    const packet = recovery.probePacket
+    if (path === undefined || packet === undefined) return
+    if (!this.#sendNew(path, nowMs, true, true)) this.#retransmit(packet, path, nowMs)
     path.port.flush()
+    recovery.probed()
     deadlines.timeout = nowMs + this.rtt.timeoutMs
+    this.#armTail(nowMs)
   }
 
   #armTail(nowMs: number): void {
@@ -319,6 +312,15 @@ export class Sender {
   #acked(packet: SentPacket): void {
     if (packet.probeBytes > 0 && this.packetSize.arrived(packet.probeBytes)) this.#resized()
     this.delivery.acked(packet, this.recovery.acked(packet, this.#nowMs))
+  }
+
+  /** The oldest packet times out again and again: perhaps the path has become too small for it. */
+  #suspectBlackHole(): void {
+    const { path, timeouts = 0, payloadBytes = 0 } = this.flight.get(this.flight.unacked) ?? {}
+    const bytes = payloadBytes + (path?.overheadBytes ?? 0)
+    if (timeouts < BLACK_HOLE_TIMEOUTS || bytes <= PACKET_SIZE_BASE || this.packetSize.bytes < bytes) return
+    this.packetSize.blackHole(bytes)
+    this.#resized()
   }
 
   #resized(): void {

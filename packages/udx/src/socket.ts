@@ -6,10 +6,9 @@
  */
 import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
-import { Datagrams } from './datagrams.ts'
 import type { PacketPort } from './path.ts'
+import type { BindOptions, BoundPort } from './port.ts'
 import type { UDXStream } from './stream.ts'
-import * as system from './system.ts'
 import { Traffic } from './traffic.ts'
 import type { UDX } from './udx.ts'
 
@@ -37,8 +36,8 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
   readonly streams = new Set<UDXStream>()
   userData: unknown = null
   readonly traffic = new Traffic()
-  readonly #options: { ipv6Only: boolean; reuseAddress: boolean }
-  #datagrams: Datagrams | undefined
+  readonly #options: BindOptions
+  #port: BoundPort | undefined
   #address: Address | undefined
   #closing: Promise<void> | undefined
   #closed = false
@@ -159,58 +158,63 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
 
   /** Hops for everything that is sent without a `ttl` of its own, 1 to 255. */
   setTTL(ttl: number): void {
-    this.#active().ttl = ttl
+    this.#active().setTTL(ttl)
   }
 
   getRecvBufferSize(): number {
-    return system.receiveBuffer(this.#active().fd) ?? 0
+    return this.#active().bufferBytes('receive')
   }
 
   /** @returns what the system granted, 0 where it cannot be known */
   setRecvBufferSize(bytes: number): number {
-    return system.setReceiveBuffer(this.#active().fd, bytes) ?? 0
+    return this.#active().setBufferBytes('receive', bytes)
   }
 
   getSendBufferSize(): number {
-    return system.sendBuffer(this.#active().fd) ?? 0
+    return this.#active().bufferBytes('send')
   }
 
   /** @returns what the system granted, 0 where it cannot be known */
   setSendBufferSize(bytes: number): number {
-    return system.setSendBuffer(this.#active().fd, bytes) ?? 0
+    return this.#active().setBufferBytes('send', bytes)
   }
 
+  /** Join a multicast group. @throws {Error} when not bound, and with the system's code */
   addMembership(group: string, interfaceAddress?: string): void {
-    const socket = this.#active().raw
-    if (interfaceAddress) socket.addMembership(group, interfaceAddress)
-    else socket.addMembership(group)
+    this.#active().setMembership(group, interfaceAddress || undefined, true)
   }
 
+  /** Leave a multicast group. @throws {Error} when not bound, and with the system's code */
   dropMembership(group: string, interfaceAddress?: string): void {
-    const socket = this.#active().raw
-    if (interfaceAddress) socket.dropMembership(group, interfaceAddress)
-    else socket.dropMembership(group)
+    this.#active().setMembership(group, interfaceAddress || undefined, false)
   }
 
   // PacketPort, for streams
 
   get writable(): boolean {
-    return this.#datagrams?.writable === true
+    return this.#port?.writable === true
   }
 
   get probesSize(): boolean {
-    return this.#datagrams?.dontFragment === true
+    return this.#port?.dontFragment === true
   }
 
   queue(bytes: Uint8Array, port: number, host: string): void {
-    if (this.#datagrams === undefined) return
+    if (this.#port === undefined) return
     this.traffic.sent(bytes.byteLength)
     this.udx.traffic.sent(bytes.byteLength)
-    this.#datagrams.queue(bytes, port, host)
+    this.#port.queue(bytes, port, host)
+  }
+
+  sendFragmentable(bytes: Uint8Array, port: number, host: string): void {
+    if (this.#port === undefined) return
+    this.traffic.sent(bytes.byteLength)
+    this.udx.traffic.sent(bytes.byteLength)
+    this.#port.sendFragmentable(bytes, port, host)
   }
 
   flush(): void {
-    this.#datagrams?.flush()
+    this.#port?.flush()
   }
 
   /** For streams: this one sends over the socket now. */
@@ -227,13 +231,14 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
   }
 
   #open(port: number, host: string): void {
-    this.#datagrams = new Datagrams(port, host, this.#options, {
+    const bound = this.udx.bind(port, host, this.#options, {
       onData: (data, from, sender) => this.#onData(data, from, sender),
       onWritable: () => {
         for (const stream of this.streams) stream.onWritable()
       },
     })
-    this.#address = { host, family: this.#datagrams.family, port: this.#datagrams.port }
+    this.#port = bound
+    this.#address = { host, family: bound.family, port: bound.port }
   }
 
   #onData(data: Buffer, port: number, from: string): void {
@@ -255,20 +260,20 @@ export class UDXSocket extends EventEmitter<SocketEvents> implements PacketPort 
     if (this.#closed || this.#closing === undefined) return this.#closed
     if (this.busy) return false
     this.#closed = true
-    if (this.#datagrams === undefined) {
+    if (this.#port === undefined) {
       this.emit('close')
       return true
     }
     this.udx.linger.leave(this)
-    this.#datagrams.close()
-    this.#datagrams = undefined
-    setImmediate(() => this.emit('close'))
+    this.#port.close()
+    this.#port = undefined
+    this.udx.clock.defer({ run: () => this.emit('close') })
     return true
   }
 
-  #active(): Datagrams {
-    if (this.#datagrams === undefined) throw new Error('Socket not active')
-    return this.#datagrams
+  #active(): BoundPort {
+    if (this.#port === undefined) throw new Error('Socket not active')
+    return this.#port
   }
 }
 

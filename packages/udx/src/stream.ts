@@ -158,9 +158,15 @@ export class UDXStream extends StreamFigures {
     return changing
   }
 
-  /** Forward every packet to `destination`'s remote instead of reading it. */
+  /**
+   * Forward every packet to `destination`'s remote instead of reading it. When either stream closes, the other goes, too;
+   * neither tells its remote.
+   *
+   * @throws {Error} with code EINVAL when `destination` is closed, or this stream relays already
+   */
   relayTo(destination: UDXStream): void {
-    if (!this.connection.closed) this.connection.relayTo(destination.connection)
+    if (this.connection.closed || this.connection.relayTo(destination.connection)) return
+    throw withCode('EINVAL', 'EINVAL: the destination is closed, or this stream relays already')
   }
 
   /** Send a datagram to the remote stream, outside the sequence. @returns whether it went out; arrival is not known */
@@ -294,7 +300,8 @@ export class UDXStream extends StreamFigures {
     const done = this.#destroyingDone
     this.#destroyingDone = undefined
     if (done !== undefined) done(error)
-    else if (error !== null) this.destroy(error)
+    // A relay closes with its other half; nothing was read or written that would close it in order.
+    else if (error !== null || this.connection.relay.begun) this.destroy(error)
   }
 
   #writeContinue(): void {

@@ -6,6 +6,7 @@
  * Numbers: Linux include/uapi/asm-generic/socket.h and linux/in.h, Darwin sys/socket.h and netinet/in.h, Winsock.
  */
 import { dlopen, FFIType, ptr } from 'bun:ffi'
+import type { BufferDirection } from './port.ts'
 
 interface Libc {
   set(fd: number, level: number, name: number, value: number): boolean
@@ -15,11 +16,8 @@ interface Libc {
 interface Names {
   libraries: readonly string[]
   socketLevel: number
-  sendBuffer: number
-  receiveBuffer: number
-  /** Options that exceed the system's limit, for root; 0 where there are none. */
-  sendBufferForce: number
-  receiveBufferForce: number
+  /** `force` exceeds the system's limit, for root; 0 where there is no such option. */
+  buffers: Readonly<Record<BufferDirection, { option: number; force: number }>>
   /** [level, name, value] for IPv4 and IPv6. */
   dontFragment: readonly [number, number, number][]
   /** The same for having ICMP errors of one destination not fail sends to another. */
@@ -33,10 +31,7 @@ const NAMES: Partial<Record<NodeJS.Platform, Names>> = {
   linux: {
     libraries: ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`],
     socketLevel: 1,
-    sendBuffer: 7,
-    receiveBuffer: 8,
-    sendBufferForce: 32,
-    receiveBufferForce: 33,
+    buffers: { send: { option: 7, force: 32 }, receive: { option: 8, force: 33 } },
     // IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, both to PMTUDISC_PROBE: set DF, and let us find the size.
     dontFragment: [
       [IP, 10, 3],
@@ -51,10 +46,7 @@ const NAMES: Partial<Record<NodeJS.Platform, Names>> = {
   darwin: {
     libraries: ['libSystem.B.dylib'],
     socketLevel: 0xffff,
-    sendBuffer: 0x1001,
-    receiveBuffer: 0x1002,
-    sendBufferForce: 0,
-    receiveBufferForce: 0,
+    buffers: { send: { option: 0x1001, force: 0 }, receive: { option: 0x1002, force: 0 } },
     dontFragment: [
       [IP, 28, 1],
       [IPV6, 62, 1],
@@ -64,10 +56,7 @@ const NAMES: Partial<Record<NodeJS.Platform, Names>> = {
   win32: {
     libraries: ['ws2_32.dll'],
     socketLevel: 0xffff,
-    sendBuffer: 0x1001,
-    receiveBuffer: 0x1002,
-    sendBufferForce: 0,
-    receiveBufferForce: 0,
+    buffers: { send: { option: 0x1001, force: 0 }, receive: { option: 0x1002, force: 0 } },
     dontFragment: [
       [IP, 14, 1],
       [IPV6, 14, 1],
@@ -80,9 +69,10 @@ const names = NAMES[process.platform]
 let libc: Libc | undefined
 let tried = false
 
-/** Set DF on every packet of the socket. @returns false when oversized packets would be fragmented instead */
-export function setDontFragment(fd: number, family: 4 | 6): boolean {
-  return setAll(fd, family, names?.dontFragment ?? [])
+/** Set or clear DF on every packet of the socket. @returns false when that cannot be: packets are fragmented at need */
+export function setDontFragment(fd: number, family: 4 | 6, on: boolean): boolean {
+  const options = names?.dontFragment ?? []
+  return setAll(fd, family, on ? options : options.map(([level, name]) => [level, name, 0]))
 }
 
 /** Keep what ICMP says of one destination from failing a send to another. */
@@ -90,38 +80,25 @@ export function ignoreIcmpErrors(fd: number, family: 4 | 6): boolean {
   return setAll(fd, family, names?.quiet ?? [])
 }
 
-/** Ask for a receive buffer of `bytes`. @returns what the system granted, undefined where it cannot be known */
-export function setReceiveBuffer(fd: number, bytes: number): number | undefined {
-  return names && setBuffer(fd, names.receiveBuffer, names.receiveBufferForce, bytes)
+/** A buffer's size in bytes, undefined where it cannot be known. Linux reports twice what was asked for: its own share. */
+export function bufferBytes(fd: number, direction: BufferDirection): number | undefined {
+  return names && load()?.get(fd, names.socketLevel, names.buffers[direction].option)
 }
 
-/** Ask for a send buffer of `bytes`. @returns what the system granted, undefined where it cannot be known */
-export function setSendBuffer(fd: number, bytes: number): number | undefined {
-  return names && setBuffer(fd, names.sendBuffer, names.sendBufferForce, bytes)
-}
-
-/** The receive buffer's size in bytes, undefined where it cannot be known. */
-export function receiveBuffer(fd: number): number | undefined {
-  return names && load()?.get(fd, names.socketLevel, names.receiveBuffer)
-}
-
-/** The send buffer's size in bytes, undefined where it cannot be known. */
-export function sendBuffer(fd: number): number | undefined {
-  return names && load()?.get(fd, names.socketLevel, names.sendBuffer)
-}
-
-function setBuffer(fd: number, name: number, forceName: number, bytes: number): number | undefined {
+/** Ask for a buffer of `bytes`. @returns what the system granted, undefined where it cannot be known */
+export function setBufferBytes(fd: number, direction: BufferDirection, bytes: number): number | undefined {
   const library = load()
   if (library === undefined || names === undefined) return undefined
   const { socketLevel } = names
+  const { option, force } = names.buffers[direction]
   // Darwin refuses what exceeds its limit instead of granting the limit.
   for (let size = bytes; size >= 65536; size = Math.floor(size / 2)) {
-    if (library.set(fd, socketLevel, name, size)) break
+    if (library.set(fd, socketLevel, option, size)) break
   }
-  const granted = library.get(fd, socketLevel, name)
-  if (forceName === 0 || granted === undefined || granted >= bytes) return granted
-  library.set(fd, socketLevel, forceName, bytes)
-  return library.get(fd, socketLevel, name)
+  const granted = library.get(fd, socketLevel, option)
+  if (force === 0 || granted === undefined || granted >= bytes) return granted
+  library.set(fd, socketLevel, force, bytes)
+  return library.get(fd, socketLevel, option)
 }
 
 /** A dual-stack socket takes the IPv4 option too, for mapped addresses; it counts when one for its family is set. */

@@ -8,11 +8,36 @@ import { lookup as resolveHost } from 'node:dns/promises'
 import { isIP, isIPv4, isIPv6 } from 'node:net'
 import { type Clock, systemClock } from './clock.ts'
 import { emptyHeader, readHeader } from './codec.ts'
+import { Datagrams } from './datagrams.ts'
 import { listInterfaces, type NetworkInterface, NetworkInterfaces } from './interfaces.ts'
 import { Linger } from './linger.ts'
+import type { BindOptions, BindPort, BoundPort, PortEvents } from './port.ts'
 import { type SocketOptions, UDXSocket, unmapped } from './socket.ts'
 import { type StreamOptions, UDXStream } from './stream.ts'
 import { Traffic } from './traffic.ts'
+import { RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES, tune, type UDXWarning } from './warnings.ts'
+
+export type { Clock, Task } from './clock.ts'
+export type { NetworkInterface, NetworkInterfaces } from './interfaces.ts'
+export type { BindOptions, BindPort, BoundPort, BufferDirection, PortEvents } from './port.ts'
+export type { Address, SocketOptions, UDXSocket } from './socket.ts'
+export type { ConnectOptions, Firewall, StreamOptions, UDXStream } from './stream.ts'
+export type { UDXWarning } from './warnings.ts'
+
+/** All may be left out; code written for udx-native gives none. */
+export interface UDXOptions {
+  /** Time for everything that this object does; the system's when left out. */
+  clock?: Clock
+  /** How to get a UDP port; the system's when left out. */
+  bind?: BindPort
+  /** Bytes to ask the system for, per socket; 4 MiB and 1 MiB when left out. */
+  receiveBufferBytes?: number
+  sendBufferBytes?: number
+  /** Told what keeps UDX from its best on this machine, each thing once. */
+  onWarning?: (warning: UDXWarning) => void
+}
+
+const bindDatagrams: BindPort = (port, host, options, events) => new Datagrams(port, host, options, events)
 
 export class UDX {
   readonly clock: Clock
@@ -21,10 +46,13 @@ export class UDX {
   readonly #streams = new Map<number, UDXStream>()
   readonly #watchers = new Set<NetworkInterfaces>()
   readonly #header = emptyHeader()
+  readonly #options: UDXOptions
+  readonly #warned = new Set<UDXWarning['code']>()
 
-  constructor(clock: Clock = systemClock) {
-    this.clock = clock
-    this.linger = new Linger(clock)
+  constructor(options: UDXOptions = {}) {
+    this.clock = options.clock ?? systemClock
+    this.#options = options
+    this.linger = new Linger(this.clock)
   }
 
   static isIPv4(host: string): boolean {
@@ -61,6 +89,11 @@ export class UDX {
     return -1
   }
 
+  /** Streams that are open. */
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
   createSocket(options?: SocketOptions): UDXSocket {
     return new UDXSocket(this, options)
   }
@@ -88,6 +121,19 @@ export class UDX {
   async lookup(host: string, options: { family?: 0 | 4 | 6 } = {}): Promise<{ host: string; family: number }> {
     const { address, family } = await resolveHost(host, { family: options.family ?? 0 })
     return { host: address, family }
+  }
+
+  /** For sockets: a bound port, tuned as far as the system allows. @throws {Error} with the system's code */
+  bind(port: number, host: string, options: BindOptions, events: PortEvents): BoundPort {
+    const { bind = bindDatagrams, onWarning } = this.#options
+    const { receiveBufferBytes = RECEIVE_BUFFER_BYTES, sendBufferBytes = SEND_BUFFER_BYTES } = this.#options
+    const bound = bind(port, host, options, events)
+    for (const warning of tune(bound, receiveBufferBytes, sendBufferBytes)) {
+      if (this.#warned.has(warning.code)) continue
+      this.#warned.add(warning.code)
+      onWarning?.(warning)
+    }
+    return bound
   }
 
   /** For streams: packets for its id go to this one. */

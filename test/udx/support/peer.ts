@@ -16,8 +16,11 @@ export interface PeerReport {
   mtu: number
   /** From the first byte to the last. */
   ms: number
-  /** Mean of a round trip, where pings were asked for. */
+  /** Mean of a round trip, and what 99 of 100 stay below, where pings were asked for. */
   latencyMs: number
+  latencyP99Ms: number
+  /** Processor time of the whole process. */
+  cpuMs: number
   retransmits: number
 }
 
@@ -25,8 +28,9 @@ export class Peer {
   readonly #child: Subprocess<'pipe', 'pipe', 'inherit'>
   readonly #lines: AsyncIterator<string>
 
-  constructor(command: string, options: object) {
-    this.#child = Bun.spawn([command, FIXTURE, JSON.stringify(options)], {
+  /** @param command what runs the fixture, with what goes before it: `node`, or `ip netns exec NAME node` */
+  constructor(command: string | readonly string[], options: object) {
+    this.#child = Bun.spawn([...[command].flat(), FIXTURE, JSON.stringify(options)], {
       stdin: 'pipe',
       stdout: 'pipe',
       stderr: 'inherit',

@@ -60,6 +60,34 @@ export class SimulatedClock implements Clock {
     return this.#now - start
   }
 
+  /** Like {@link run}, with a turn of the real event loop after each event, for code that also uses microtasks. */
+  async runAsync(limitMs: number, until: () => boolean = () => false): Promise<number> {
+    const start = this.#now
+    const end = start + limitMs
+    await this.#settle()
+    while (!until()) {
+      const event = this.#pop(end)
+      if (event === undefined) break
+      this.#now = Math.max(this.#now, event.at)
+      event.action?.()
+      await this.#settle()
+    }
+    if (!until()) this.#now = end
+    return this.#now - start
+  }
+
+  /** Time passes without anything happening: a machine that sleeps. Timers go off late. */
+  sleep(ms: number): void {
+    this.#now += ms
+  }
+
+  async #settle(): Promise<void> {
+    do {
+      this.#runTasks()
+      await new Promise((resolve) => setImmediate(resolve))
+    } while (this.#tasks.length > 0)
+  }
+
   #runTasks(): void {
     for (let rounds = 0; this.#tasks.length > 0 && rounds < 100; rounds++) {
       for (const task of this.#tasks.splice(0)) task.run()
@@ -156,7 +184,21 @@ export class Link implements PacketPort {
 
   flush(): void {}
 
+  /** In as many pieces as it takes: no packet is too large. */
+  sendFragmentable(bytes: Uint8Array): void {
+    const { mtu: _, ...options } = this.options
+    const whole = this.options
+    this.options = options
+    this.queue(bytes)
+    this.options = whole
+  }
+
   queue(bytes: Uint8Array): void {
+    this.carry(bytes, (packet) => this.deliver(packet))
+  }
+
+  /** Take a copy of `bytes` over the link, if it passes. */
+  carry(bytes: Uint8Array, deliver: (packet: Buffer) => void): void {
     const { delayMs, bytesPerMs, queueBytes, loss = 0, reorder = 0, reorderMs = 0, mtu = 65535, drop } = this.options
     const index = this.packets++
     const size = bytes.byteLength + 28
@@ -172,7 +214,7 @@ export class Link implements PacketPort {
     const late = this.#random() < reorder ? this.#random() * reorderMs : 0
     const packet = Buffer.from(bytes)
     const arrival = Math.max(now, bytesPerMs === undefined ? now : this.#freeAt) + delayMs + late
-    this.#clock.timer(() => this.deliver(packet), arrival - now)
+    this.#clock.timer(() => deliver(packet), arrival - now)
   }
 }
 
@@ -185,6 +227,8 @@ export class End {
   keep = true
   /** What counts as read: less than all closes the window. */
   reads = true
+  /** Nothing more is to be written: for tests to note. */
+  closing = false
   messages: Uint8Array[] = []
   ended = false
   drains = 0
