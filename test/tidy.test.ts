@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BORDERS: Readonly<Record<string, readonly string[]>> = {
   hyperswarm: ['discovery'],
   hyperdht: ['discovery'],
+  'multicast-dns': ['discovery'],
   'hypercore-crypto': ['trust', 'discovery'],
   commander: ['cli'],
   'cli-progress': ['cli'],

@@ -41,7 +41,8 @@ declare module 'hyperdht' {
     refresh(): void
     toArray(): Address[]
     destroy(options?: { force?: boolean }): Promise<void>
-    on(event: 'add-node', listener: () => void): this
+    /** `network-change`: an address of this machine has come or gone. */
+    on(event: 'add-node' | 'network-change', listener: () => void): this
   }
   export = HyperDHT
 }

@@ -17,7 +17,7 @@ import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { FleetSwarm, type PeerView } from '../peer/fleet-swarm.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
-import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { beaconTag, type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
@@ -59,8 +59,9 @@ export class FleetNode implements AsyncDisposable {
     // One key cannot be in a swarm twice, and a daemon may run beside this command.
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
     let node: FleetNode | undefined
+    const secrets = () => node?.secrets() ?? fleets.map(({ secret }) => secret)
     const swarm = new FleetSwarm({
-      secrets: () => node?.secrets() ?? fleets.map(({ secret }) => secret),
+      secrets,
       role: mode,
       agent: `holo-peer/${VERSION}`,
       delegation: session?.delegation,
@@ -74,6 +75,9 @@ export class FleetNode implements AsyncDisposable {
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
+        ...(settings.discovery.multicast
+          ? { beaconTags: (nonce, beaconPort) => secrets().map((secret) => beaconTag(secret, nonce, beaconPort)) }
+          : {}),
         isBanned: (key) => swarm.isBanned(key),
         clock: systemClock,
         random: systemRandom,

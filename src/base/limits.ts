@@ -50,6 +50,15 @@ export const SOURCE_GRACE_MS = 3_000
 /** Bootstrap addresses of one fleet or settings file: a few per site. */
 export const BOOTSTRAPS_MAX = 64
 
+/** Addresses heard by multicast that are remembered at once: each is of a member, or a copy of what one has sent. */
+export const HEARD_ADDRESSES_MAX = 128
+/** Records looked at in one multicast packet: a beacon has four, a packet of 9,000 bytes has room for some hundred. */
+export const BEACON_RECORDS_MAX = 256
+/** Unicast answers that a beacon gives in one second: queries cost a stranger nothing, and answers are longer. */
+export const BEACON_ANSWERS_PER_SECOND_MAX = 20
+/** Interfaces that a beacon listens on: those of containers can be hundreds. */
+export const BEACON_INTERFACES_MAX = 16
+
 /** A daemon that lets a command wait longer than this for any sign of life is taken for hung. */
 export const CONTROL_ANSWER_MS = 2_000
 /** A question that the daemon passes on to its peers. */

@@ -22,6 +22,8 @@ export interface Settings {
     /** `host:port`, in the order given. */
     readonly bootstrap: readonly string[]
     readonly port: number
+    /** Whether daemons tell of themselves on the LAN, and everybody listens, by multicast DNS. */
+    readonly multicast: boolean
   }
 }
 
@@ -36,6 +38,7 @@ const section = z.strictObject({
       dht: z.enum(['private', 'public']),
       bootstrap: z.array(hostPort).max(BOOTSTRAPS_MAX),
       port,
+      multicast: z.boolean(),
     })
     .partial()
     .optional(),
@@ -63,6 +66,7 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
       dht: discovery.dht ?? 'private',
       bootstrap: discovery.bootstrap ?? [],
       port: overrides.port ?? discovery.port ?? DEFAULT_PORT,
+      multicast: discovery.multicast ?? true,
     },
   }
 }
@@ -95,6 +99,8 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   if (environment.HOLO_PEER_BOOTSTRAP)
     discovery.bootstrap = environment.HOLO_PEER_BOOTSTRAP.split(/[\s,]+/).filter(Boolean)
   if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
+  const multicast = environment.HOLO_PEER_MULTICAST
+  if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
   return check({ discovery }, (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`)
 }
 

@@ -73,23 +73,24 @@ export class BootstrapNodes {
     return changed
   }
 
-  /** Join this other node too, from the address that reaches it. */
-  addRoute(route: Route): void {
-    this.#routes.set(`${route.bootstrap.host}:${route.bootstrap.port}`, route)
-    this.refresh()
-  }
-
-  /** Look again for those that did not answer. */
-  refresh(): void {
-    for (const { address, bootstraps } of planBootstrapNodes(
-      this.#localAddresses,
-      [...this.#routes.values()],
-      this.port,
-    )) {
+  /**
+   * Join another node from the address that reaches it, if it answers now.
+   *
+   * @returns whether it answered, or is one of ours
+   */
+  async join(route: Route): Promise<boolean> {
+    const { bootstrap, source } = route
+    this.#routes.set(keyOf(bootstrap), route)
+    const planned = planBootstrapNodes(this.#localAddresses, [route], this.port)
+    const joining = planned.filter(({ bootstraps }) => bootstraps.length > 0)
+    if (joining.length === 0) return this.#localAddresses.includes(bootstrap.host) || source === bootstrap.host
+    const answers = joining.map(async ({ address }) => {
       const node = this.#nodes.get(address)
-      if (node === undefined) continue
-      for (const bootstrap of bootstraps) void adoptBootstrap(node, bootstrap).then((fresh) => fresh && node.refresh())
-    }
+      const answer = node === undefined ? 'silent' : await adoptBootstrap(node, bootstrap)
+      if (answer === 'adopted') node?.refresh()
+      return answer !== 'silent'
+    })
+    return (await Promise.all(answers)).includes(true)
   }
 
   async destroy(): Promise<void> {
@@ -98,21 +99,25 @@ export class BootstrapNodes {
 }
 
 /**
- * Make `dht` ask `bootstrap` in every look-up from now on, if it answers now.
+ * Make `dht` ask `bootstrap` in every look-up from now on if it answers now, and in none if not; never rejects.
  *
- * @returns whether it was not known before; never rejects
+ * @returns `adopted` where it was not asked before
  */
-export async function adoptBootstrap(dht: HyperDHT, { host, port }: HostPort): Promise<boolean> {
-  const isKnown = () => dht.bootstrapNodes.some((each) => each.host === host && each.port === port)
-  if (isKnown()) return false
-  try {
-    await dht.ping({ host, port }, { retry: false })
-  } catch {
-    return false
-  }
-  if (isKnown() || dht.destroyed) return false
-  dht.bootstrapNodes.push({ host, port })
-  return true
+export async function adoptBootstrap(dht: HyperDHT, { host, port }: HostPort): Promise<'adopted' | 'known' | 'silent'> {
+  const answers = await dht.ping({ host, port }, { retry: false }).then(
+    () => !dht.destroyed,
+    () => false,
+  )
+  const index = dht.bootstrapNodes.findIndex((each) => each.host === host && each.port === port)
+  if (answers && index < 0) dht.bootstrapNodes.push({ host, port })
+  // One that is dead would hold up the end of every look-up.
+  if (!answers && index >= 0) dht.bootstrapNodes.splice(index, 1)
+  if (!answers) return 'silent'
+  return index < 0 ? 'adopted' : 'known'
+}
+
+function keyOf({ host, port }: HostPort): string {
+  return `${host}:${port}`
 }
 
 async function freePort(wanted: number, addresses: readonly string[]): Promise<number> {

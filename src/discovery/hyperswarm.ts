@@ -1,7 +1,7 @@
 /**
  * Discovery by Hyperswarm over a private DHT: the only importer of hyperswarm.
  *
- * A daemon hosts bootstrap nodes of its own, announces itself and looks for others; a client only looks, and is gone
+ * The DHT is found by configured addresses and by multicast on the LAN. A daemon hosts bootstrap nodes of its own, announces itself and looks for others; a client only looks, and is gone
  * without a trace. On a private DHT machines are taken for directly reachable (no NAT between them), which needs no
  * samples of other nodes: one bootstrap is enough. The public DHT is opt-in, and there NAT is found out and punched.
  * Whatever a network does (dead bootstraps, names without address, lost peers) is logged and passed over.
@@ -11,15 +11,17 @@ import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { PEERS_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import type { KeyPair } from '../trust/keys.ts'
+import { type KeyPair, randomSecret } from '../trust/keys.ts'
+import { NONCE_BYTES } from './beacon-record.ts'
 import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
-import type { Route } from './bootstrap-plan.ts'
+import { BootstrapSearch } from './bootstrap-search.ts'
 import type { Discovery, Joined } from './discovery.ts'
-import { localAddresses, routeTo } from './network.ts'
+import { LanBeacon } from './lan-beacon.ts'
+import { localAddresses, multicastInterfaces, routeTo } from './network.ts'
 import { streamLink } from './stream-link.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
@@ -41,20 +43,15 @@ export interface HyperswarmOptions {
   /** UDP port of a daemon's own bootstrap nodes on a private DHT; a taken one moves to the next. */
   readonly port: number
   readonly dht: 'private' | 'public'
+  /**
+   * For multicast on the LAN: the tag of every fleet of this machine for a beacon with this nonce and port. Without it
+   * nothing is multicast; nor on the public DHT, where no daemon has a node of its own to tell of.
+   */
+  readonly beaconTags?: (nonce: Uint8Array, port: number) => readonly Uint8Array[]
   /** Whether a key is refused before a handshake costs anything. */
   readonly isBanned: (publicKey: Uint8Array) => boolean
   readonly clock: Clock
   readonly random: Random
-}
-
-/** A configured bootstrap, and what has become of it. */
-interface Bootstrap {
-  readonly configured: HostPort
-  state: 'new' | 'resolving' | 'tried'
-  /** Undefined while its name has no address, or the system no way to it. */
-  route: Route | undefined
-  /** Whether the log has told of a problem with it. */
-  told: boolean
 }
 
 /** A DHT node that tells others that it can be reached directly, at the address they see. */
@@ -95,13 +92,23 @@ class HyperswarmDiscovery implements Discovery {
   #swarm: Hyperswarm | undefined
   #listener: ((link: FrameLink) => void) | undefined
   #kept: FrameLink[] = []
-  /** By `host:port` as configured. */
-  readonly #bootstraps = new Map<string, Bootstrap>()
+  readonly #search: BootstrapSearch
+  #beacon: LanBeacon | undefined
   #refreshing = false
+  #waitMs = LOOK_AGAIN_MS_MIN
+  /** Look again now, and often for a while. */
+  #hurry = () => {}
   /** A daemon looks for others at once, and announces itself when its server can be found. */
   #listening = false
 
-  constructor(private readonly options: HyperswarmOptions) {}
+  constructor(private readonly options: HyperswarmOptions) {
+    const { clock, random } = options
+    this.#search = new BootstrapSearch({
+      ask: (address, signal) => this.#greet(address, signal),
+      clock,
+      random,
+    })
+  }
 
   get bootstrapAddresses(): readonly HostPort[] {
     return this.#nodes?.addresses ?? []
@@ -123,7 +130,10 @@ class HyperswarmDiscovery implements Discovery {
       firewall: isBanned,
     })
     this.#swarm = swarm
+    swarm.dht.on('network-change', () => this.#hurry())
+    this.#startBeacon()
     this.addBootstraps(bootstraps)
+    void this.#search.run(this.#over.signal)
     if (mode === 'daemon') {
       void swarm.listen().then(
         () => {
@@ -169,12 +179,9 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   addBootstraps(bootstraps: readonly HostPort[]): void {
-    for (const { host, port } of bootstraps) {
-      const key = `${host}:${port}`
-      if (this.#bootstraps.has(key)) continue
-      this.#bootstraps.set(key, { configured: { host, port }, state: 'new', route: undefined, told: false })
-    }
-    this.#useBootstraps()
+    this.#search.add(bootstraps, 'configured')
+    // Whoever changes these has changed fleets too.
+    this.#beacon?.announce()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,45 +191,39 @@ class HyperswarmDiscovery implements Discovery {
     const { clock } = this.options
     const patience = new AbortController()
     // In order first, so that others forget us at once; a network that has gone must not hold us.
-    const inOrder = (async () => await swarm?.destroy())().catch(() => {})
+    const inOrder = (async () => {
+      await this.#beacon?.close()
+      await swarm?.destroy()
+    })().catch(() => {})
     await Promise.race([inOrder, clock.sleep(SWARM_CLOSE_MS, patience.signal).catch(() => {})])
     patience.abort(new Error('no need to wait'))
     await swarm?.destroy({ force: true }).catch(() => {})
     await this.#nodes?.destroy()
   }
 
-  /** Resolve what is not resolved yet, each on its own since some names never do, and take up those that answer. */
-  #useBootstraps(): void {
-    for (const bootstrap of this.#bootstraps.values()) {
-      if (bootstrap.route !== undefined) this.#greet(bootstrap.route)
-      else if (bootstrap.state !== 'resolving') void this.#resolve(bootstrap)
-    }
+  #startBeacon(): void {
+    const { beaconTags, clock, random, dht } = this.options
+    if (beaconTags === undefined || dht === 'public') return
+    this.#beacon = new LanBeacon({
+      nonce: randomSecret(NONCE_BYTES),
+      port: this.#nodes?.port,
+      tagsOf: beaconTags,
+      onHeard: (address) => this.#search.add([address], 'heard'),
+      clock,
+      random,
+    })
+    this.#beacon.follow(multicastInterfaces())
   }
 
-  async #resolve(bootstrap: Bootstrap): Promise<void> {
-    const onProblem = (problem: string) => {
-      if (!bootstrap.told) this.#log.warn(`A bootstrap is passed over for now: ${problem}`)
-      bootstrap.told = true
-    }
-    bootstrap.state = 'resolving'
-    try {
-      const route = await routeTo(bootstrap.configured, onProblem, this.#over.signal)
-      if (route?.source === undefined) return
-      bootstrap.route = route
-      this.#nodes?.addRoute(route)
-      this.#greet(route)
-    } catch {
-      // Discovery has ended.
-    } finally {
-      bootstrap.state = 'tried'
-    }
-  }
-
-  /** A client asks the bootstrap itself, if it answers now; a daemon's nodes do it for the daemon. */
-  #greet({ bootstrap }: Route): void {
+  /** A client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
+  async #greet(address: HostPort, signal: AbortSignal): Promise<boolean> {
+    const route = await routeTo(address, signal)
     const dht = this.#swarm?.dht
-    if (dht === undefined || this.#nodes !== undefined) return
-    void adoptBootstrap(dht, bootstrap).then((fresh) => fresh && this.#refresh())
+    if (this.#nodes !== undefined) return this.#nodes.join(route)
+    if (dht === undefined) return false
+    const answer = await adoptBootstrap(dht, route.bootstrap)
+    if (answer === 'adopted') this.#refresh()
+    return answer !== 'silent'
   }
 
   #dht(): HyperDHT {
@@ -235,8 +236,12 @@ class HyperswarmDiscovery implements Discovery {
 
   #take(link: FrameLink): void {
     this.#log.debug(`Link with ${link.address}`)
+    const { clock } = this.options
+    const sinceMs = clock.nowMs()
     void link.closed.then(() => {
-      if (this.#swarm?.connections.size === 0) this.#refreshSoon()
+      // Who is sent away at once, a stranger for instance, would keep us looking without a pause.
+      const lasted = clock.nowMs() - sinceMs > HELLO_DEADLINE_MS
+      if (lasted && this.#swarm?.connections.size === 0) this.#hurry()
     })
     if (this.#over.signal.aborted) link.destroy()
     else if (this.#listener === undefined) this.#kept.push(link)
@@ -263,25 +268,32 @@ class HyperswarmDiscovery implements Discovery {
   /** Look again, ever less often; Hyperswarm itself looks every ten minutes, too rarely for machines that start together. */
   async #lookAgain(): Promise<void> {
     const { clock, random } = this.options
-    let waitMs = LOOK_AGAIN_MS_MIN
     while (!this.#over.signal.aborted) {
-      await clock.sleep(waitMs * (0.75 + random.next() / 2), this.#over.signal)
+      const hurried = new AbortController()
+      this.#hurry = () => {
+        this.#waitMs = LOOK_AGAIN_MS_MIN
+        hurried.abort()
+      }
+      const sleepMs = this.#waitMs * (0.75 + random.next() / 2)
+      await clock.sleep(sleepMs, AbortSignal.any([hurried.signal, this.#over.signal])).catch(() => {})
+      if (this.#over.signal.aborted) return
       await this.#followAddresses()
-      this.#nodes?.refresh()
-      this.#useBootstraps()
+      this.#beacon?.ask()
       this.#refresh()
       const alone = this.#swarm?.connections.size === 0
-      waitMs = Math.min(2 * waitMs, alone ? ALONE_LOOK_AGAIN_MS_MAX : LOOK_AGAIN_MS_MAX)
+      this.#waitMs = Math.min(2 * this.#waitMs, alone ? ALONE_LOOK_AGAIN_MS_MAX : LOOK_AGAIN_MS_MAX)
     }
   }
 
   /** A network may have come up, or given us another address, since we started. */
   async #followAddresses(): Promise<void> {
+    this.#beacon?.follow(multicastInterfaces())
     const nodes = this.#nodes
     if (nodes === undefined || !(await nodes.follow(localAddresses()))) return
     const asked = this.#swarm?.dht.bootstrapNodes ?? []
     asked.splice(0, asked.length, ...nodes.addresses.map(({ host, port }) => ({ host, port })))
-    for (const bootstrap of this.#bootstraps.values()) bootstrap.route = undefined
+    this.#search.restart()
+    this.#waitMs = LOOK_AGAIN_MS_MIN
     this.#log.info(`This machine is now found at ${nodes.addresses.map(({ host }) => host).join(', ')}`)
   }
 }

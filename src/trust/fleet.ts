@@ -71,3 +71,18 @@ export function mergeBootstraps(known: readonly string[], added: readonly string
 export function fleetTopic(secret: Uint8Array, platform: string): Uint8Array {
   return keyedHash('topic', secret, [b4a.from(PROTOCOL_NAME), b4a.from(platform)])
 }
+
+/** Bytes of a beacon tag: two fleets have the same one by chance once in 2^64. */
+export const BEACON_TAG_BYTES = 8
+
+/**
+ * What a daemon's beacon carries for one fleet: members recognise it, others learn nothing of the fleet from it.
+ *
+ * It differs with every nonce, so nobody else can tell whether two machines belong to one fleet; and no clock takes part.
+ *
+ * @param nonce 16 random bytes, those of the beacon
+ * @param port UDP port that the beacon announces
+ */
+export function beaconTag(secret: Uint8Array, nonce: Uint8Array, port: number): Uint8Array {
+  return keyedHash('beacon', secret, [nonce, b4a.from([port & 0xff, port >> 8])]).subarray(0, BEACON_TAG_BYTES)
+}

@@ -69,6 +69,47 @@ describe('startHyperswarm() between hosts', () => {
     { timeout: 20_000 },
   )
 
+  // Goal: a LAN without internet, name server or configuration. Method: three daemons and a client that are told nothing.
+  lanTest('finds all daemons by multicast, without any address', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB, hostC, hostD] = [lan.host(), lan.host(), lan.host(), lan.host()]
+    const daemons = [hostA, hostB, hostC].map((host) => start(host, 'daemon', 2, 'multicast'))
+    for (const daemon of daemons) await daemon.next()
+    expect(await daemons[0]?.next()).toEqual({ peers: [hostB.address, hostC.address] })
+    const client = start(hostD, 'client', 3, 'multicast')
+    await client.next()
+    expect(await client.next()).toEqual({ peers: [hostA.address, hostB.address, hostC.address] })
+    expect(await client.next()).toEqual({ found: '0123456789abcdefv12.linux_amd64' })
+  })
+
+  // Goal: port 5353 is shared. Method: another responder (the part of avahi that matters: it binds the port and answers)
+  // runs on both hosts before and after ours, and both kinds of query are answered.
+  lanTest('lives beside another multicast DNS responder', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB] = [lan.host(), lan.host()]
+    for (const host of [hostA, hostB]) {
+      const other = host.spawn([
+        process.execPath,
+        join(import.meta.dir, '..', 'support', 'other-responder.ts'),
+        host.address,
+      ])
+      for await (const _ready of other.stdout) break
+    }
+    const daemon = start(hostA, 'daemon', 1, 'multicast')
+    await daemon.next()
+    const client = start(hostB, 'client', 1, 'multicast')
+    await client.next()
+    expect(await client.next()).toEqual({ peers: [hostA.address] })
+    const asking = [
+      process.execPath,
+      join(import.meta.dir, '..', 'support', 'other-responder.ts'),
+      hostB.address,
+      'ask',
+    ]
+    const { stdout } = await hostB.run(asking)
+    expect(JSON.parse(stdout)).toEqual([`host-${hostA.address}.local`, `host-${hostB.address}.local`].sort())
+  })
+
   lanTest(
     'is found at an address that came after the start',
     async () => {
