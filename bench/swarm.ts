@@ -23,7 +23,7 @@ async function enter(mode: 'daemon' | 'client', port: number) {
       bootstraps: mode === 'client' ? [{ host: '127.0.0.1', port }] : [],
       port,
       dht: 'private',
-      isBanned: () => false,
+      refuses: () => false,
       clock: systemClock,
       random: systemRandom,
     },

@@ -11,7 +11,12 @@ declare module 'hyperswarm' {
       readonly isInitiator: boolean
       readonly destroyed: boolean
       readonly destroying: boolean
-      readonly rawStream: { readonly remoteHost: string; readonly remotePort: number } | null
+      readonly rawStream: {
+        readonly remoteHost: string
+        readonly remotePort: number
+        /** Milliseconds; 0 before anything was acknowledged. */
+        readonly rtt: number
+      } | null
       write(frame: Uint8Array): boolean
       end(): void
       destroy(error?: Error): void
@@ -35,8 +40,8 @@ declare module 'hyperswarm' {
       maxPeers?: number
       /** Connection attempts at once. */
       maxParallel?: number
-      /** @returns true to refuse a key, before a handshake costs anything */
-      firewall?: (remotePublicKey: Uint8Array) => boolean
+      /** `payload` is null for whom we are about to dial. @returns true to refuse a key, before a handshake costs anything */
+      firewall?: (remotePublicKey: Uint8Array, payload: object | null) => boolean
     }
   }
   class Hyperswarm {

@@ -118,7 +118,11 @@ function handlers(
       key: node.fingerprint,
       port: portOf(node),
       catalogs: served.catalogs().map(({ name }) => name),
-      peers: node.peers().map(({ name, address, catalogs }) => ({ name, address, catalogs })),
+      peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
+        ...peer,
+        key: Buffer.from(machineKey).toString('hex'),
+        ...(roundTripMs === undefined ? {} : { roundTripMs }),
+      })),
     }),
     find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)

@@ -86,6 +86,10 @@ export const CATALOG_POLL_INCOMPLETE_MS = 1_000
 
 /** Fleets of one machine: each costs a topic and one proof per connection. */
 export const FLEETS_MAX = 16
+/** Old secrets of one fleet that count beside the present one: each costs a topic and a proof per connection. */
+export const PREVIOUS_SECRETS_MAX = 3
+/** How long an old secret may count at most. */
+export const GRACE_MS_MAX = 90 * 24 * 60 * 60 * 1000
 /** fleets.json: 16 fleets with 64 bootstraps of 260 characters take 270 KiB. */
 export const FLEETS_JSON_BYTES_MAX = 512 * KIB
 /** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
@@ -121,6 +125,8 @@ export const PEERS_MAX = 64
 export const STRANGERS_MAX = 32
 /** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */
 export const BANNED_KEYS_MAX = 4096
+/** Entries of an allow-list or ban-list: every machine of a large fleet. */
+export const KEY_RULES_MAX = 16_384
 /** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
@@ -141,6 +147,9 @@ export const CATALOG_WAIT_MS = 2_000
 
 /** How long a command waits for another one that changes our state; a change takes some milliseconds. */
 export const STATE_LOCK_WAIT_MS = 10_000
+
+/** A wait for a time of day is looked at again after so long, since clocks are set. */
+export const WALL_CLOCK_LOOK_MS = 3_600_000
 
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300

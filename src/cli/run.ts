@@ -9,6 +9,7 @@ import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
 import { fleetCommand } from './fleet.ts'
 import { Output } from './output.ts'
+import { peersCommand } from './peers.ts'
 import { restoreCommand } from './restore.ts'
 
 /** Options that every command knows. */
@@ -43,7 +44,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const command of [restoreCommand(context), daemonCommand(context), fleetCommand(context)])
+  for (const command of [restoreCommand(context), daemonCommand(context), peersCommand(context), fleetCommand(context)])
     program.addCommand(inheriting(command, program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)

@@ -10,7 +10,8 @@ import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
-import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { isKeyText } from '../trust/key-rules.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
@@ -25,6 +26,12 @@ export interface Settings {
     /** Whether daemons tell of themselves on the LAN, and everybody listens, by multicast DNS. */
     readonly multicast: boolean
   }
+  /** Machines by key or fingerprint. */
+  readonly peers: {
+    /** Empty: every member of the fleet. */
+    readonly allow: readonly string[]
+    readonly ban: readonly string[]
+  }
 }
 
 const port = z.int().min(0).max(65535)
@@ -32,7 +39,16 @@ const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, 
   error: 'must be written host:port, like 10.0.0.7:49737',
 })
 
+const keys = z
+  .array(
+    z.string().refine(isKeyText, {
+      error: 'must be a fingerprint as `holo-peer peers` shows it, like k5w3-8xqh-9m2p, or a key of 64 hex digits',
+    }),
+  )
+  .max(KEY_RULES_MAX)
+
 const section = z.strictObject({
+  peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
   discovery: z
     .strictObject({
       dht: z.enum(['private', 'public']),
@@ -68,6 +84,7 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
       port: overrides.port ?? discovery.port ?? DEFAULT_PORT,
       multicast: discovery.multicast ?? true,
     },
+    peers: { allow: fromFile.peers?.allow ?? [], ban: fromFile.peers?.ban ?? [] },
   }
 }
 

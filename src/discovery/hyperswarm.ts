@@ -21,6 +21,7 @@ import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
 import { BootstrapSearch } from './bootstrap-search.ts'
 import type { Discovery, Joined } from './discovery.ts'
 import { LanBeacon } from './lan-beacon.ts'
+import { LinkRoutes } from './link-routes.ts'
 import { localAddresses, multicastInterfaces, routeTo } from './network.ts'
 import { streamLink } from './stream-link.ts'
 
@@ -48,8 +49,8 @@ export interface HyperswarmOptions {
    * nothing is multicast; nor on the public DHT, where no daemon has a node of its own to tell of.
    */
   readonly beaconTags?: (nonce: Uint8Array, port: number) => readonly Uint8Array[]
-  /** Whether a key is refused before a handshake costs anything. */
-  readonly isBanned: (publicKey: Uint8Array) => boolean
+  /** Whether a key is refused, before a handshake costs anything, when it calls us (`in`) or we would call it (`out`). */
+  readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
   readonly clock: Clock
   readonly random: Random
 }
@@ -93,6 +94,7 @@ class HyperswarmDiscovery implements Discovery {
   #listener: ((link: FrameLink) => void) | undefined
   #kept: FrameLink[] = []
   readonly #search: BootstrapSearch
+  readonly #routes = new LinkRoutes()
   #beacon: LanBeacon | undefined
   #refreshing = false
   #waitMs = LOOK_AGAIN_MS_MIN
@@ -115,7 +117,7 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { mode, bootstraps, port, keyPair, isBanned, dht } = this.options
+    const { mode, bootstraps, port, keyPair, refuses, dht } = this.options
     // On the public DHT others store who is where; and a NAT is found out by what they see of us, not by our own nodes.
     if (mode === 'daemon' && dht === 'private') {
       this.#nodes = await BootstrapNodes.start(port, localAddresses(), () => this.#refreshSoon())
@@ -127,7 +129,7 @@ class HyperswarmDiscovery implements Discovery {
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
       maxPeers: PEERS_MAX,
       maxParallel: CONNECTS_AT_ONCE,
-      firewall: isBanned,
+      firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
     })
     this.#swarm = swarm
     swarm.dht.on('network-change', () => this.#hurry())
@@ -238,6 +240,7 @@ class HyperswarmDiscovery implements Discovery {
     this.#log.debug(`Link with ${link.address}`)
     const { clock } = this.options
     const sinceMs = clock.nowMs()
+    void this.#routes.add(link, this.#over.signal)
     void link.closed.then(() => {
       // Who is sent away at once, a stranger for instance, would keep us looking without a pause.
       const lasted = clock.nowMs() - sinceMs > HELLO_DEADLINE_MS
@@ -288,6 +291,7 @@ class HyperswarmDiscovery implements Discovery {
   /** A network may have come up, or given us another address, since we started. */
   async #followAddresses(): Promise<void> {
     this.#beacon?.follow(multicastInterfaces())
+    this.#routes.dropGone(localAddresses())
     const nodes = this.#nodes
     if (nodes === undefined || !(await nodes.follow(localAddresses()))) return
     const asked = this.#swarm?.dht.bootstrapNodes ?? []

@@ -50,6 +50,10 @@ class StreamLink implements FrameLink {
     })
   }
 
+  roundTripMs(): number | undefined {
+    return this.stream.rawStream?.rtt
+  }
+
   send(frame: Uint8Array): boolean {
     if (this.#ending || this.stream.destroying) return true
     this.#hasRoom = this.stream.write(frame)

@@ -16,6 +16,15 @@ export interface Fleet {
   readonly secret: Uint8Array
   /** `host:port` of DHT bootstrap nodes, in the order of preference. */
   readonly bootstraps: readonly string[]
+  /** Secrets before this one that count until their time is over, the latest first. */
+  readonly previous?: readonly PreviousSecret[]
+}
+
+export interface PreviousSecret {
+  /** 32 bytes. */
+  readonly secret: Uint8Array
+  /** Wall clock, milliseconds since 1970. */
+  readonly untilMs: number
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/

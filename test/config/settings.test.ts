@@ -27,7 +27,10 @@ async function failureOf(text: string): Promise<HoloError> {
 describe('loadSettings()', () => {
   test('gives defaults where there is no file', async () => {
     const settings = await loadSettings(join(folder, 'absent.yaml'), { environment: {} })
-    expect(settings).toEqual({ discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true } })
+    expect(settings).toEqual({
+      discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
+      peers: { allow: [], ban: [] },
+    })
   })
 
   test("leaves rcc's own sections alone", async () => {

@@ -25,7 +25,7 @@ const discovery = await startHyperswarm(
     ...(bootstraps.includes('multicast')
       ? { beaconTags: (nonce: Uint8Array, beaconPort: number) => [beaconTag(SECRET, nonce, beaconPort)] }
       : {}),
-    isBanned: () => false,
+    refuses: () => false,
     clock: systemClock,
     random: systemRandom,
   },
