@@ -36,7 +36,8 @@ declare module 'hyperdht' {
     /** Rejects after a second without an answer, tried once where `retry` is false. */
     ping(to: Address, options?: { retry?: boolean }): Promise<unknown>
     /** All look-ups and announcements go through this. */
-    query(request: unknown, options?: { retries?: number }): unknown
+    query(request: unknown, options?: { retries?: number; map?: (reply: unknown) => unknown }): unknown
+    connect(publicKey: Uint8Array, options?: object): import('hyperswarm').SecretStream
     /** Look for more nodes, in the background. */
     refresh(): void
     toArray(): Address[]

@@ -21,7 +21,7 @@ declare module 'hyperswarm' {
       end(): void
       destroy(error?: Error): void
       on(event: 'data', listener: (frame: Uint8Array) => void): this
-      on(event: 'drain' | 'end' | 'close', listener: () => void): this
+      on(event: 'open' | 'drain' | 'end' | 'close', listener: () => void): this
       on(event: 'error', listener: (error: Error) => void): this
     }
     interface PeerInfo {

@@ -59,6 +59,9 @@ export const BEACON_ANSWERS_PER_SECOND_MAX = 20
 /** Interfaces that a beacon listens on: those of containers can be hundreds. */
 export const BEACON_INTERFACES_MAX = 16
 
+/** Peers remembered as unreachable: 4,096 take about 1 MiB of memory. */
+export const RESTING_PEERS_MAX = 4096
+
 /** A daemon that lets a command wait longer than this for any sign of life is taken for hung. */
 export const CONTROL_ANSWER_MS = 2_000
 /** A question that the daemon passes on to its peers. */

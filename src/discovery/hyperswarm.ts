@@ -20,15 +20,15 @@ import { NONCE_BYTES } from './beacon-record.ts'
 import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
 import { BootstrapSearch } from './bootstrap-search.ts'
 import type { Discovery, Joined } from './discovery.ts'
+import { FleetDht } from './fleet-dht.ts'
 import { LanBeacon } from './lan-beacon.ts'
 import { LinkRoutes } from './link-routes.ts'
 import { localAddresses, multicastInterfaces, routeTo } from './network.ts'
+import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
-/** How often a DHT request is repeated, about a second apart. */
-const LAN_RETRIES = 2
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
 /** We look for peers again after so long, then twice as long each time, up to these while alone and while not. */
@@ -53,20 +53,6 @@ export interface HyperswarmOptions {
   readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
   readonly clock: Clock
   readonly random: Random
-}
-
-/** A DHT node that tells others that it can be reached directly, at the address they see. */
-class DirectDht extends HyperDHT {
-  /** On a LAN an answer comes at once or never: dht-rpc's five repeats let one dead node hold up a look-up for 6 s. */
-  override query(request: unknown, options?: { retries?: number }): unknown {
-    return super.query(request, { ...options, retries: LAN_RETRIES })
-  }
-
-  override remoteAddress(): HostPort | null {
-    const port = this.io.serverSocket?.address().port
-    const host = localAddresses()[0] ?? '127.0.0.1'
-    return port === undefined ? null : { host, port }
-  }
 }
 
 /**
@@ -95,6 +81,7 @@ class HyperswarmDiscovery implements Discovery {
   #kept: FrameLink[] = []
   readonly #search: BootstrapSearch
   readonly #routes = new LinkRoutes()
+  readonly #resting: RestingPeers
   #beacon: LanBeacon | undefined
   #refreshing = false
   #waitMs = LOOK_AGAIN_MS_MIN
@@ -105,6 +92,7 @@ class HyperswarmDiscovery implements Discovery {
 
   constructor(private readonly options: HyperswarmOptions) {
     const { clock, random } = options
+    this.#resting = new RestingPeers(random)
     this.#search = new BootstrapSearch({
       ask: (address, signal) => this.#greet(address, signal),
       clock,
@@ -228,20 +216,25 @@ class HyperswarmDiscovery implements Discovery {
     return answer !== 'silent'
   }
 
-  #dht(): HyperDHT {
-    if (this.options.dht === 'public') return new HyperDHT({ port: SWARM_PORTS, bootstrap: [...HyperDHT.BOOTSTRAP] })
+  #dht(): FleetDht {
+    const { dht, clock } = this.options
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
-    const bootstrap = this.bootstrapAddresses.map(({ host, port }) => ({ host, port }))
-    return new DirectDht({ port: SWARM_PORTS, bootstrap, firewalled: false, ephemeral: true })
+    const own = this.bootstrapAddresses.map(({ host, port }) => ({ host, port }))
+    const bootstraps = dht === 'public' ? HyperDHT.BOOTSTRAP : own
+    const signal = this.#over.signal
+    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal })
   }
 
   #take(link: FrameLink): void {
     this.#log.debug(`Link with ${link.address}`)
     const { clock } = this.options
     const sinceMs = clock.nowMs()
+    this.#resting.succeeded(link.remoteKey)
     void this.#routes.add(link, this.#over.signal)
     void link.closed.then(() => {
+      // Of two that called each other at the same time one call has failed: the peer was alive all the same.
+      this.#resting.succeeded(link.remoteKey)
       // Who is sent away at once, a stranger for instance, would keep us looking without a pause.
       const lasted = clock.nowMs() - sinceMs > HELLO_DEADLINE_MS
       if (lasted && this.#swarm?.connections.size === 0) this.#hurry()
@@ -297,6 +290,7 @@ class HyperswarmDiscovery implements Discovery {
     const asked = this.#swarm?.dht.bootstrapNodes ?? []
     asked.splice(0, asked.length, ...nodes.addresses.map(({ host, port }) => ({ host, port })))
     this.#search.restart()
+    this.#resting.clear()
     this.#waitMs = LOOK_AGAIN_MS_MIN
     this.#log.info(`This machine is now found at ${nodes.addresses.map(({ host }) => host).join(', ')}`)
   }
