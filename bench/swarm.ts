@@ -23,6 +23,8 @@ async function enter(mode: 'daemon' | 'client', port: number) {
       bootstraps: mode === 'client' ? [{ host: '127.0.0.1', port }] : [],
       port,
       dht: 'private',
+      secrets: () => [secret],
+      multicast: false,
       refuses: () => false,
       clock: systemClock,
       random: systemRandom,

@@ -29,6 +29,7 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   hyperswarm: ['discovery'],
   hyperdht: ['discovery'],
   'multicast-dns': ['discovery'],
+  '@hyperswarm/secret-stream': ['discovery'],
   'hypercore-crypto': ['trust', 'discovery'],
   commander: ['cli'],
   'cli-progress': ['cli'],

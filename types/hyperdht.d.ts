@@ -20,12 +20,32 @@ declare module 'hyperdht' {
     publicKey: Uint8Array
     secretKey: Uint8Array
   }
+  namespace HyperDHT {
+    interface UdxSocket {
+      /** @throws with the system's code where the port is taken, or the family is not there */
+      bind(port: number, host: string): void
+      address(): Address | null
+      send(bytes: Buffer, port: number, host: string): Promise<boolean>
+      close(): Promise<void>
+      /** Datagrams that are no UDX packets. */
+      on(event: 'message', listener: (bytes: Buffer, from: Address) => void): this
+    }
+    interface RawStream {
+      readonly id: number
+      readonly connected: boolean
+      connect(socket: UdxSocket, remoteId: number, port: number, host: string): void
+      destroy(): void
+    }
+  }
   class HyperDHT {
     constructor(options?: DHTOptions)
     static readonly BOOTSTRAP: string[]
     static bootstrapper(port: number, host: string, options?: DHTOptions): HyperDHT
     readonly bootstrapNodes: Address[]
     readonly destroyed: boolean
+    readonly udx: { createSocket(options?: { ipv6Only?: boolean }): HyperDHT.UdxSocket }
+    /** `firewall` refuses packets for this stream that come in by another socket than that which it is connected over. */
+    createRawStream(options: { framed: boolean; firewall: () => boolean }): HyperDHT.RawStream
     readonly host: string | null
     readonly io: { readonly serverSocket: { address(): Address } | null }
     /** Resolves once the sockets are bound. */

@@ -17,7 +17,7 @@ import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { FleetSwarm, type PeerView } from '../peer/fleet-swarm.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
-import { beaconTag, type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
@@ -79,9 +79,8 @@ export class FleetNode implements AsyncDisposable {
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
-        ...(settings.discovery.multicast
-          ? { beaconTags: (nonce, beaconPort) => secrets().map((secret) => beaconTag(secret, nonce, beaconPort)) }
-          : {}),
+        secrets,
+        multicast: settings.discovery.multicast,
         refuses: (key, direction) => (direction === 'out' ? swarm.isUnwanted(key) : swarm.isBanned(key)),
         clock: systemClock,
         random: systemRandom,

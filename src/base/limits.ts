@@ -130,6 +130,8 @@ export const STRANGERS_MAX = 32
 export const BANNED_KEYS_MAX = 4096
 /** Entries of an allow-list or ban-list: every machine of a large fleet. */
 export const KEY_RULES_MAX = 16_384
+/** Direct calls that were answered and have not finished their handshake: each lasts 3 s at most. */
+export const DIRECT_PENDING_MAX = 32
 /** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */

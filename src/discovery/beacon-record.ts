@@ -25,6 +25,8 @@ export interface Beacon {
   readonly nonce: Uint8Array
   /** UDP port of the DHT node, and over IPv6 of direct links. */
   readonly port: number
+  /** Whether the sender has no IPv4, so that it is not to be found by the DHT. */
+  readonly direct: boolean
   /** 8 bytes each, in no order. */
   readonly tags: readonly Uint8Array[]
   /** IPv4 and IPv6 addresses as the sender names them; where the packet came from says more. */
@@ -32,11 +34,11 @@ export interface Beacon {
 }
 
 /** @param leaving whether it says goodbye: the records then end with this packet */
-export function encodeBeacon({ nonce, port, tags, addresses }: Beacon, leaving = false): Answer[] {
+export function encodeBeacon({ nonce, port, direct, tags, addresses }: Beacon, leaving = false): Answer[] {
   const label = Buffer.from(nonce).toString('hex')
   const [name, host] = [`${label}.${SERVICE}`, `${label}.local`]
   const [ttl, hostTtl] = leaving ? [0, 0] : [TTL_SECONDS, HOST_TTL_SECONDS]
-  const txt = ['v=1', ...splitTags(tags).map((part, index) => `t${index}=${part}`)]
+  const txt = ['v=1', ...(direct ? ['d=1'] : []), ...splitTags(tags).map((part, index) => `t${index}=${part}`)]
   return [
     { name: SERVICE, type: 'PTR', ttl, data: name },
     { name, type: 'SRV', ttl: hostTtl, flush: true, data: { port, target: host, priority: 0, weight: 0 } },
@@ -59,14 +61,15 @@ export function readBeacons({ answers, additionals }: Pick<Packet, 'answers' | '
     const port = label === undefined ? undefined : portOf(record.data)
     if (label === undefined || port === undefined) return []
     const txt = records.find(({ type, name }) => type === 'TXT' && name === record.name)
-    const tags = tagsOf(txt?.data)
-    if (tags === undefined) return []
+    const texts = textsOf(txt?.data)
+    if (!texts.includes('v=1')) return []
     const host = `${label}.local`
     const addresses = records.flatMap(({ type, name, data }) => {
       const address = (type === 'A' || type === 'AAAA') && name === host && typeof data === 'string' ? data : ''
       return isIPv4(address) || isIPv6(address) ? [address] : []
     })
-    return [{ nonce: Uint8Array.fromHex(label.toLowerCase()), port, tags, addresses }]
+    const nonce = Uint8Array.fromHex(label.toLowerCase())
+    return [{ nonce, port, direct: texts.includes('d=1'), tags: tagsOf(texts), addresses }]
   })
 }
 
@@ -85,12 +88,13 @@ function splitTags(tags: readonly Uint8Array[]): string[] {
   return parts
 }
 
-/** @returns undefined where this is no TXT of version 1 */
-function tagsOf(data: unknown): Uint8Array[] | undefined {
-  if (!Array.isArray(data)) return undefined
-  const strings = data.slice(0, 16).map((each: unknown) => (each instanceof Uint8Array ? Buffer.from(each) : ''))
-  const texts = strings.map(String)
-  if (!texts.includes('v=1')) return undefined
+/** The character-strings of a TXT record. */
+function textsOf(data: unknown): readonly string[] {
+  if (!Array.isArray(data)) return []
+  return data.slice(0, 16).map((each: unknown) => (each instanceof Uint8Array ? Buffer.from(each).toString() : ''))
+}
+
+function tagsOf(texts: readonly string[]): Uint8Array[] {
   const tags: Uint8Array[] = []
   for (const text of texts) {
     const encoded = /^t\d=([A-Za-z0-9_-]*)$/.exec(text)?.[1]

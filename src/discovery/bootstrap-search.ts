@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
-import type { HostPort } from '../base/host-port.ts'
+import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { Candidates, type Origin } from './candidates.ts'
@@ -70,7 +70,7 @@ export class BootstrapSearch {
   }
 
   #tell({ host, port }: HostPort, problem: string): void {
-    const key = `${host}:${port}`
+    const key = formatHostPort(host, port)
     if (this.#told.has(key)) return
     this.#told.add(key)
     this.#log.warn(`The address ${key} is passed over for now: ${problem}`)

@@ -6,6 +6,7 @@
  * samples of other nodes: one bootstrap is enough. The public DHT is opt-in, and there NAT is found out and punched.
  * Whatever a network does (dead bootstraps, names without address, lost peers) is logged and passed over.
  */
+import { isIPv6 } from 'node:net'
 import HyperDHT from 'hyperdht'
 import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
@@ -15,15 +16,18 @@ import { HELLO_DEADLINE_MS, PEERS_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import { beaconTag } from '../trust/fleet.ts'
 import { type KeyPair, randomSecret } from '../trust/keys.ts'
 import { NONCE_BYTES } from './beacon-record.ts'
 import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
 import { BootstrapSearch } from './bootstrap-search.ts'
+import { DirectLinks } from './direct-links.ts'
 import type { Discovery, Joined } from './discovery.ts'
 import { FleetDht } from './fleet-dht.ts'
 import { LanBeacon } from './lan-beacon.ts'
 import { LinkRoutes } from './link-routes.ts'
-import { localAddresses, multicastInterfaces, routeTo } from './network.ts'
+import { localAddresses, localAddresses6, multicastInterfaces, routeTo } from './network.ts'
+import { Pace } from './pace.ts'
 import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
 
@@ -31,11 +35,6 @@ import { streamLink } from './stream-link.ts'
 const SWARM_PORTS: [number, number] = [49738, 49740]
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
-/** We look for peers again after so long, then twice as long each time, up to these while alone and while not. */
-const LOOK_AGAIN_MS_MIN = 250
-const ALONE_LOOK_AGAIN_MS_MAX = 30_000
-const LOOK_AGAIN_MS_MAX = 300_000
-
 export interface HyperswarmOptions {
   readonly keyPair: KeyPair
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
@@ -44,11 +43,13 @@ export interface HyperswarmOptions {
   /** UDP port of a daemon's own bootstrap nodes on a private DHT; a taken one moves to the next. */
   readonly port: number
   readonly dht: 'private' | 'public'
+  /** Of all fleets of this machine. */
+  readonly secrets: () => readonly Uint8Array[]
   /**
-   * For multicast on the LAN: the tag of every fleet of this machine for a beacon with this nonce and port. Without it
-   * nothing is multicast; nor on the public DHT, where no daemon has a node of its own to tell of.
+   * Whether to tell of ourselves on the LAN, and to listen. Not on the public DHT, where no daemon has a node of its own
+   * to tell of.
    */
-  readonly beaconTags?: (nonce: Uint8Array, port: number) => readonly Uint8Array[]
+  readonly multicast: boolean
   /** Whether a key is refused, before a handshake costs anything, when it calls us (`in`) or we would call it (`out`). */
   readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
   readonly clock: Clock
@@ -83,16 +84,17 @@ class HyperswarmDiscovery implements Discovery {
   readonly #routes = new LinkRoutes()
   readonly #resting: RestingPeers
   #beacon: LanBeacon | undefined
+  #direct: DirectLinks | undefined
+  readonly #links = new Set<FrameLink>()
   #refreshing = false
-  #waitMs = LOOK_AGAIN_MS_MIN
-  /** Look again now, and often for a while. */
-  #hurry = () => {}
+  readonly #pace: Pace
   /** A daemon looks for others at once, and announces itself when its server can be found. */
   #listening = false
 
   constructor(private readonly options: HyperswarmOptions) {
     const { clock, random } = options
     this.#resting = new RestingPeers(random)
+    this.#pace = new Pace(clock, random)
     this.#search = new BootstrapSearch({
       ask: (address, signal) => this.#greet(address, signal),
       clock,
@@ -101,7 +103,11 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   get bootstrapAddresses(): readonly HostPort[] {
-    return this.#nodes?.addresses ?? []
+    const four = this.#nodes?.addresses ?? []
+    const port = this.#direct?.port
+    if (port === undefined || this.options.mode === 'client') return four
+    const six = localAddresses6().map((host) => ({ host, port }))
+    return [...four.slice(0, -1), ...six, ...four.slice(-1)]
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -120,7 +126,8 @@ class HyperswarmDiscovery implements Discovery {
       firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
     })
     this.#swarm = swarm
-    swarm.dht.on('network-change', () => this.#hurry())
+    swarm.dht.on('network-change', () => this.#pace.hurry())
+    this.#startDirect()
     this.#startBeacon()
     this.addBootstraps(bootstraps)
     void this.#search.run(this.#over.signal)
@@ -183,6 +190,7 @@ class HyperswarmDiscovery implements Discovery {
     // In order first, so that others forget us at once; a network that has gone must not hold us.
     const inOrder = (async () => {
       await this.#beacon?.close()
+      await this.#direct?.close()
       await swarm?.destroy()
     })().catch(() => {})
     await Promise.race([inOrder, clock.sleep(SWARM_CLOSE_MS, patience.signal).catch(() => {})])
@@ -191,13 +199,30 @@ class HyperswarmDiscovery implements Discovery {
     await this.#nodes?.destroy()
   }
 
+  /** Once this machine has an IPv6 address that means something to others. */
+  #startDirect(): void {
+    const { dht, mode, port, keyPair, secrets, refuses, clock } = this.options
+    const swarm = this.#swarm
+    if (dht === 'public' || this.#direct !== undefined || swarm === undefined || localAddresses6().length === 0) return
+    this.#direct = DirectLinks.start(mode === 'daemon' ? (this.#nodes?.port ?? port) : 0, {
+      dht: swarm.dht,
+      keyPair,
+      secrets,
+      refuses,
+      isLinked: (key) => [...swarm.connections].some(({ remotePublicKey }) => Buffer.from(remotePublicKey).equals(key)),
+      onStream: (stream) => this.#take(streamLink(stream, clock)),
+      clock,
+    })
+  }
+
   #startBeacon(): void {
-    const { beaconTags, clock, random, dht } = this.options
-    if (beaconTags === undefined || dht === 'public') return
+    const { multicast, secrets, clock, random, dht, mode } = this.options
+    if (!multicast || dht === 'public') return
     this.#beacon = new LanBeacon({
       nonce: randomSecret(NONCE_BYTES),
-      port: this.#nodes?.port,
-      tagsOf: beaconTags,
+      portOf: (family) => (mode === 'client' ? undefined : family === 4 ? this.#nodes?.port : this.#direct?.port),
+      hasIPv4: () => localAddresses().length > 0,
+      tagsOf: (nonce, port) => secrets().map((secret) => beaconTag(secret, nonce, port)),
       onHeard: (address) => this.#search.add([address], 'heard'),
       clock,
       random,
@@ -205,9 +230,10 @@ class HyperswarmDiscovery implements Discovery {
     this.#beacon.follow(multicastInterfaces())
   }
 
-  /** A client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
+  /** Over IPv6 the machine is called; a client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
   async #greet(address: HostPort, signal: AbortSignal): Promise<boolean> {
     const route = await routeTo(address, signal)
+    if (isIPv6(route.bootstrap.host)) return (await this.#direct?.call(route.bootstrap, signal)) ?? false
     const dht = this.#swarm?.dht
     if (this.#nodes !== undefined) return this.#nodes.join(route)
     if (dht === undefined) return false
@@ -231,13 +257,16 @@ class HyperswarmDiscovery implements Discovery {
     const { clock } = this.options
     const sinceMs = clock.nowMs()
     this.#resting.succeeded(link.remoteKey)
+    this.#links.add(link)
     void this.#routes.add(link, this.#over.signal)
     void link.closed.then(() => {
       // Of two that called each other at the same time one call has failed: the peer was alive all the same.
       this.#resting.succeeded(link.remoteKey)
+      this.#links.delete(link)
       // Who is sent away at once, a stranger for instance, would keep us looking without a pause.
       const lasted = clock.nowMs() - sinceMs > HELLO_DEADLINE_MS
-      if (lasted && this.#swarm?.connections.size === 0) this.#hurry()
+      if (lasted && link.address.startsWith('[')) this.#search.restart()
+      if (lasted && this.#links.size === 0) this.#pace.hurry()
     })
     if (this.#over.signal.aborted) link.destroy()
     else if (this.#listener === undefined) this.#kept.push(link)
@@ -261,37 +290,27 @@ class HyperswarmDiscovery implements Discovery {
     for (const session of this.#topics) void session.refresh({ client: true, server: this.#listening }).catch(() => {})
   }
 
-  /** Look again, ever less often; Hyperswarm itself looks every ten minutes, too rarely for machines that start together. */
   async #lookAgain(): Promise<void> {
-    const { clock, random } = this.options
-    while (!this.#over.signal.aborted) {
-      const hurried = new AbortController()
-      this.#hurry = () => {
-        this.#waitMs = LOOK_AGAIN_MS_MIN
-        hurried.abort()
-      }
-      const sleepMs = this.#waitMs * (0.75 + random.next() / 2)
-      await clock.sleep(sleepMs, AbortSignal.any([hurried.signal, this.#over.signal])).catch(() => {})
-      if (this.#over.signal.aborted) return
+    for (;;) {
+      await this.#pace.wait(this.#links.size === 0, this.#over.signal)
       await this.#followAddresses()
       this.#beacon?.ask()
       this.#refresh()
-      const alone = this.#swarm?.connections.size === 0
-      this.#waitMs = Math.min(2 * this.#waitMs, alone ? ALONE_LOOK_AGAIN_MS_MAX : LOOK_AGAIN_MS_MAX)
     }
   }
 
   /** A network may have come up, or given us another address, since we started. */
   async #followAddresses(): Promise<void> {
+    this.#startDirect()
     this.#beacon?.follow(multicastInterfaces())
-    this.#routes.dropGone(localAddresses())
+    this.#routes.dropGone([...localAddresses(), ...localAddresses6()])
     const nodes = this.#nodes
     if (nodes === undefined || !(await nodes.follow(localAddresses()))) return
     const asked = this.#swarm?.dht.bootstrapNodes ?? []
     asked.splice(0, asked.length, ...nodes.addresses.map(({ host, port }) => ({ host, port })))
     this.#search.restart()
     this.#resting.clear()
-    this.#waitMs = LOOK_AGAIN_MS_MIN
+    this.#pace.hurry()
     this.#log.info(`This machine is now found at ${nodes.addresses.map(({ host }) => host).join(', ')}`)
   }
 }

@@ -25,8 +25,10 @@ const ANSWER_SPREAD_MS = 30
 export interface LanBeaconOptions {
   /** 16 random bytes, fresh for this process. */
   readonly nonce: Uint8Array
-  /** UDP port to announce; undefined for who only listens. */
-  readonly port: number | undefined
+  /** UDP port to announce on interfaces of this family; undefined for who only listens. */
+  readonly portOf: (family: 4 | 6) => number | undefined
+  /** Whether this machine has IPv4: a peer that has it too is then found by the DHT, not called directly over IPv6. */
+  readonly hasIPv4: () => boolean
   /** The tag of every fleet of this machine for a beacon with this nonce and port. */
   readonly tagsOf: (nonce: Uint8Array, port: number) => readonly Uint8Array[]
   /** Called for every beacon of a member that is heard. */
@@ -83,8 +85,8 @@ export class LanBeacon {
     if (this.#over.signal.aborted) return
     this.#over.abort(new Error('the beacon has ended'))
     for (const listener of this.#listeners.values()) {
-      if (listener.usable && this.options.port !== undefined)
-        listener.dns.respond({ answers: this.#records(listener, this.options.port, true) })
+      const port = this.options.portOf(listener.interface.family)
+      if (listener.usable && port !== undefined) listener.dns.respond({ answers: this.#records(listener, port, true) })
     }
     const closed = [...this.#listeners.values()].map(({ dns }) => {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -123,7 +125,8 @@ export class LanBeacon {
 
   /** By multicast, for all to hear; to the asker alone where that was done just now. */
   async #answer(listener: Listener, from: Remote): Promise<void> {
-    const { clock, random, port } = this.options
+    const { clock, random, portOf } = this.options
+    const port = portOf(listener.interface.family)
     if (port === undefined) return
     const recent = clock.nowMs() - listener.announcedMs < AGAIN_MS
     if (recent && !this.#mayAnswerAlone()) return
@@ -144,20 +147,23 @@ export class LanBeacon {
   }
 
   #announce(listener: Listener): void {
-    const { port, clock } = this.options
+    const { portOf, clock } = this.options
+    const port = portOf(listener.interface.family)
     if (port === undefined) return
     listener.announcedMs = clock.nowMs()
     listener.dns.respond({ answers: this.#records(listener, port) })
   }
 
   #records({ interface: { address } }: Listener, port: number, leaving = false) {
-    const { nonce, tagsOf } = this.options
-    return encodeBeacon({ nonce, port, tags: tagsOf(nonce, port), addresses: [address] }, leaving)
+    const { nonce, tagsOf, hasIPv4 } = this.options
+    const tags = tagsOf(nonce, port)
+    return encodeBeacon({ nonce, port, direct: !hasIPv4(), tags, addresses: [address] }, leaving)
   }
 
   #hear(packet: Packet, from: Remote): void {
-    for (const { nonce, port, tags, addresses } of readBeacons(packet)) {
+    for (const { nonce, port, direct, tags, addresses } of readBeacons(packet)) {
       if (Buffer.from(nonce).equals(this.options.nonce)) continue
+      if (from.address.includes(':') && !direct && this.options.hasIPv4()) continue
       const ours = this.options.tagsOf(nonce, port)
       if (!tags.some((tag) => ours.some((own) => Buffer.from(own).equals(tag)))) continue
       // Where it came from reaches us; the name of a link-local IPv6 address is of use on this machine only.

@@ -2,7 +2,7 @@
  * What the system knows of its networks: our addresses, names of others, and from which address we reach them.
  */
 import { lookup } from 'node:dns/promises'
-import { isIPv4 } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { deadline } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
@@ -23,6 +23,13 @@ export function localAddresses(): readonly string[] {
   )
   const real = found.filter(({ virtual }) => !virtual)
   return [...real, ...found.filter(({ virtual }) => virtual)].map(({ address }) => address)
+}
+
+/** IPv6 addresses of this machine that mean something to others: neither loopback nor link-local. */
+export function localAddresses6(): readonly string[] {
+  return multicastInterfaces()
+    .filter(({ family }) => family === 6)
+    .map(({ address }) => address)
 }
 
 /** An interface as multicast DNS needs it. */
@@ -63,12 +70,15 @@ export function isOnLink({ name, family, address, netmask }: MulticastInterface,
 /**
  * Resolve a bootstrap and ask the system how it is reached; nothing is sent to it.
  *
- * @throws {Error} its name has no IPv4 address, or the system no route to it; `signal.reason`
+ * @returns an IPv4 address where the name has one, else IPv6
+ * @throws {Error} its name has no address, or the system no route to it; `signal.reason`
  */
 export async function routeTo({ host, port }: HostPort, signal: AbortSignal): Promise<Route> {
   const address = await resolve(host, signal)
   try {
-    const socket = await Bun.udpSocket({ connect: { hostname: address, port } })
+    // Bun opens an IPv4 socket where it is not told otherwise.
+    const hostname = isIPv4(address) ? '0.0.0.0' : '::'
+    const socket = await Bun.udpSocket({ hostname, connect: { hostname: address, port } })
     const source = socket.address.address
     socket.close()
     return { bootstrap: { host: address, port }, source }
@@ -78,13 +88,16 @@ export async function routeTo({ host, port }: HostPort, signal: AbortSignal): Pr
 }
 
 async function resolve(host: string, signal: AbortSignal): Promise<string> {
-  if (isIPv4(host)) return host
+  if (isIP(host) !== 0) return host
   const limit = deadline(RESOLVE_MS, new Error('the name server does not answer'), signal)
   const { promise: late, reject } = Promise.withResolvers<never>()
   late.catch(() => {})
   limit.signal.addEventListener('abort', () => reject(limit.signal.reason), { once: true })
   try {
-    return (await Promise.race([lookup(host, { family: 4 }), late])).address
+    const found = await Promise.race([lookup(host, { all: true }), late])
+    const best = found.find(({ family }) => family === 4) ?? found[0]
+    if (best === undefined) throw new Error('it has no address')
+    return best.address
   } catch (error) {
     signal.throwIfAborted()
     throw new Error(`${host} cannot be resolved: ${messageOf(error)}`, { cause: error })

@@ -18,6 +18,7 @@ const PURPOSES = [
   'invite',
   'beacon',
   'rotation',
+  'knock',
 ] as const
 /** What a hash or signature is for; one made for one purpose never passes for another. */
 export type Purpose = (typeof PURPOSES)[number]

@@ -14,6 +14,7 @@ const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: 
 const beacon: fc.Arbitrary<Beacon> = fc.record({
   nonce: bytes(16),
   port: fc.integer({ min: 1, max: 65535 }),
+  direct: fc.boolean(),
   tags: fc.array(bytes(8), { maxLength: 32 }),
   addresses: fc.array(fc.oneof(fc.ipV4(), fc.constantFrom('fd00::7', '2001:db8::1')), { maxLength: 3 }),
 })
@@ -30,7 +31,7 @@ describe('readBeacons()', () => {
   })
 
   test('passes over a goodbye, another version and records of other services', () => {
-    const sent: Beacon = { nonce: new Uint8Array(16), port: 1, tags: [], addresses: [] }
+    const sent: Beacon = { nonce: new Uint8Array(16), port: 1, direct: false, tags: [], addresses: [] }
     expect(readBeacons(overWire(encodeBeacon(sent, true)))).toEqual([])
     const later = encodeBeacon(sent).map((each) => (each.type === 'TXT' ? { ...each, data: ['v=2'] } : each))
     expect(readBeacons(overWire(later))).toEqual([])

@@ -31,7 +31,18 @@ async function start(
   } = {},
 ): Promise<Discovery> {
   const discovery = await startHyperswarm(
-    { keyPair, mode, bootstraps, port, dht: 'private', refuses, clock: systemClock, random: systemRandom },
+    {
+      keyPair,
+      mode,
+      bootstraps,
+      port,
+      dht: 'private',
+      secrets: () => [],
+      multicast: false,
+      refuses,
+      clock: systemClock,
+      random: systemRandom,
+    },
     never,
   )
   started.push(discovery)

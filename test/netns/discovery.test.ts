@@ -108,6 +108,42 @@ describe('daemons end connected', () => {
     }
   })
 
+  hostTest('on a LAN of IPv6 alone, by multicast; and a restore without a daemon finds them', async () => {
+    await using lan = new Lan()
+    const only = { ipv6: 'only' } as const
+    const [a, b, c] = [FleetHost.withSmallLibrary(lan, only), FleetHost.on(lan, only), FleetHost.on(lan, only)]
+    const invite = await fleetOf(a, b)
+    await b.connectedWith(`[${a.host.address}]`)
+    await a.connectedWith(`[${b.host.address}]`)
+    expect(await b.restoreSmall(1)).toMatchObject({ ok: true, fetched: { blobs: 402 } })
+    await c.join({ invite })
+    expect(await c.restoreSmall(2)).toMatchObject({ ok: true, exitCode: 0 })
+    expect(c.differencesFromSmall(2)).toEqual([])
+  })
+
+  hostTest('over IPv6 by one static address, where no multicast passes', async () => {
+    await using lan = new Lan()
+    const only = { ipv6: 'only' } as const
+    const [a, b] = [FleetHost.withSmallLibrary(lan, only), FleetHost.on(lan, only)]
+    for (const { host } of [a, b]) host.nft(NO_MULTICAST)
+    b.settings({ discovery: { bootstrap: [`[${a.host.address}]:49737`] } })
+    await fleetOf(a, b)
+    await b.connectedWith(`[${a.host.address}]`)
+    expect(await b.restoreSmall(1)).toMatchObject({ ok: true, fetched: { blobs: 402 } })
+  })
+
+  // Goal: with both protocols two machines have one link, with IPv6 alone they have one all the same.
+  hostTest('with hosts of one protocol and of both, one link each', async () => {
+    await using lan = new Lan()
+    const [both, too, six] = [FleetHost.on(lan), FleetHost.on(lan), FleetHost.on(lan, { ipv6: 'only' })]
+    both.host.ip('address add fd00:88::b/64 dev eth0 nodad')
+    too.host.ip('address add fd00:88::c/64 dev eth0 nodad')
+    await fleetOf(both, too, six)
+    await six.connectedWith('[fd00:88::b]', '[fd00:88::c]')
+    await both.connectedWith(too.host.address, `[${six.host.address}]`)
+    await too.connectedWith(both.host.address, `[${six.host.address}]`)
+  })
+
   hostTest('after a host has changed its address', async () => {
     await using lan = new Lan()
     const [a, b] = [FleetHost.on(lan), FleetHost.on(lan)]

@@ -7,7 +7,6 @@ import { never, systemClock } from '../../src/base/clock.ts'
 import { parseHostPort } from '../../src/base/host-port.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
-import { beaconTag } from '../../src/trust/fleet.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from './members.ts'
 
@@ -22,9 +21,8 @@ const discovery = await startHyperswarm(
     bootstraps: bootstraps.map(parseHostPort).filter((each) => each !== undefined),
     port: Number(port),
     dht: 'private',
-    ...(bootstraps.includes('multicast')
-      ? { beaconTags: (nonce: Uint8Array, beaconPort: number) => [beaconTag(SECRET, nonce, beaconPort)] }
-      : {}),
+    secrets: () => [SECRET],
+    multicast: bootstraps.includes('multicast'),
     refuses: () => false,
     clock: systemClock,
     random: systemRandom,
