@@ -21,10 +21,13 @@ declare module 'hyperdht' {
     secretKey: Uint8Array
   }
   namespace HyperDHT {
+    interface PingOptions {
+      retry?: boolean
+    }
     interface UdxSocket {
       /** @throws with the system's code where the port is taken, or the family is not there */
       bind(port: number, host: string): void
-      address(): Address | null
+      address(): Address
       send(bytes: Buffer, port: number, host: string): Promise<boolean>
       close(): Promise<void>
       /** Datagrams that are no UDX packets. */
@@ -47,17 +50,21 @@ declare module 'hyperdht' {
     /** `firewall` refuses packets for this stream that come in by another socket than that which it is connected over. */
     createRawStream(options: { framed: boolean; firewall: () => boolean }): HyperDHT.RawStream
     readonly host: string | null
-    readonly io: { readonly serverSocket: { address(): Address } | null }
+    /** Sockets are there once it is bound; a firewalled node listens on both. */
+    readonly io: { readonly serverSocket: HyperDHT.UdxSocket | null; readonly clientSocket: HyperDHT.UdxSocket | null }
     /** Resolves once the sockets are bound. */
     bind(): Promise<void>
     fullyBootstrapped(): Promise<void>
     localAddress(): Address | null
     remoteAddress(): Address | null
     /** Rejects after a second without an answer, tried once where `retry` is false. */
-    ping(to: Address, options?: { retry?: boolean }): Promise<unknown>
+    ping(to: Address, options?: HyperDHT.PingOptions): Promise<unknown>
     /** All look-ups and announcements go through this. */
     query(request: unknown, options?: { retries?: number; map?: (reply: unknown) => unknown }): unknown
     connect(publicKey: Uint8Array, options?: object): import('hyperswarm').SecretStream
+    readonly defaultKeyPair: KeyPair
+    readonly stats: { readonly requests: { readonly total: number } }
+    announce(topic: Uint8Array, keyPair: KeyPair): { finished(): Promise<void> }
     /** Look for more nodes, in the background. */
     refresh(): void
     toArray(): Address[]

@@ -122,7 +122,15 @@ export const PEER_BLOBS_IN_FLIGHT_MAX = 256
 export const PEER_CREDIT_BYTES = 4 * MIB
 /** A peer that owes us something and sends no byte of it for so long is given up. */
 export const PEER_STALL_MS = 10_000
-/** Connected members of one process, those that came to us included. */
+/**
+ * Connected members that a process looks for; with fewer it calls others. The fleet then stays one graph, of diameter 3 at
+ * 1,000 machines and 4 to 6 at 10,000, and everybody knows everybody up to 25 machines (`bench/graph.ts`).
+ */
+export const PEERS_WANTED = 24
+/**
+ * Connected members of one process, those that came to us included. More than twice what each looks for: were everybody
+ * full with those that they called themselves, whoever comes next would find no room.
+ */
 export const PEERS_MAX = 64
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32

@@ -5,9 +5,11 @@
  * private DHT. A bootstrap that is down delays nothing: nodes serve at once and look for each other in the background.
  */
 import HyperDHT from 'hyperdht'
+import type { Clock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
 import { planBootstrapNodes, type Route } from './bootstrap-plan.ts'
+import { watchForFloods } from './flood-watch.ts'
 import { isPortFree } from './network.ts'
 
 /** Ports tried after a taken one. */
@@ -22,6 +24,7 @@ export class BootstrapNodes {
 
   private constructor(
     readonly port: number,
+    private readonly clock: Clock,
     private readonly onNewNode: () => void,
   ) {}
 
@@ -39,9 +42,14 @@ export class BootstrapNodes {
    * @param onNewNode called when a node has come to know another one
    * @throws {HoloError} blame `host`, where no port is free
    */
-  static async start(port: number, localAddresses: readonly string[], onNewNode: () => void): Promise<BootstrapNodes> {
+  static async start(
+    port: number,
+    localAddresses: readonly string[],
+    clock: Clock,
+    onNewNode: () => void,
+  ): Promise<BootstrapNodes> {
     const addresses = planBootstrapNodes(localAddresses, [], port).map(({ address }) => address)
-    const started = new BootstrapNodes(await freePort(port, addresses), onNewNode)
+    const started = new BootstrapNodes(await freePort(port, addresses), clock, onNewNode)
     await started.follow(localAddresses)
     return started
   }
@@ -67,6 +75,7 @@ export class BootstrapNodes {
       const node = HyperDHT.bootstrapper(this.port, address, { host: address, bootstrap: [] })
       await node.fullyBootstrapped()
       node.on('add-node', this.onNewNode)
+      void watchForFloods(node, this.clock)
       this.#nodes.set(address, node)
       changed = true
     }

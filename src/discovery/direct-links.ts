@@ -20,7 +20,7 @@ const KNOCKS = 4
 const KNOCK_AGAIN_MS = 300
 /** From the answer until the handshake is through. */
 const HANDSHAKE_MS = 3_000
-const KEEP_ALIVE_MS = 25_000
+const KEEP_ALIVE_MS = 30_000
 
 export interface DirectLinksOptions {
   /** Its UDX carries the streams. */
@@ -71,7 +71,7 @@ export class DirectLinks {
   }
 
   get port(): number {
-    return this.socket.address()?.port ?? 0
+    return this.socket.address().port
   }
 
   /**

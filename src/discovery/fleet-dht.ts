@@ -4,10 +4,10 @@
  * A connection that does not open within its budget is given up, whoever could not be reached rests, and look-ups leave
  * the resting out. On a private DHT this machine tells others that it can be reached directly, at the address they see.
  */
-import HyperDHT from 'hyperdht'
+import HyperDHT, { type PingOptions } from 'hyperdht'
 import type { SecretStream } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
-import type { HostPort } from '../base/host-port.ts'
+import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { localAddresses } from './network.ts'
 import type { RestingPeers } from './resting-peers.ts'
 
@@ -18,14 +18,16 @@ const LAN_CONNECT_MS = 4_000
 /** The same where a NAT may have to be punched. */
 const PUBLIC_CONNECT_MS = 20_000
 /** An idle connection says so often that it is there; NATs forget it after 30 s, connection tracking after 120 s. */
-const LAN_KEEP_ALIVE_MS = 25_000
+const LAN_KEEP_ALIVE_MS = 30_000
 const PUBLIC_KEEP_ALIVE_MS = 15_000
+/** How long a DHT node that has answered is believed to be there. */
+const LAN_PING_MS = 45_000
 
 export interface FleetDhtOptions {
   /** First UDP port to try, and the one after the last; where all are taken a free one is used. */
   readonly ports: readonly [number, number]
-  /** In the form that HyperDHT takes: it has strings for the public ones. */
-  readonly bootstraps: readonly (HostPort | string)[]
+  /** IPv4, no names. */
+  readonly bootstraps: readonly HostPort[]
   readonly dht: 'private' | 'public'
   readonly resting: RestingPeers
   readonly clock: Clock
@@ -35,13 +37,15 @@ export interface FleetDhtOptions {
 
 export class FleetDht extends HyperDHT {
   readonly #options: FleetDhtOptions
+  /** By `host:port`; a few relays at a time. */
+  readonly #pinged = new Map<string, { readonly answer: Promise<unknown>; readonly atMs: number }>()
 
   constructor(options: FleetDhtOptions) {
     const { ports, bootstraps, dht } = options
     const direct = dht === 'private'
     super({
       port: [...ports],
-      bootstrap: [...bootstraps],
+      bootstrap: bootstraps.map(({ host, port }) => ({ host, port })),
       connectionKeepAlive: direct ? LAN_KEEP_ALIVE_MS : PUBLIC_KEEP_ALIVE_MS,
       ...(direct ? { firewalled: false, ephemeral: true } : {}),
     })
@@ -88,6 +92,25 @@ export class FleetDht extends HyperDHT {
       () => {},
     )
     return stream
+  }
+
+  /**
+   * A server asks the nodes that it is announced at every three seconds whether they are there: to keep a NAT open, which
+   * a LAN has none of. There, one that has answered lately is believed.
+   */
+  override ping(to: HostPort, options?: PingOptions): Promise<unknown> {
+    const { dht, clock } = this.#options
+    if (dht === 'public' || options !== undefined) return super.ping(to, options)
+    const key = formatHostPort(to.host, to.port)
+    const known = this.#pinged.get(key)
+    const nowMs = clock.nowMs()
+    if (known !== undefined && nowMs - known.atMs < LAN_PING_MS) return known.answer
+    const answer = super.ping(to)
+    for (const [each, { atMs }] of this.#pinged) if (nowMs - atMs >= LAN_PING_MS) this.#pinged.delete(each)
+    this.#pinged.set(key, { answer, atMs: nowMs })
+    // A failure is not remembered: the next question may be answered.
+    answer.catch(() => this.#pinged.delete(key))
+    return answer
   }
 
   override remoteAddress(): HostPort | null {

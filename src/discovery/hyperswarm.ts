@@ -7,12 +7,12 @@
  * Whatever a network does (dead bootstraps, names without address, lost peers) is logged and passed over.
  */
 import { isIPv6 } from 'node:net'
-import HyperDHT from 'hyperdht'
 import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { HELLO_DEADLINE_MS, PEERS_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -24,15 +24,19 @@ import { BootstrapSearch } from './bootstrap-search.ts'
 import { DirectLinks } from './direct-links.ts'
 import type { Discovery, Joined } from './discovery.ts'
 import { FleetDht } from './fleet-dht.ts'
+import { watchForFloods } from './flood-watch.ts'
 import { LanBeacon } from './lan-beacon.ts'
 import { LinkRoutes } from './link-routes.ts'
 import { localAddresses, localAddresses6, multicastInterfaces, routeTo } from './network.ts'
 import { Pace } from './pace.ts'
+import { answering, publicBootstraps } from './public-bootstraps.ts'
 import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
+/** With so many links the DHT has been found, and looking again at the usual pace is enough. */
+const SETTLED_LINKS = 3
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
 export interface HyperswarmOptions {
@@ -114,22 +118,27 @@ class HyperswarmDiscovery implements Discovery {
     const { mode, bootstraps, port, keyPair, refuses, dht } = this.options
     // On the public DHT others store who is where; and a NAT is found out by what they see of us, not by our own nodes.
     if (mode === 'daemon' && dht === 'private') {
-      this.#nodes = await BootstrapNodes.start(port, localAddresses(), () => this.#refreshSoon())
+      this.#nodes = await BootstrapNodes.start(port, localAddresses(), this.options.clock, () => {
+        // The first nodes lead to the first peers; of those of a crowd each would cost a look-up of its own.
+        if (this.#links.size < SETTLED_LINKS) this.#refreshSoon()
+      })
       if (this.#nodes.port !== port) this.#log.warn(`UDP port ${port} is taken; using ${this.#nodes.port}`)
     }
     signal.throwIfAborted()
+    const known = dht === 'public' ? [...bootstraps, ...publicBootstraps()] : bootstraps
     const swarm = new Hyperswarm({
-      dht: this.#dht(),
+      dht: await this.#dht(known, signal),
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
-      maxPeers: PEERS_MAX,
+      maxPeers: PEERS_WANTED,
       maxParallel: CONNECTS_AT_ONCE,
       firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
     })
     this.#swarm = swarm
     swarm.dht.on('network-change', () => this.#pace.hurry())
+    void watchForFloods(swarm.dht, this.options.clock)
     this.#startDirect()
     this.#startBeacon()
-    this.addBootstraps(bootstraps)
+    this.addBootstraps(known)
     void this.#search.run(this.#over.signal)
     if (mode === 'daemon') {
       void swarm.listen().then(
@@ -159,15 +168,7 @@ class HyperswarmDiscovery implements Discovery {
     const session = swarm.join(Buffer.from(topic), { server: this.#listening, client: true })
     this.#topics.add(session)
     return {
-      flushed: async (signal) => {
-        signal.throwIfAborted()
-        const { promise, reject } = Promise.withResolvers<never>()
-        promise.catch(() => {})
-        const onAbort = () => reject(signal.reason)
-        signal.addEventListener('abort', onAbort, { once: true })
-        await Promise.race([session.flushed(), promise])
-        signal.removeEventListener('abort', onAbort)
-      },
+      flushed: async (signal) => void (await abortable(session.flushed(), signal)),
       leave: async () => {
         this.#topics.delete(session)
         await session.destroy()
@@ -238,18 +239,21 @@ class HyperswarmDiscovery implements Discovery {
     if (this.#nodes !== undefined) return this.#nodes.join(route)
     if (dht === undefined) return false
     const answer = await adoptBootstrap(dht, route.bootstrap)
-    if (answer === 'adopted') this.#refresh()
+    if (answer === 'adopted') {
+      if (this.options.dht === 'public') dht.refresh()
+      this.#refresh()
+    }
     return answer !== 'silent'
   }
 
-  #dht(): FleetDht {
+  /** @param known used on the public DHT only */
+  async #dht(known: readonly HostPort[], signal: AbortSignal): Promise<FleetDht> {
     const { dht, clock } = this.options
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
-    const own = this.bootstrapAddresses.map(({ host, port }) => ({ host, port }))
-    const bootstraps = dht === 'public' ? HyperDHT.BOOTSTRAP : own
-    const signal = this.#over.signal
-    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal })
+    const bootstraps = dht === 'public' ? await answering(known, clock, signal) : (this.#nodes?.addresses ?? [])
+    const over = this.#over.signal
+    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal: over })
   }
 
   #take(link: FrameLink): void {
@@ -294,7 +298,7 @@ class HyperswarmDiscovery implements Discovery {
     for (;;) {
       await this.#pace.wait(this.#links.size === 0, this.#over.signal)
       await this.#followAddresses()
-      this.#beacon?.ask()
+      this.#beacon?.ask(this.#links.size === 0)
       this.#refresh()
     }
   }

@@ -16,6 +16,7 @@ import { isOnLink, type MulticastInterface } from './network.ts'
 
 /** RFC 6762, section 6: a record is multicast once a second at most; section 5.2: so is a question. */
 const AGAIN_MS = 1_000
+const RARELY_MS = 240_000
 /**
  * Those that answer one question wait up to so long, so that not all speak at once. RFC 6762 asks for 20 to 120 ms, for
  * networks on which packets collide; on a switched one a restore would wait for nothing.
@@ -67,10 +68,15 @@ export class LanBeacon {
     for (const each of wanted) if (!this.#listeners.has(keyOf(each))) this.#listen(each)
   }
 
-  /** Ask who is there; answers come to `onHeard`. Too soon after the last time nothing is asked. */
-  ask(): void {
+  /**
+   * Ask who is there; answers come to `onHeard`. Too soon after the last time nothing is asked.
+   *
+   * @param alone whether nobody is connected. Else it is for the case only that two parts of a fleet have not heard of
+   *   each other: everybody answers every question, so it is asked rarely
+   */
+  ask(alone: boolean): void {
     const nowMs = this.options.clock.nowMs()
-    if (nowMs - this.#askedMs < AGAIN_MS) return
+    if (nowMs - this.#askedMs < (alone ? AGAIN_MS : RARELY_MS)) return
     this.#askedMs = nowMs
     for (const { dns, usable } of this.#listeners.values()) if (usable) askOver(dns)
   }

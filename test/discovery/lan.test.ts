@@ -1,6 +1,7 @@
 /** Discovery between hosts: network namespaces on a bridge, one process each. */
 import { describe, expect } from 'bun:test'
 import { join } from 'node:path'
+import { PEERS_MAX, PEERS_WANTED } from '../../src/base/limits.ts'
 import { type Host, Lan, lanObstacle } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
 
@@ -80,6 +81,17 @@ describe('startHyperswarm() between hosts', () => {
     await client.next()
     expect(await client.next()).toEqual({ peers: [hostA.address, hostB.address, hostC.address] })
     expect(await client.next()).toEqual({ found: '0123456789abcdefv12.linux_amd64' })
+  })
+
+  lanTest('makes one graph of 50 daemons on one LAN', async () => {
+    await using lan = new Lan()
+    const { stdout, stderr } = await lan
+      .host()
+      .run([process.execPath, join(import.meta.dir, '../support/crowd.ts'), '50'])
+    if (stdout === '') throw new Error(stderr)
+    console.log(`50 daemons in one process: ${stdout.trim()}`)
+    expect(JSON.parse(stdout).least).toBeGreaterThanOrEqual(PEERS_WANTED)
+    expect(JSON.parse(stdout).most).toBeLessThanOrEqual(PEERS_MAX)
   })
 
   // Goal: port 5353 is shared. Method: another responder (the part of avahi that matters: it binds the port and answers)
