@@ -37,8 +37,13 @@ declare module 'multicast-dns' {
       reuseAddr?: boolean
     }
     interface MulticastDns extends EventEmitter {
-      query(questions: Question[]): void
-      respond(packet: { answers: Answer[]; additionals?: Answer[] }, to?: { address: string; port: number }): void
+      query(questions: Question[], sent: (error?: Error | null) => void): void
+      /** `to` null: to all. */
+      respond(
+        packet: { answers: Answer[] },
+        to: { address: string; port: number } | null,
+        sent: (error?: Error | null) => void,
+      ): void
       destroy(done?: () => void): void
       on(event: 'query' | 'response', listener: (packet: Packet, from: Remote) => void): this
       on(event: 'ready', listener: () => void): this

@@ -23,7 +23,12 @@ export interface Flood {
 /** Tell of floods that come in on the sockets of `dht` from now on. */
 export async function watchForFloods(dht: HyperDHT, clock: Clock): Promise<void> {
   const [watch, log] = [new FloodWatch(), roomLogger('discovery')]
-  await dht.bind()
+  try {
+    await dht.bind()
+  } catch {
+    // Whoever made it hears of that too.
+    return
+  }
   for (const socket of [dht.io.serverSocket, dht.io.clientSocket])
     socket?.on('message', (_bytes, { host }) => {
       const flood = watch.note(host, clock.nowMs())

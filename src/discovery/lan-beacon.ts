@@ -7,6 +7,7 @@
  */
 import multicastDns, { type MulticastDns, type Packet, type Remote } from 'multicast-dns'
 import type { Clock } from '../base/clock.ts'
+import { systemCodeOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
 import { BEACON_ANSWERS_PER_SECOND_MAX, BEACON_INTERFACES_MAX } from '../base/limits.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
@@ -43,6 +44,8 @@ interface Listener {
   readonly dns: MulticastDns
   announcedMs: number
   usable: boolean
+  /** Tells of what the system would not send. */
+  readonly onSent: (error?: Error | null) => void
 }
 
 export class LanBeacon {
@@ -78,7 +81,7 @@ export class LanBeacon {
     const nowMs = this.options.clock.nowMs()
     if (nowMs - this.#askedMs < (alone ? AGAIN_MS : RARELY_MS)) return
     this.#askedMs = nowMs
-    for (const { dns, usable } of this.#listeners.values()) if (usable) askOver(dns)
+    for (const listener of this.#listeners.values()) if (listener.usable) askOver(listener)
   }
 
   /** Tell all again, since the fleets of this machine have changed. */
@@ -92,7 +95,8 @@ export class LanBeacon {
     this.#over.abort(new Error('the beacon has ended'))
     for (const listener of this.#listeners.values()) {
       const port = this.options.portOf(listener.interface.family)
-      if (listener.usable && port !== undefined) listener.dns.respond({ answers: this.#records(listener, port, true) })
+      if (listener.usable && port !== undefined)
+        listener.dns.respond({ answers: this.#records(listener, port, true) }, null, () => {})
     }
     const closed = [...this.#listeners.values()].map(({ dns }) => {
       const { promise, resolve } = Promise.withResolvers<void>()
@@ -112,15 +116,23 @@ export class LanBeacon {
       interface: six ? `::%${where.name}` : where.address,
       ...(six ? { ip: 'ff02::fb' } : {}),
     })
-    const listener: Listener = { interface: where, dns, announcedMs: Number.NEGATIVE_INFINITY, usable: false }
+    // Either the system refuses something, or a packet is none of DNS, which is nobody's business.
+    const onTrouble = (error?: Error | null) => {
+      const code = systemCodeOf(error)
+      if (code !== undefined)
+        this.#tell(`multicast does not work on ${where.name} (${code}): peers are found there by addresses only`)
+      else if (error) this.#log.debug(`Multicast on ${where.name}: ${error.message}`)
+    }
+    const announcedMs = Number.NEGATIVE_INFINITY
+    const listener: Listener = { interface: where, dns, announcedMs, usable: false, onSent: onTrouble }
     this.#listeners.set(keyOf(where), listener)
     dns.on('error', (error) => this.#tell(`${where.name} cannot be used for multicast: ${error.message}`))
-    dns.on('warning', (error) => this.#log.debug(`Multicast on ${where.name}: ${error.message}`))
+    dns.on('warning', onTrouble)
     dns.on('ready', () => {
       if (this.#over.signal.aborted) return
       listener.usable = true
       this.#announce(listener)
-      askOver(dns)
+      askOver(listener)
     })
     dns.on('response', (packet, from) => this.#hear(packet, from))
     dns.on('query', (packet, from) => {
@@ -139,8 +151,7 @@ export class LanBeacon {
     if (!recent) listener.announcedMs = clock.nowMs()
     await clock.sleep(random.next() * ANSWER_SPREAD_MS, this.#over.signal)
     const answers = this.#records(listener, port)
-    if (recent) listener.dns.respond({ answers }, { address: from.address, port: from.port })
-    else listener.dns.respond({ answers })
+    listener.dns.respond({ answers }, recent ? { address: from.address, port: from.port } : null, listener.onSent)
   }
 
   #mayAnswerAlone(): boolean {
@@ -157,7 +168,7 @@ export class LanBeacon {
     const port = portOf(listener.interface.family)
     if (port === undefined) return
     listener.announcedMs = clock.nowMs()
-    listener.dns.respond({ answers: this.#records(listener, port) })
+    listener.dns.respond({ answers: this.#records(listener, port) }, null, listener.onSent)
   }
 
   #records({ interface: { address } }: Listener, port: number, leaving = false) {
@@ -186,8 +197,8 @@ export class LanBeacon {
   }
 }
 
-function askOver(dns: MulticastDns): void {
-  dns.query([{ name: SERVICE, type: 'PTR' }])
+function askOver({ dns, onSent }: Listener): void {
+  dns.query([{ name: SERVICE, type: 'PTR' }], onSent)
 }
 
 function keyOf({ name, address, family }: MulticastInterface): string {

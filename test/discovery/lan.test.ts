@@ -94,6 +94,17 @@ describe('startHyperswarm() between hosts', () => {
     expect(JSON.parse(stdout).most).toBeLessThanOrEqual(PEERS_MAX)
   })
 
+  lanTest('finds peers whose clock is an hour off', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB] = [lan.host(), lan.host()]
+    const daemon = start(hostA, 'daemon', 1, 'multicast')
+    await daemon.next()
+    const late = hostB.spawn([process.execPath, SCRIPT, 'client', '49737', '1', 'multicast'], {
+      env: { CLOCK_WRONG_MS: '-3600000' },
+    })
+    expect(await new Response(late.stdout).text()).toContain('"found":"0123456789abcdefv12.linux_amd64"')
+  })
+
   // Goal: port 5353 is shared. Method: another responder (the part of avahi that matters: it binds the port and answers)
   // runs on both hosts before and after ours, and both kinds of query are answered.
   lanTest('lives beside another multicast DNS responder', async () => {

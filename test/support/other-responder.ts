@@ -10,7 +10,7 @@ const dns = multicastDns({ interface: address, bind: '0.0.0.0' })
 if (ask === undefined) {
   dns.on('query', ({ questions }) => {
     if (!questions.some(({ name }) => name === SERVICE)) return
-    dns.respond({ answers: [{ name: SERVICE, type: 'PTR', ttl: 120, data: `host-${address}.local` }] })
+    dns.respond({ answers: [{ name: SERVICE, type: 'PTR', ttl: 120, data: `host-${address}.local` }] }, null, () => {})
   })
   dns.on('ready', () => process.stdout.write('ready\n'))
 } else {
@@ -21,5 +21,5 @@ if (ask === undefined) {
     process.stdout.write(JSON.stringify([...heard].sort()))
     process.exit(0)
   })
-  dns.on('ready', () => dns.query([{ name: SERVICE, type: 'PTR' }]))
+  dns.on('ready', () => dns.query([{ name: SERVICE, type: 'PTR' }], () => {}))
 }

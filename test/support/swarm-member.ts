@@ -10,6 +10,11 @@ import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from './members.ts'
 
+// A wall clock that is wrong, for everything that looks at it.
+const wrongMs = Number(process.env.CLOCK_WRONG_MS ?? 0)
+const now = Date.now
+Date.now = () => now() + wrongMs
+
 const SECRET = new Uint8Array(32).fill(1)
 const [mode, port = '0', peers = '0', ...bootstraps] = process.argv.slice(2)
 const tell = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
