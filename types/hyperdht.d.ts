@@ -13,6 +13,8 @@ declare module 'hyperdht' {
     firewalled?: boolean
     ephemeral?: boolean
     anyPort?: boolean
+    /** Waits in milliseconds, learnt for each node; `fallback` by try before anything was learnt. */
+    adaptiveTimeout?: { fallback?: number[] }
     /** Milliseconds. */
     connectionKeepAlive?: number
   }

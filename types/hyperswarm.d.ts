@@ -47,6 +47,8 @@ declare module 'hyperswarm' {
   class Hyperswarm {
     constructor(options?: Hyperswarm.SwarmOptions)
     readonly dht: HyperDHT
+    /** With fewer connections it calls whom it finds. */
+    maxPeers: number
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
     /** Resolves once others can find this key. */
     listen(): Promise<void>

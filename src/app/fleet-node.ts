@@ -156,6 +156,7 @@ export class FleetNode implements AsyncDisposable {
   async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
+    this.discovery.lookWider()
     const found = await this.swarm.find(
       name,
       { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },

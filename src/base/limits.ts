@@ -123,7 +123,7 @@ export const PEER_CREDIT_BYTES = 4 * MIB
 /** A peer that owes us something and sends no byte of it for so long is given up. */
 export const PEER_STALL_MS = 10_000
 /**
- * Connected members that a process looks for; with fewer it calls others. The fleet then stays one graph, of diameter 3 at
+ * Connected members that a daemon looks for, while it lacks nothing; with fewer it calls others. The fleet then stays one graph, of diameter 3 at
  * 1,000 machines and 4 to 6 at 10,000, and everybody knows everybody up to 25 machines (`bench/graph.ts`).
  */
 export const PEERS_WANTED = 24

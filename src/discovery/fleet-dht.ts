@@ -11,8 +11,10 @@ import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { localAddresses } from './network.ts'
 import type { RestingPeers } from './resting-peers.ts'
 
-/** How often a DHT request is repeated, about a second apart: dht-rpc's five let one dead node hold up a look-up for 6 s. */
+/** How often a DHT request is repeated: dht-rpc's five, a second apart, let one dead node hold up a look-up for 6 s. */
 const LAN_RETRIES = 2
+/** How long to wait for the answer of a DHT node that has not answered before, at the first try and the next ones. */
+const LAN_ANSWER_MS = [400, 600, 900]
 /** From the start of a connection until it is open. On a LAN: two round trips over a third machine, and some patience. */
 const LAN_CONNECT_MS = 4_000
 /** The same where a NAT may have to be punched. */
@@ -47,7 +49,7 @@ export class FleetDht extends HyperDHT {
       port: [...ports],
       bootstrap: bootstraps.map(({ host, port }) => ({ host, port })),
       connectionKeepAlive: direct ? LAN_KEEP_ALIVE_MS : PUBLIC_KEEP_ALIVE_MS,
-      ...(direct ? { firewalled: false, ephemeral: true } : {}),
+      ...(direct ? { firewalled: false, ephemeral: true, adaptiveTimeout: { fallback: LAN_ANSWER_MS } } : {}),
     })
     this.#options = options
   }

@@ -8,16 +8,14 @@
  */
 import { isIPv6 } from 'node:net'
 import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
-import type { Clock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { HELLO_DEADLINE_MS, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_MAX, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
-import type { Random } from '../base/random.ts'
 import { beaconTag } from '../trust/fleet.ts'
-import { type KeyPair, randomSecret } from '../trust/keys.ts'
+import { randomSecret } from '../trust/keys.ts'
 import { NONCE_BYTES } from './beacon-record.ts'
 import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
 import { BootstrapSearch } from './bootstrap-search.ts'
@@ -25,6 +23,7 @@ import { DirectLinks } from './direct-links.ts'
 import type { Discovery, Joined } from './discovery.ts'
 import { FleetDht } from './fleet-dht.ts'
 import { watchForFloods } from './flood-watch.ts'
+import type { HyperswarmOptions } from './hyperswarm-options.ts'
 import { LanBeacon } from './lan-beacon.ts'
 import { LinkRoutes } from './link-routes.ts'
 import { localAddresses, localAddresses6, multicastInterfaces, routeTo } from './network.ts'
@@ -37,29 +36,10 @@ import { streamLink } from './stream-link.ts'
 const SWARM_PORTS: [number, number] = [49738, 49740]
 /** With so many links the DHT has been found, and looking again at the usual pace is enough. */
 const SETTLED_LINKS = 3
+/** How long `lookWider` lasts; the links that it makes stay. */
+const WIDER_MS = 30_000
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
-export interface HyperswarmOptions {
-  readonly keyPair: KeyPair
-  /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
-  readonly mode: 'daemon' | 'client'
-  readonly bootstraps: readonly HostPort[]
-  /** UDP port of a daemon's own bootstrap nodes on a private DHT; a taken one moves to the next. */
-  readonly port: number
-  readonly dht: 'private' | 'public'
-  /** Of all fleets of this machine. */
-  readonly secrets: () => readonly Uint8Array[]
-  /**
-   * Whether to tell of ourselves on the LAN, and to listen. Not on the public DHT, where no daemon has a node of its own
-   * to tell of.
-   */
-  readonly multicast: boolean
-  /** Whether a key is refused, before a handshake costs anything, when it calls us (`in`) or we would call it (`out`). */
-  readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
-  readonly clock: Clock
-  readonly random: Random
-}
-
 /**
  * Start to take part; topics are joined afterwards.
  *
@@ -129,7 +109,7 @@ class HyperswarmDiscovery implements Discovery {
     const swarm = new Hyperswarm({
       dht: await this.#dht(known, signal),
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
-      maxPeers: PEERS_WANTED,
+      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_MAX,
       maxParallel: CONNECTS_AT_ONCE,
       firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
     })
@@ -180,6 +160,19 @@ class HyperswarmDiscovery implements Discovery {
     this.#search.add(bootstraps, 'configured')
     // Whoever changes these has changed fleets too.
     this.#beacon?.announce()
+  }
+
+  lookWider(): void {
+    const swarm = this.#swarm
+    if (swarm === undefined || swarm.maxPeers === PEERS_MAX) return
+    swarm.maxPeers = PEERS_MAX
+    this.#refresh()
+    void this.options.clock.sleep(WIDER_MS, this.#over.signal).then(
+      () => {
+        swarm.maxPeers = PEERS_WANTED
+      },
+      () => {},
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -184,6 +184,8 @@ class MemoryDiscovery implements Discovery {
 
   addBootstraps(): void {}
 
+  lookWider(): void {}
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.members.delete(this)
     this.#topics.clear()

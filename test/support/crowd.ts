@@ -1,5 +1,5 @@
 /**
- * Many daemons in one process, found by multicast: `bun crowd.ts COUNT`. Prints a line of JSON when they are one graph in
+ * Many daemons in one process, found by multicast: `bun crowd.ts COUNT [stay]`. Prints a line of JSON when they are one graph in
  * which each has `PEERS_WANTED` links at least (or all others), with the milliseconds that it took, and those until nobody was
  * alone any more.
  */
@@ -12,6 +12,7 @@ import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { connectedSwarm } from './members.ts'
 
 const count = Number(process.argv[2])
+const stays = process.argv[3] === 'stay'
 const secret = new Uint8Array(32).fill(1)
 const startedMs = performance.now()
 const swarms = new Map<string, FleetSwarm>()
@@ -58,7 +59,7 @@ for (let index = 0; index < count; index++) {
     process.stdout.write(
       `${JSON.stringify({ ms, noneAloneMs, least: Math.min(...degrees), most: Math.max(...degrees), rssMB })}\n`,
     )
-    process.exit(0)
+    if (!stays) process.exit(0)
   })
   discovery.join(new Uint8Array(32).fill(2))
 }

@@ -50,7 +50,6 @@ export class Lan implements AsyncDisposable {
     this.#net = net
     this.#namespace = `hp${process.pid}l${lans++}`
     this.#folder = mkdtempSync(join(tmpdir(), 'holo-lan-'))
-    mkdirSync(GOLDEN_BASE, { recursive: true })
     must(['ip', 'netns', 'add', this.#namespace])
     must(['ip', '-n', this.#namespace, 'link', 'add', 'lan', 'type', 'bridge'])
     must(['ip', '-n', this.#namespace, 'link', 'set', 'lan', 'up'])
@@ -129,6 +128,8 @@ export class Host implements AsyncDisposable {
     command: readonly string[],
     options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
   ): Bun.Subprocess<'ignore', 'pipe', 'pipe'> {
+    // Whoever else works on this machine may have tidied it away.
+    mkdirSync(GOLDEN_BASE, { recursive: true })
     const inside = 'mount --bind "$0" "$1" && cd "$2" && shift 2 && exec "$@"'
     const child = Bun.spawn(
       [
