@@ -28,6 +28,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BORDERS: Readonly<Record<string, readonly string[]>> = {
   hyperswarm: ['discovery'],
   hyperdht: ['discovery'],
+  'multicast-dns': ['discovery'],
+  '@hyperswarm/secret-stream': ['discovery'],
   'hypercore-crypto': ['trust', 'discovery'],
   commander: ['cli'],
   'cli-progress': ['cli'],

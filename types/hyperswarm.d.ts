@@ -11,12 +11,17 @@ declare module 'hyperswarm' {
       readonly isInitiator: boolean
       readonly destroyed: boolean
       readonly destroying: boolean
-      readonly rawStream: { readonly remoteHost: string; readonly remotePort: number } | null
+      readonly rawStream: {
+        readonly remoteHost: string
+        readonly remotePort: number
+        /** Milliseconds; 0 before anything was acknowledged. */
+        readonly rtt: number
+      } | null
       write(frame: Uint8Array): boolean
       end(): void
       destroy(error?: Error): void
       on(event: 'data', listener: (frame: Uint8Array) => void): this
-      on(event: 'drain' | 'end' | 'close', listener: () => void): this
+      on(event: 'open' | 'drain' | 'end' | 'close', listener: () => void): this
       on(event: 'error', listener: (error: Error) => void): this
     }
     interface PeerInfo {
@@ -35,13 +40,15 @@ declare module 'hyperswarm' {
       maxPeers?: number
       /** Connection attempts at once. */
       maxParallel?: number
-      /** @returns true to refuse a key, before a handshake costs anything */
-      firewall?: (remotePublicKey: Uint8Array) => boolean
+      /** `payload` is null for whom we are about to dial. @returns true to refuse a key, before a handshake costs anything */
+      firewall?: (remotePublicKey: Uint8Array, payload: object | null) => boolean
     }
   }
   class Hyperswarm {
     constructor(options?: Hyperswarm.SwarmOptions)
     readonly dht: HyperDHT
+    /** With fewer connections it calls whom it finds. */
+    maxPeers: number
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
     /** Resolves once others can find this key. */
     listen(): Promise<void>

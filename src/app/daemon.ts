@@ -4,7 +4,7 @@
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
-import type { HostPort } from '../base/host-port.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import { roomLogger } from '../base/log.ts'
 import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
@@ -97,7 +97,7 @@ function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
     fleets: node.fleets.map(({ name }) => name),
     key: node.fingerprint,
     port: portOf(node),
-    addresses: node.bootstrapAddresses.map(({ host, port }: HostPort) => `${host}:${port}`),
+    addresses: node.bootstrapAddresses.map(({ host, port }) => formatHostPort(host, port)),
     catalogs: served.catalogs().map(({ name }) => name),
   }
 }
@@ -121,7 +121,11 @@ function handlers(
       key: node.fingerprint,
       port: portOf(node),
       catalogs: served.catalogs().map(({ name }) => name),
-      peers: node.peers().map(({ name, address, catalogs }) => ({ name, address, catalogs })),
+      peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
+        ...peer,
+        key: Buffer.from(machineKey).toString('hex'),
+        ...(roundTripMs === undefined ? {} : { roundTripMs }),
+      })),
     }),
     find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)

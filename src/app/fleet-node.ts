@@ -5,7 +5,7 @@
 import { deadline, systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { type HostPort, parseHostPort } from '../base/host-port.ts'
-import { CATALOG_WAIT_MS, MEMBER_WAIT_MS } from '../base/limits.ts'
+import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
@@ -18,7 +18,9 @@ import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { FleetSwarm, type PeerView } from '../peer/fleet-swarm.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
+import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
 import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import type { FoundEnvironment } from './supply.ts'
@@ -37,6 +39,7 @@ export class FleetNode implements AsyncDisposable {
   readonly #topics = new Map<string, Joined>()
   #fleets: readonly Fleet[] = []
   #settings: Settings
+  #rest = new AbortController()
 
   private constructor(
     readonly fingerprint: string,
@@ -59,12 +62,14 @@ export class FleetNode implements AsyncDisposable {
     // One key cannot be in a swarm twice, and a daemon may run beside this command.
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
     let node: FleetNode | undefined
+    const secrets = () => node?.secrets() ?? countingSecrets(fleets)
     const swarm = new FleetSwarm({
-      secrets: () => node?.secrets() ?? fleets.map(({ secret }) => secret),
+      secrets,
       role: mode,
       agent: `holo-peer/${VERSION}`,
       delegation: session?.delegation,
       library: served,
+      rules: new KeyRules(settings.peers),
       clock: systemClock,
     })
     const discovery = await startHyperswarm(
@@ -74,7 +79,9 @@ export class FleetNode implements AsyncDisposable {
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
-        isBanned: (key) => swarm.isBanned(key),
+        secrets,
+        multicast: settings.discovery.multicast,
+        refuses: (key, direction) => (direction === 'out' ? swarm.isUnwanted(key) : swarm.isBanned(key)),
         clock: systemClock,
         random: systemRandom,
       },
@@ -97,7 +104,7 @@ export class FleetNode implements AsyncDisposable {
   }
 
   secrets(): readonly Uint8Array[] {
-    return this.#fleets.map(({ secret }) => secret)
+    return countingSecrets(this.#fleets)
   }
 
   peers(): readonly PeerView[] {
@@ -110,8 +117,8 @@ export class FleetNode implements AsyncDisposable {
     this.#settings = settings
     this.discovery.addBootstraps(hostPorts(bootstrapsOf(settings, fleets)))
     const wanted = new Map(
-      fleets
-        .map(({ secret }) => fleetTopic(secret, this.platform))
+      countingSecrets(fleets)
+        .map((secret) => fleetTopic(secret, this.platform))
         .map((topic) => [Buffer.from(topic).toString('hex'), topic]),
     )
     for (const [key, joined] of this.#topics) {
@@ -120,6 +127,23 @@ export class FleetNode implements AsyncDisposable {
       await joined.leave()
     }
     for (const [key, topic] of wanted) if (!this.#topics.has(key)) this.#topics.set(key, this.discovery.join(topic))
+    this.swarm.dropOutsiders()
+    this.#awaitExpiry()
+  }
+
+  /** Part with those whose secret counts no more once the grace of a rotation is over. */
+  #awaitExpiry(): void {
+    this.#rest.abort(new Error('the fleets have changed'))
+    this.#rest = new AbortController()
+    const { signal } = this.#rest
+    const wallMs = systemClock.wallMs()
+    const expiryMs = nextExpiryMs(this.#fleets, wallMs)
+    if (expiryMs === undefined) return
+    // The wall clock may be set meanwhile: so it is looked at every hour.
+    systemClock.sleep(Math.min(expiryMs - wallMs, WALL_CLOCK_LOOK_MS), signal).then(
+      () => this.takePart(this.#fleets, this.#settings),
+      () => {},
+    )
   }
 
   /**
@@ -132,6 +156,7 @@ export class FleetNode implements AsyncDisposable {
   async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
+    this.discovery.lookWider()
     const found = await this.swarm.find(
       name,
       { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
@@ -192,6 +217,7 @@ export class FleetNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#rest.abort(new Error('leaving'))
     await this.swarm[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
@@ -204,6 +230,12 @@ export function noFleet(name: CatalogName): HoloError {
     blame: 'missing',
     hint: 'join one with `holo-peer fleet join INVITE`, or let rcc build the environment',
   })
+}
+
+/** Of all fleets, old ones in their grace included. */
+function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
+  const wallMs = systemClock.wallMs()
+  return fleets.flatMap((fleet) => secretsOf(fleet, wallMs))
 }
 
 function hostPorts(texts: readonly string[]): HostPort[] {

@@ -2,16 +2,18 @@
  * The fleets of this machine: create, join, list; a running daemon takes changes up at once.
  */
 
-import { messageOf } from '../base/errors.ts'
-import { STATE_LOCK_WAIT_MS } from '../base/limits.ts'
+import { systemClock } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { GRACE_MS_MAX, STATE_LOCK_WAIT_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Settings } from '../config/settings.ts'
-import { loadFleets, makeStateFolder, joinFleet as rememberFleet } from '../config/state.ts'
+import { loadFleets, makeStateFolder, joinFleet as rememberFleet, rotateSecret } from '../config/state.ts'
 import { reloadDaemon } from '../daemon/control-client.ts'
 import { acquireLock } from '../store/lock.ts'
 import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
 import { decodeInvite, encodeInvite, fleetFromEnvironment } from '../trust/invite.ts'
 import { randomSecret } from '../trust/keys.ts'
+import { successionOf } from '../trust/rotation.ts'
 import type { Machine } from './machine.ts'
 
 const log = roomLogger('app')
@@ -22,6 +24,8 @@ export interface FleetView {
   readonly bootstraps: readonly string[]
   /** One line; whoever has it is a member. */
   readonly invite: string
+  /** Until when old secrets count beside the present one, as ISO 8601; empty where none does. */
+  readonly oldSecretsUntil: readonly string[]
   /** Where it is written: the state folder, or only in HOLO_PEER_FLEET_SECRET. */
   readonly from: 'file' | 'environment'
 }
@@ -42,7 +46,8 @@ export async function createFleetHere(
   bootstraps: readonly string[],
   signal: AbortSignal,
 ): Promise<FleetChange> {
-  return join(machine, createFleet(name, randomSecret(), bootstraps), signal)
+  const fleet = createFleet(name, randomSecret(), bootstraps)
+  return changed(machine, () => rememberFleet(machine.state, fleet, undefined, systemClock.wallMs()), signal)
 }
 
 /**
@@ -56,12 +61,46 @@ export async function joinFleetHere(
   bootstraps: readonly string[],
   signal: AbortSignal,
 ): Promise<FleetChange> {
-  const fleet = decodeInvite(invite)
-  return join(machine, { ...fleet, bootstraps: mergeBootstraps(fleet.bootstraps, bootstraps) }, signal)
+  const { fleet, succession } = decodeInvite(invite)
+  const merged = { ...fleet, bootstraps: mergeBootstraps(fleet.bootstraps, bootstraps) }
+  return changed(machine, () => rememberFleet(machine.state, merged, succession, systemClock.wallMs()), signal)
 }
 
-async function join(machine: Machine, fleet: Fleet, signal: AbortSignal): Promise<FleetChange> {
-  const joined = await underLock(machine, () => rememberFleet(machine.state, fleet), signal)
+/**
+ * Give a fleet of this machine a new secret; the old one counts for `graceMs` more.
+ *
+ * @param name undefined where the machine belongs to one fleet only
+ * @throws {HoloError} blame `input`: no such fleet, the grace is too long, the fleet stands in HOLO_PEER_FLEET_SECRET;
+ *   blame `host`
+ */
+export async function rotateFleetHere(
+  machine: Machine,
+  name: string | undefined,
+  graceMs: number,
+  signal: AbortSignal,
+): Promise<FleetChange> {
+  if (machine.environment.HOLO_PEER_FLEET_SECRET) {
+    throw new HoloError('The fleet of this machine stands in HOLO_PEER_FLEET_SECRET, so it cannot be changed here', {
+      code: 'fleet-in-environment',
+      blame: 'input',
+      hint: 'rotate it on a machine that has joined with an invite, and set the variable to the new invite',
+    })
+  }
+  if (graceMs > GRACE_MS_MAX) {
+    throw new HoloError(`An old secret can count for ${GRACE_MS_MAX / 86_400_000} days at most`, {
+      code: 'grace-too-long',
+      blame: 'input',
+      hint: 'choose a shorter --grace',
+    })
+  }
+  const wallMs = systemClock.wallMs()
+  const times = { untilMs: wallMs + graceMs, wallMs }
+  return changed(machine, () => rotateSecret(machine.state, name, randomSecret(), times), signal)
+}
+
+/** Make a change of the fleets, one at a time, and let the daemon take it up. */
+async function changed(machine: Machine, change: () => Promise<Fleet>, signal: AbortSignal): Promise<FleetChange> {
+  const joined = await underLock(machine, change, signal)
   let daemonReloaded = false
   try {
     daemonReloaded = await reloadDaemon(machine.state.controlSocket, signal)
@@ -86,7 +125,15 @@ export async function showFleets(machine: Machine): Promise<FleetView[]> {
 }
 
 function viewOf(fleet: Fleet, from: FleetView['from']): FleetView {
-  return { fleet: fleet.name, bootstraps: fleet.bootstraps, invite: encodeInvite(fleet), from }
+  const wallMs = systemClock.wallMs()
+  const ends = (fleet.previous ?? []).map(({ untilMs }) => untilMs).filter((untilMs) => untilMs > wallMs)
+  return {
+    fleet: fleet.name,
+    bootstraps: fleet.bootstraps,
+    invite: encodeInvite(fleet, successionOf(fleet, wallMs)),
+    oldSecretsUntil: ends.map((untilMs) => new Date(untilMs).toISOString()),
+    from,
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The way in which holo-peer does many things at once: a bounded map. */
+/** The ways in which holo-peer does many things at once, and stops waiting for one. */
 
 /**
  * Run `work` over `items`, at most `limit` at a time, in order of start.
@@ -31,4 +31,19 @@ export async function mapBounded<Item, Result>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane))
   if (failure !== undefined) throw failure.thrown
   return results
+}
+
+/** Wait for `promise`, but not longer than until `signal` aborts; it goes on by itself then. @throws `signal.reason` */
+export async function abortable<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => {})
+  promise.catch(() => {})
+  const onAbort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }

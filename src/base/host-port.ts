@@ -17,3 +17,8 @@ export function parseHostPort(text: string): HostPort | undefined {
   const host = match[1] ?? match[2]
   return host === undefined || port < 1 || port > 65535 ? undefined : { host, port }
 }
+
+/** `10.0.0.7:49737` or `[fd00::7]:49737`: what `parseHostPort` reads. */
+export function formatHostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}

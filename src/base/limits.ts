@@ -73,6 +73,18 @@ export const SOURCE_GRACE_MS = 3_000
 /** Bootstrap addresses of one fleet or settings file: a few per site. */
 export const BOOTSTRAPS_MAX = 64
 
+/** Addresses heard by multicast that are remembered at once: each is of a member, or a copy of what one has sent. */
+export const HEARD_ADDRESSES_MAX = 128
+/** Records looked at in one multicast packet: a beacon has four, a packet of 9,000 bytes has room for some hundred. */
+export const BEACON_RECORDS_MAX = 256
+/** Unicast answers that a beacon gives in one second: queries cost a stranger nothing, and answers are longer. */
+export const BEACON_ANSWERS_PER_SECOND_MAX = 20
+/** Interfaces that a beacon listens on: those of containers can be hundreds. */
+export const BEACON_INTERFACES_MAX = 16
+
+/** Peers remembered as unreachable: 4,096 take about 1 MiB of memory. */
+export const RESTING_PEERS_MAX = 4096
+
 /** A daemon that lets a command wait longer than this for any sign of life is taken for hung. */
 export const CONTROL_ANSWER_MS = 2_000
 /** A question that the daemon passes on to its peers. */
@@ -103,6 +115,10 @@ export const CATALOG_POLL_INCOMPLETE_MS = 1_000
 
 /** Fleets of one machine: each costs a topic and one proof per connection. */
 export const FLEETS_MAX = 16
+/** Old secrets of one fleet that count beside the present one: each costs a topic and a proof per connection. */
+export const PREVIOUS_SECRETS_MAX = 3
+/** How long an old secret may count at most. */
+export const GRACE_MS_MAX = 90 * 24 * 60 * 60 * 1000
 /** fleets.json: 16 fleets with 64 bootstraps of 260 characters take 270 KiB. */
 export const FLEETS_JSON_BYTES_MAX = 512 * KIB
 /** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
@@ -132,12 +148,24 @@ export const PEER_BLOBS_IN_FLIGHT_MAX = 256
 export const PEER_CREDIT_BYTES = 4 * MIB
 /** A peer that owes us something and sends no byte of it for so long is given up. */
 export const PEER_STALL_MS = 10_000
-/** Connected members of one process, those that came to us included. */
+/**
+ * Connected members that a daemon looks for, while it lacks nothing; with fewer it calls others. The fleet then stays one graph, of diameter 3 at
+ * 1,000 machines and 4 to 6 at 10,000, and everybody knows everybody up to 25 machines (`bench/graph.ts`).
+ */
+export const PEERS_WANTED = 24
+/**
+ * Connected members of one process, those that came to us included. More than twice what each looks for: were everybody
+ * full with those that they called themselves, whoever comes next would find no room.
+ */
 export const PEERS_MAX = 64
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32
 /** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */
 export const BANNED_KEYS_MAX = 4096
+/** Entries of an allow-list or ban-list: every machine of a large fleet. */
+export const KEY_RULES_MAX = 16_384
+/** Direct calls that were answered and have not finished their handshake: each lasts 3 s at most. */
+export const DIRECT_PENDING_MAX = 32
 /** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
@@ -161,6 +189,9 @@ export const CATALOG_WAIT_MS = 2_000
 
 /** How long a command waits for another one that changes our state; a change takes some milliseconds. */
 export const STATE_LOCK_WAIT_MS = 10_000
+
+/** A wait for a time of day is looked at again after so long, since clocks are set. */
+export const WALL_CLOCK_LOOK_MS = 3_600_000
 
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300

@@ -15,6 +15,8 @@ export interface FrameLink {
   readonly initiator: boolean
   /** `10.0.0.7:49738`, for people; proves nothing. */
   readonly address: string
+  /** Smoothed round trip, undefined where it is not known. */
+  roundTripMs(): number | undefined
   /** Queue one frame. @returns false when the sender should wait for `drained` before it sends more */
   send(frame: Uint8Array): boolean
   /** Resolve once the send queue has room again, or the link is closed. @throws `signal.reason` */

@@ -10,6 +10,7 @@ import { daemonCommand } from './daemon.ts'
 import { fleetCommand } from './fleet.ts'
 import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
+import { peersCommand } from './peers.ts'
 import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
 
@@ -45,7 +46,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const make of [restoreCommand, recordCommand, optimizeCommand, daemonCommand, fleetCommand])
+  for (const make of [restoreCommand, recordCommand, optimizeCommand, daemonCommand, peersCommand, fleetCommand])
     program.addCommand(inheriting(make(context), program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)

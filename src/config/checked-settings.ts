@@ -9,7 +9,8 @@ import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
-import { BOOTSTRAPS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { isKeyText } from '../trust/key-rules.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
@@ -19,12 +20,22 @@ const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, 
   error: 'must be written host:port, like 10.0.0.7:49737',
 })
 
+const keys = z
+  .array(
+    z.string().refine(isKeyText, {
+      error: 'must be a fingerprint as `holo-peer peers` shows it, like k5w3-8xqh-9m2p, or a key of 64 hex digits',
+    }),
+  )
+  .max(KEY_RULES_MAX)
+
 const section = z.strictObject({
+  peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
   discovery: z
     .strictObject({
       dht: z.enum(['private', 'public']),
       bootstrap: z.array(hostPort).max(BOOTSTRAPS_MAX),
       port,
+      multicast: z.boolean(),
     })
     .partial()
     .optional(),
@@ -50,6 +61,11 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       dht: discovery.dht ?? defaults.dht,
       bootstrap: discovery.bootstrap ?? defaults.bootstrap,
       port: overrides.port ?? discovery.port ?? defaults.port,
+      multicast: discovery.multicast ?? defaults.multicast,
+    },
+    peers: {
+      allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,
+      ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
     },
     holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
@@ -82,6 +98,8 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   if (environment.HOLO_PEER_BOOTSTRAP)
     discovery.bootstrap = environment.HOLO_PEER_BOOTSTRAP.split(/[\s,]+/).filter(Boolean)
   if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
+  const multicast = environment.HOLO_PEER_MULTICAST
+  if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
   return checkSection(
     section,
     { discovery },

@@ -21,6 +21,14 @@ export interface Settings {
     /** `host:port`, in the order given. */
     readonly bootstrap: readonly string[]
     readonly port: number
+    /** Whether daemons tell of themselves on the LAN, and everybody listens, by multicast DNS. */
+    readonly multicast: boolean
+  }
+  /** Machines by key or fingerprint. */
+  readonly peers: {
+    /** Empty: every member of the fleet. */
+    readonly allow: readonly string[]
+    readonly ban: readonly string[]
   }
   readonly holotree: HolotreeSettings
 }
@@ -32,7 +40,8 @@ export interface SettingsOverrides extends HolotreeFlags {
 }
 
 export const DEFAULT_SETTINGS: Settings = {
-  discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT },
+  discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
+  peers: { allow: [], ban: [] },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -63,10 +72,11 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, holotree } = DEFAULT_SETTINGS
+  const { discovery, peers, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
+    peers,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

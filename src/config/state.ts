@@ -9,9 +9,10 @@ import * as fs from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
-import { BOOTSTRAPS_MAX, FLEETS_JSON_BYTES_MAX, FLEETS_MAX } from '../base/limits.ts'
+import { BOOTSTRAPS_MAX, FLEETS_JSON_BYTES_MAX, FLEETS_MAX, PREVIOUS_SECRETS_MAX } from '../base/limits.ts'
 import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
 import { decodeKeyPair, encodeKeyPair, type KeyPair, keyPairFrom, randomSecret } from '../trust/keys.ts'
+import { rotateFleet, type Succession, secretsOf, succeed } from '../trust/rotation.ts'
 
 const KEY_BYTES_MAX = 1024
 
@@ -47,7 +48,10 @@ export async function loadFleets({ fleets: path }: Pick<StateFiles, 'fleets'>): 
   if (text === undefined) return []
   try {
     return fleetsFile.parse(JSON.parse(text)).fleets.map((entry) => {
-      return createFleet(entry.name, Uint8Array.fromHex(entry.secret), entry.bootstraps)
+      const fleet = createFleet(entry.name, Uint8Array.fromHex(entry.secret), entry.bootstraps)
+      if (entry.previous === undefined) return fleet
+      const previous = entry.previous.map(({ secret, untilMs }) => ({ secret: Uint8Array.fromHex(secret), untilMs }))
+      return { ...fleet, previous }
     })
   } catch (error) {
     const problem = error instanceof z.ZodError ? z.prettifyError(error).split('\n')[0] : messageOf(error)
@@ -64,39 +68,92 @@ export async function loadFleets({ fleets: path }: Pick<StateFiles, 'fleets'>): 
  * Write down that this machine belongs to `fleet`; a fleet with the same secret is the same fleet, and gets the
  * bootstraps of both.
  *
+ * @param succession of the invite: where the secret takes the place of one of ours, that fleet keeps its name here
  * @returns the fleet as it is known now
  * @throws {HoloError} blame `input`: another fleet has that name, or there are too many; blame `host` as `loadFleets`
  */
-export async function joinFleet(files: Pick<StateFiles, 'fleets'>, fleet: Fleet): Promise<Fleet> {
+export async function joinFleet(
+  files: Pick<StateFiles, 'fleets'>,
+  fleet: Fleet,
+  succession: Succession | undefined,
+  wallMs: number,
+): Promise<Fleet> {
   const fleets = await loadFleets(files)
   const same = fleets.find(({ secret }) => Buffer.from(secret).equals(fleet.secret))
-  const namesake = fleets.find(({ name }) => name === fleet.name)
-  if (same === undefined && namesake !== undefined) {
+  if (same !== undefined) {
+    const joined = { ...same, bootstraps: mergeBootstraps(same.bootstraps, fleet.bootstraps) }
+    await saveFleets(files, replaced(fleets, same, joined), wallMs)
+    return joined
+  }
+  const succeeded = succession === undefined ? undefined : succeed(fleets, fleet, succession, wallMs)
+  if (succeeded !== undefined) {
+    await saveFleets(files, replaced(fleets, succeeded.old, succeeded.next), wallMs)
+    return succeeded.next
+  }
+  if (fleets.some(({ name }) => name === fleet.name)) {
     throw new HoloError(`This machine already belongs to another fleet that is called ${fleet.name}`, {
       code: 'fleet-name-taken',
       blame: 'input',
       hint: `use another name, or remove that fleet from ${files.fleets}`,
     })
   }
-  if (same === undefined && fleets.length >= FLEETS_MAX) {
-    throw new HoloError(`This machine belongs to ${fleets.length} fleets already, the most that it can`, {
-      code: 'fleets-too-many',
+  await saveFleets(files, [...fleets, fleet], wallMs)
+  return fleet
+}
+
+/**
+ * Give a fleet of this machine a new secret, and write it down; the old one counts until `untilMs`.
+ *
+ * @param name undefined where the machine belongs to one fleet only
+ * @throws {HoloError} blame `input`: there is no such fleet, or the name is needed; else as `rotateFleet`, `loadFleets`
+ */
+export async function rotateSecret(
+  files: Pick<StateFiles, 'fleets'>,
+  name: string | undefined,
+  secret: Uint8Array,
+  { untilMs, wallMs }: { readonly untilMs: number; readonly wallMs: number },
+): Promise<Fleet> {
+  const fleets = await loadFleets(files)
+  const [only, ...others] = fleets
+  const old = name === undefined && others.length === 0 ? only : fleets.find((fleet) => fleet.name === name)
+  if (old === undefined) {
+    const names = fleets.map((fleet) => fleet.name).join(', ')
+    throw new HoloError(name === undefined ? 'Which fleet is meant?' : `This machine belongs to no fleet ${name}`, {
+      code: 'fleet-unknown',
       blame: 'input',
-      hint: `remove one from ${files.fleets}`,
+      hint: fleets.length === 0 ? 'it belongs to none: create or join one first' : `name one of these: ${names}`,
     })
   }
-  const joined =
-    same === undefined ? fleet : { ...same, bootstraps: mergeBootstraps(same.bootstraps, fleet.bootstraps) }
-  const next = same === undefined ? [...fleets, joined] : fleets.map((each) => (each === same ? joined : each))
-  const entries = next.map(({ name, secret, bootstraps }) => ({
-    name,
-    secret: Buffer.from(secret).toString('hex'),
-    bootstraps,
-  }))
+  const next = rotateFleet(old, secret, untilMs, wallMs)
+  await saveFleets(files, replaced(fleets, old, next), wallMs)
+  return next
+}
+
+function replaced(fleets: readonly Fleet[], old: Fleet, next: Fleet): Fleet[] {
+  return fleets.map((each) => (each === old ? next : each))
+}
+
+/** @throws {HoloError} blame `input`: more secrets than one hello has room for; blame `host` */
+async function saveFleets(files: Pick<StateFiles, 'fleets'>, fleets: readonly Fleet[], wallMs: number): Promise<void> {
+  const secrets = fleets.flatMap((fleet) => secretsOf(fleet, wallMs)).length
+  if (secrets > FLEETS_MAX) {
+    throw new HoloError(`This machine would have ${secrets} secrets of fleets that count; it can have ${FLEETS_MAX}`, {
+      code: 'fleets-too-many',
+      blame: 'input',
+      hint: `remove a fleet from ${files.fleets}, or wait until the grace of a rotation is over`,
+    })
+  }
+  const hex = (secret: Uint8Array) => Buffer.from(secret).toString('hex')
+  const entries = fleets.map(({ name, secret, bootstraps, previous = [] }) => {
+    const counting = previous.filter(({ untilMs }) => untilMs > wallMs)
+    const old = counting.map((each) => ({ secret: hex(each.secret), untilMs: each.untilMs }))
+    return { name, secret: hex(secret), bootstraps, ...(old.length === 0 ? {} : { previous: old }) }
+  })
   await makeStateFolder(dirname(files.fleets))
   await writeSecretFile(files.fleets, `${JSON.stringify({ version: 1, fleets: entries }, null, 2)}\n`, 'in any case')
-  return joined
 }
+
+const secretHex = z.string().regex(/^[0-9a-f]{64}$/)
 
 const fleetsFile = z.strictObject({
   version: z.literal(1),
@@ -104,8 +161,12 @@ const fleetsFile = z.strictObject({
     .array(
       z.strictObject({
         name: z.string(),
-        secret: z.string().regex(/^[0-9a-f]{64}$/),
+        secret: secretHex,
         bootstraps: z.array(z.string().max(264)).max(BOOTSTRAPS_MAX),
+        previous: z
+          .array(z.strictObject({ secret: secretHex, untilMs: z.int().min(0) }))
+          .max(PREVIOUS_SECRETS_MAX)
+          .optional(),
       }),
     )
     .max(FLEETS_MAX),

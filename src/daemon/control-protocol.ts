@@ -27,6 +27,21 @@ export const totals = z.object({
 })
 export type WireTotals = z.infer<typeof totals>
 
+export const peerStatus = z.object({
+  name: z.string().max(300),
+  address: z.string().max(300),
+  /** Of the machine. */
+  fingerprint: z.string().max(100),
+  /** The machine's key, in hex. */
+  key: z.string().max(100),
+  role: z.enum(['daemon', 'client']),
+  agent: z.string().max(100),
+  catalogs: count,
+  sentBytes: count,
+  roundTripMs: z.number().min(0).optional(),
+})
+export type PeerStatus = z.infer<typeof peerStatus>
+
 export const status = z.object({
   version: z.string().max(100),
   pid: count,
@@ -34,7 +49,7 @@ export const status = z.object({
   key: z.string().max(100),
   port: count,
   catalogs: z.array(catalog).max(100_000),
-  peers: z.array(z.object({ name: z.string().max(300), address: z.string().max(300), catalogs: count })).max(100_000),
+  peers: z.array(peerStatus).max(100_000),
 })
 export type DaemonStatus = z.infer<typeof status>
 

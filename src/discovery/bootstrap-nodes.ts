@@ -5,9 +5,11 @@
  * private DHT. A bootstrap that is down delays nothing: nodes serve at once and look for each other in the background.
  */
 import HyperDHT from 'hyperdht'
+import type { Clock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
 import { planBootstrapNodes, type Route } from './bootstrap-plan.ts'
+import { watchForFloods } from './flood-watch.ts'
 import { isPortFree } from './network.ts'
 
 /** Ports tried after a taken one. */
@@ -22,6 +24,7 @@ export class BootstrapNodes {
 
   private constructor(
     readonly port: number,
+    private readonly clock: Clock,
     private readonly onNewNode: () => void,
   ) {}
 
@@ -39,9 +42,14 @@ export class BootstrapNodes {
    * @param onNewNode called when a node has come to know another one
    * @throws {HoloError} blame `host`, where no port is free
    */
-  static async start(port: number, localAddresses: readonly string[], onNewNode: () => void): Promise<BootstrapNodes> {
+  static async start(
+    port: number,
+    localAddresses: readonly string[],
+    clock: Clock,
+    onNewNode: () => void,
+  ): Promise<BootstrapNodes> {
     const addresses = planBootstrapNodes(localAddresses, [], port).map(({ address }) => address)
-    const started = new BootstrapNodes(await freePort(port, addresses), onNewNode)
+    const started = new BootstrapNodes(await freePort(port, addresses), clock, onNewNode)
     await started.follow(localAddresses)
     return started
   }
@@ -67,29 +75,31 @@ export class BootstrapNodes {
       const node = HyperDHT.bootstrapper(this.port, address, { host: address, bootstrap: [] })
       await node.fullyBootstrapped()
       node.on('add-node', this.onNewNode)
+      void watchForFloods(node, this.clock)
       this.#nodes.set(address, node)
       changed = true
     }
     return changed
   }
 
-  /** Join this other node too, from the address that reaches it. */
-  addRoute(route: Route): void {
-    this.#routes.set(`${route.bootstrap.host}:${route.bootstrap.port}`, route)
-    this.refresh()
-  }
-
-  /** Look again for those that did not answer. */
-  refresh(): void {
-    for (const { address, bootstraps } of planBootstrapNodes(
-      this.#localAddresses,
-      [...this.#routes.values()],
-      this.port,
-    )) {
+  /**
+   * Join another node from the address that reaches it, if it answers now.
+   *
+   * @returns whether it answered, or is one of ours
+   */
+  async join(route: Route): Promise<boolean> {
+    const { bootstrap, source } = route
+    this.#routes.set(keyOf(bootstrap), route)
+    const planned = planBootstrapNodes(this.#localAddresses, [route], this.port)
+    const joining = planned.filter(({ bootstraps }) => bootstraps.length > 0)
+    if (joining.length === 0) return this.#localAddresses.includes(bootstrap.host) || source === bootstrap.host
+    const answers = joining.map(async ({ address }) => {
       const node = this.#nodes.get(address)
-      if (node === undefined) continue
-      for (const bootstrap of bootstraps) void adoptBootstrap(node, bootstrap).then((fresh) => fresh && node.refresh())
-    }
+      const answer = node === undefined ? 'silent' : await adoptBootstrap(node, bootstrap)
+      if (answer === 'adopted') node?.refresh()
+      return answer !== 'silent'
+    })
+    return (await Promise.all(answers)).includes(true)
   }
 
   async destroy(): Promise<void> {
@@ -98,21 +108,25 @@ export class BootstrapNodes {
 }
 
 /**
- * Make `dht` ask `bootstrap` in every look-up from now on, if it answers now.
+ * Make `dht` ask `bootstrap` in every look-up from now on if it answers now, and in none if not; never rejects.
  *
- * @returns whether it was not known before; never rejects
+ * @returns `adopted` where it was not asked before
  */
-export async function adoptBootstrap(dht: HyperDHT, { host, port }: HostPort): Promise<boolean> {
-  const isKnown = () => dht.bootstrapNodes.some((each) => each.host === host && each.port === port)
-  if (isKnown()) return false
-  try {
-    await dht.ping({ host, port }, { retry: false })
-  } catch {
-    return false
-  }
-  if (isKnown() || dht.destroyed) return false
-  dht.bootstrapNodes.push({ host, port })
-  return true
+export async function adoptBootstrap(dht: HyperDHT, { host, port }: HostPort): Promise<'adopted' | 'known' | 'silent'> {
+  const answers = await dht.ping({ host, port }, { retry: false }).then(
+    () => !dht.destroyed,
+    () => false,
+  )
+  const index = dht.bootstrapNodes.findIndex((each) => each.host === host && each.port === port)
+  if (answers && index < 0) dht.bootstrapNodes.push({ host, port })
+  // One that is dead would hold up the end of every look-up.
+  if (!answers && index >= 0) dht.bootstrapNodes.splice(index, 1)
+  if (!answers) return 'silent'
+  return index < 0 ? 'adopted' : 'known'
+}
+
+function keyOf({ host, port }: HostPort): string {
+  return `${host}:${port}`
 }
 
 async function freePort(wanted: number, addresses: readonly string[]): Promise<number> {

@@ -15,8 +15,7 @@ const LOOPBACK = '127.0.0.1'
 /** A configured bootstrap, and from which of our addresses the system reaches it. */
 export interface Route {
   readonly bootstrap: HostPort
-  /** Undefined where there is no route. */
-  readonly source: string | undefined
+  readonly source: string
 }
 
 export interface PlannedNode {

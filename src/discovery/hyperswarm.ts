@@ -1,76 +1,45 @@
 /**
  * Discovery by Hyperswarm over a private DHT: the only importer of hyperswarm.
  *
- * A daemon hosts bootstrap nodes of its own, announces itself and looks for others; a client only looks, and is gone
+ * The DHT is found by configured addresses and by multicast on the LAN. A daemon hosts bootstrap nodes of its own, announces itself and looks for others; a client only looks, and is gone
  * without a trace. On a private DHT machines are taken for directly reachable (no NAT between them), which needs no
  * samples of other nodes: one bootstrap is enough. The public DHT is opt-in, and there NAT is found out and punched.
  * Whatever a network does (dead bootstraps, names without address, lost peers) is logged and passed over.
  */
-import HyperDHT from 'hyperdht'
+import { isIPv6 } from 'node:net'
 import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
-import type { Clock } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { PEERS_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_MAX, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
-import type { Random } from '../base/random.ts'
-import type { KeyPair } from '../trust/keys.ts'
+import { beaconTag } from '../trust/fleet.ts'
+import { randomSecret } from '../trust/keys.ts'
+import { NONCE_BYTES } from './beacon-record.ts'
 import { adoptBootstrap, BootstrapNodes } from './bootstrap-nodes.ts'
-import type { Route } from './bootstrap-plan.ts'
+import { BootstrapSearch } from './bootstrap-search.ts'
+import { DirectLinks } from './direct-links.ts'
 import type { Discovery, Joined } from './discovery.ts'
-import { localAddresses, routeTo } from './network.ts'
+import { FleetDht } from './fleet-dht.ts'
+import { watchForFloods } from './flood-watch.ts'
+import type { HyperswarmOptions } from './hyperswarm-options.ts'
+import { LanBeacon } from './lan-beacon.ts'
+import { LinkRoutes } from './link-routes.ts'
+import { localAddresses, localAddresses6, multicastInterfaces, routeTo } from './network.ts'
+import { Pace } from './pace.ts'
+import { answering, publicBootstraps } from './public-bootstraps.ts'
+import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
-/** How often a DHT request is repeated, about a second apart. */
-const LAN_RETRIES = 2
+/** With so many links the DHT has been found, and looking again at the usual pace is enough. */
+const SETTLED_LINKS = 3
+/** How long `lookWider` lasts; the links that it makes stay. */
+const WIDER_MS = 30_000
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
-/** We look for peers again after so long, then twice as long each time, up to these while alone and while not. */
-const LOOK_AGAIN_MS_MIN = 250
-const ALONE_LOOK_AGAIN_MS_MAX = 30_000
-const LOOK_AGAIN_MS_MAX = 300_000
-
-export interface HyperswarmOptions {
-  readonly keyPair: KeyPair
-  /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
-  readonly mode: 'daemon' | 'client'
-  readonly bootstraps: readonly HostPort[]
-  /** UDP port of a daemon's own bootstrap nodes on a private DHT; a taken one moves to the next. */
-  readonly port: number
-  readonly dht: 'private' | 'public'
-  /** Whether a key is refused before a handshake costs anything. */
-  readonly isBanned: (publicKey: Uint8Array) => boolean
-  readonly clock: Clock
-  readonly random: Random
-}
-
-/** A configured bootstrap, and what has become of it. */
-interface Bootstrap {
-  readonly configured: HostPort
-  state: 'new' | 'resolving' | 'tried'
-  /** Undefined while its name has no address, or the system no way to it. */
-  route: Route | undefined
-  /** Whether the log has told of a problem with it. */
-  told: boolean
-}
-
-/** A DHT node that tells others that it can be reached directly, at the address they see. */
-class DirectDht extends HyperDHT {
-  /** On a LAN an answer comes at once or never: dht-rpc's five repeats let one dead node hold up a look-up for 6 s. */
-  override query(request: unknown, options?: { retries?: number }): unknown {
-    return super.query(request, { ...options, retries: LAN_RETRIES })
-  }
-
-  override remoteAddress(): HostPort | null {
-    const port = this.io.serverSocket?.address().port
-    const host = localAddresses()[0] ?? '127.0.0.1'
-    return port === undefined ? null : { host, port }
-  }
-}
-
 /**
  * Start to take part; topics are joined afterwards.
  *
@@ -95,35 +64,62 @@ class HyperswarmDiscovery implements Discovery {
   #swarm: Hyperswarm | undefined
   #listener: ((link: FrameLink) => void) | undefined
   #kept: FrameLink[] = []
-  /** By `host:port` as configured. */
-  readonly #bootstraps = new Map<string, Bootstrap>()
+  readonly #search: BootstrapSearch
+  readonly #routes = new LinkRoutes()
+  readonly #resting: RestingPeers
+  #beacon: LanBeacon | undefined
+  #direct: DirectLinks | undefined
+  readonly #links = new Set<FrameLink>()
   #refreshing = false
+  readonly #pace: Pace
   /** A daemon looks for others at once, and announces itself when its server can be found. */
   #listening = false
 
-  constructor(private readonly options: HyperswarmOptions) {}
+  constructor(private readonly options: HyperswarmOptions) {
+    const { clock, random } = options
+    this.#resting = new RestingPeers(random)
+    this.#pace = new Pace(clock, random)
+    this.#search = new BootstrapSearch({
+      ask: (address, signal) => this.#greet(address, signal),
+      clock,
+      random,
+    })
+  }
 
   get bootstrapAddresses(): readonly HostPort[] {
-    return this.#nodes?.addresses ?? []
+    const four = this.#nodes?.addresses ?? []
+    const port = this.#direct?.port
+    if (port === undefined || this.options.mode === 'client') return four
+    const six = localAddresses6().map((host) => ({ host, port }))
+    return [...four.slice(0, -1), ...six, ...four.slice(-1)]
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { mode, bootstraps, port, keyPair, isBanned, dht } = this.options
+    const { mode, bootstraps, port, keyPair, refuses, dht } = this.options
     // On the public DHT others store who is where; and a NAT is found out by what they see of us, not by our own nodes.
     if (mode === 'daemon' && dht === 'private') {
-      this.#nodes = await BootstrapNodes.start(port, localAddresses(), () => this.#refreshSoon())
+      this.#nodes = await BootstrapNodes.start(port, localAddresses(), this.options.clock, () => {
+        // The first nodes lead to the first peers; of those of a crowd each would cost a look-up of its own.
+        if (this.#links.size < SETTLED_LINKS) this.#refreshSoon()
+      })
       if (this.#nodes.port !== port) this.#log.warn(`UDP port ${port} is taken; using ${this.#nodes.port}`)
     }
     signal.throwIfAborted()
+    const known = dht === 'public' ? [...bootstraps, ...publicBootstraps()] : bootstraps
     const swarm = new Hyperswarm({
-      dht: this.#dht(),
+      dht: await this.#dht(known, signal),
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
-      maxPeers: PEERS_MAX,
+      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_MAX,
       maxParallel: CONNECTS_AT_ONCE,
-      firewall: isBanned,
+      firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
     })
     this.#swarm = swarm
-    this.addBootstraps(bootstraps)
+    swarm.dht.on('network-change', () => this.#pace.hurry())
+    void watchForFloods(swarm.dht, this.options.clock)
+    this.#startDirect()
+    this.#startBeacon()
+    this.addBootstraps(known)
+    void this.#search.run(this.#over.signal)
     if (mode === 'daemon') {
       void swarm.listen().then(
         () => {
@@ -152,15 +148,7 @@ class HyperswarmDiscovery implements Discovery {
     const session = swarm.join(Buffer.from(topic), { server: this.#listening, client: true })
     this.#topics.add(session)
     return {
-      flushed: async (signal) => {
-        signal.throwIfAborted()
-        const { promise, reject } = Promise.withResolvers<never>()
-        promise.catch(() => {})
-        const onAbort = () => reject(signal.reason)
-        signal.addEventListener('abort', onAbort, { once: true })
-        await Promise.race([session.flushed(), promise])
-        signal.removeEventListener('abort', onAbort)
-      },
+      flushed: async (signal) => void (await abortable(session.flushed(), signal)),
       leave: async () => {
         this.#topics.delete(session)
         await session.destroy()
@@ -169,12 +157,22 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   addBootstraps(bootstraps: readonly HostPort[]): void {
-    for (const { host, port } of bootstraps) {
-      const key = `${host}:${port}`
-      if (this.#bootstraps.has(key)) continue
-      this.#bootstraps.set(key, { configured: { host, port }, state: 'new', route: undefined, told: false })
-    }
-    this.#useBootstraps()
+    this.#search.add(bootstraps, 'configured')
+    // Whoever changes these has changed fleets too.
+    this.#beacon?.announce()
+  }
+
+  lookWider(): void {
+    const swarm = this.#swarm
+    if (swarm === undefined || swarm.maxPeers === PEERS_MAX) return
+    swarm.maxPeers = PEERS_MAX
+    this.#refresh()
+    void this.options.clock.sleep(WIDER_MS, this.#over.signal).then(
+      () => {
+        swarm.maxPeers = PEERS_WANTED
+      },
+      () => {},
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -184,59 +182,88 @@ class HyperswarmDiscovery implements Discovery {
     const { clock } = this.options
     const patience = new AbortController()
     // In order first, so that others forget us at once; a network that has gone must not hold us.
-    const inOrder = (async () => await swarm?.destroy())().catch(() => {})
+    const inOrder = (async () => {
+      await this.#beacon?.close()
+      await this.#direct?.close()
+      await swarm?.destroy()
+    })().catch(() => {})
     await Promise.race([inOrder, clock.sleep(SWARM_CLOSE_MS, patience.signal).catch(() => {})])
     patience.abort(new Error('no need to wait'))
     await swarm?.destroy({ force: true }).catch(() => {})
     await this.#nodes?.destroy()
   }
 
-  /** Resolve what is not resolved yet, each on its own since some names never do, and take up those that answer. */
-  #useBootstraps(): void {
-    for (const bootstrap of this.#bootstraps.values()) {
-      if (bootstrap.route !== undefined) this.#greet(bootstrap.route)
-      else if (bootstrap.state !== 'resolving') void this.#resolve(bootstrap)
-    }
+  /** Once this machine has an IPv6 address that means something to others. */
+  #startDirect(): void {
+    const { dht, mode, port, keyPair, secrets, refuses, clock } = this.options
+    const swarm = this.#swarm
+    if (dht === 'public' || this.#direct !== undefined || swarm === undefined || localAddresses6().length === 0) return
+    this.#direct = DirectLinks.start(mode === 'daemon' ? (this.#nodes?.port ?? port) : 0, {
+      dht: swarm.dht,
+      keyPair,
+      secrets,
+      refuses,
+      isLinked: (key) => [...swarm.connections].some(({ remotePublicKey }) => Buffer.from(remotePublicKey).equals(key)),
+      onStream: (stream) => this.#take(streamLink(stream, clock)),
+      clock,
+    })
   }
 
-  async #resolve(bootstrap: Bootstrap): Promise<void> {
-    const onProblem = (problem: string) => {
-      if (!bootstrap.told) this.#log.warn(`A bootstrap is passed over for now: ${problem}`)
-      bootstrap.told = true
-    }
-    bootstrap.state = 'resolving'
-    try {
-      const route = await routeTo(bootstrap.configured, onProblem, this.#over.signal)
-      if (route?.source === undefined) return
-      bootstrap.route = route
-      this.#nodes?.addRoute(route)
-      this.#greet(route)
-    } catch {
-      // Discovery has ended.
-    } finally {
-      bootstrap.state = 'tried'
-    }
+  #startBeacon(): void {
+    const { multicast, secrets, clock, random, dht, mode } = this.options
+    if (!multicast || dht === 'public') return
+    this.#beacon = new LanBeacon({
+      nonce: randomSecret(NONCE_BYTES),
+      portOf: (family) => (mode === 'client' ? undefined : family === 4 ? this.#nodes?.port : this.#direct?.port),
+      hasIPv4: () => localAddresses().length > 0,
+      tagsOf: (nonce, port) => secrets().map((secret) => beaconTag(secret, nonce, port)),
+      onHeard: (address) => this.#search.add([address], 'heard'),
+      clock,
+      random,
+    })
+    this.#beacon.follow(multicastInterfaces())
   }
 
-  /** A client asks the bootstrap itself, if it answers now; a daemon's nodes do it for the daemon. */
-  #greet({ bootstrap }: Route): void {
+  /** Over IPv6 the machine is called; a client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
+  async #greet(address: HostPort, signal: AbortSignal): Promise<boolean> {
+    const route = await routeTo(address, signal)
+    if (isIPv6(route.bootstrap.host)) return (await this.#direct?.call(route.bootstrap, signal)) ?? false
     const dht = this.#swarm?.dht
-    if (dht === undefined || this.#nodes !== undefined) return
-    void adoptBootstrap(dht, bootstrap).then((fresh) => fresh && this.#refresh())
+    if (this.#nodes !== undefined) return this.#nodes.join(route)
+    if (dht === undefined) return false
+    const answer = await adoptBootstrap(dht, route.bootstrap)
+    if (answer === 'adopted') {
+      if (this.options.dht === 'public') dht.refresh()
+      this.#refresh()
+    }
+    return answer !== 'silent'
   }
 
-  #dht(): HyperDHT {
-    if (this.options.dht === 'public') return new HyperDHT({ port: SWARM_PORTS, bootstrap: [...HyperDHT.BOOTSTRAP] })
+  /** @param known used on the public DHT only */
+  async #dht(known: readonly HostPort[], signal: AbortSignal): Promise<FleetDht> {
+    const { dht, clock } = this.options
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
-    const bootstrap = this.bootstrapAddresses.map(({ host, port }) => ({ host, port }))
-    return new DirectDht({ port: SWARM_PORTS, bootstrap, firewalled: false, ephemeral: true })
+    const bootstraps = dht === 'public' ? await answering(known, clock, signal) : (this.#nodes?.addresses ?? [])
+    const over = this.#over.signal
+    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal: over })
   }
 
   #take(link: FrameLink): void {
     this.#log.debug(`Link with ${link.address}`)
+    const { clock } = this.options
+    const sinceMs = clock.nowMs()
+    this.#resting.succeeded(link.remoteKey)
+    this.#links.add(link)
+    void this.#routes.add(link, this.#over.signal)
     void link.closed.then(() => {
-      if (this.#swarm?.connections.size === 0) this.#refreshSoon()
+      // Of two that called each other at the same time one call has failed: the peer was alive all the same.
+      this.#resting.succeeded(link.remoteKey)
+      this.#links.delete(link)
+      // Who is sent away at once, a stranger for instance, would keep us looking without a pause.
+      const lasted = clock.nowMs() - sinceMs > HELLO_DEADLINE_MS
+      if (lasted && link.address.startsWith('[')) this.#search.restart()
+      if (lasted && this.#links.size === 0) this.#pace.hurry()
     })
     if (this.#over.signal.aborted) link.destroy()
     else if (this.#listener === undefined) this.#kept.push(link)
@@ -260,28 +287,27 @@ class HyperswarmDiscovery implements Discovery {
     for (const session of this.#topics) void session.refresh({ client: true, server: this.#listening }).catch(() => {})
   }
 
-  /** Look again, ever less often; Hyperswarm itself looks every ten minutes, too rarely for machines that start together. */
   async #lookAgain(): Promise<void> {
-    const { clock, random } = this.options
-    let waitMs = LOOK_AGAIN_MS_MIN
-    while (!this.#over.signal.aborted) {
-      await clock.sleep(waitMs * (0.75 + random.next() / 2), this.#over.signal)
+    for (;;) {
+      await this.#pace.wait(this.#links.size === 0, this.#over.signal)
       await this.#followAddresses()
-      this.#nodes?.refresh()
-      this.#useBootstraps()
+      this.#beacon?.ask(this.#links.size === 0)
       this.#refresh()
-      const alone = this.#swarm?.connections.size === 0
-      waitMs = Math.min(2 * waitMs, alone ? ALONE_LOOK_AGAIN_MS_MAX : LOOK_AGAIN_MS_MAX)
     }
   }
 
   /** A network may have come up, or given us another address, since we started. */
   async #followAddresses(): Promise<void> {
+    this.#startDirect()
+    this.#beacon?.follow(multicastInterfaces())
+    this.#routes.dropGone([...localAddresses(), ...localAddresses6()])
     const nodes = this.#nodes
     if (nodes === undefined || !(await nodes.follow(localAddresses()))) return
     const asked = this.#swarm?.dht.bootstrapNodes ?? []
     asked.splice(0, asked.length, ...nodes.addresses.map(({ host, port }) => ({ host, port })))
-    for (const bootstrap of this.#bootstraps.values()) bootstrap.route = undefined
+    this.#search.restart()
+    this.#resting.clear()
+    this.#pace.hurry()
     this.#log.info(`This machine is now found at ${nodes.addresses.map(({ host }) => host).join(', ')}`)
   }
 }

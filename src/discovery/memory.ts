@@ -42,6 +42,10 @@ class MemoryEnd implements FrameLink {
     this.#other = other
   }
 
+  roundTripMs(): undefined {
+    return undefined
+  }
+
   send(frame: Uint8Array): boolean {
     const other = this.#other
     if (this.#state !== 'open' || other === undefined) return true
@@ -179,6 +183,8 @@ class MemoryDiscovery implements Discovery {
   }
 
   addBootstraps(): void {}
+
+  lookWider(): void {}
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.members.delete(this)

@@ -3,6 +3,7 @@
  */
 import type { SecretStream } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
+import { formatHostPort } from '../base/host-port.ts'
 import { FRAME_BYTES_MAX, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 
@@ -34,7 +35,7 @@ class StreamLink implements FrameLink {
     this.handshakeHash = new Uint8Array(stream.handshakeHash)
     this.initiator = stream.isInitiator
     const { rawStream } = stream
-    this.address = rawStream === null ? 'unknown address' : `${rawStream.remoteHost}:${rawStream.remotePort}`
+    this.address = rawStream === null ? 'unknown address' : formatHostPort(rawStream.remoteHost, rawStream.remotePort)
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.closed = promise
     stream.on('error', (error) => {
@@ -48,6 +49,10 @@ class StreamLink implements FrameLink {
       this.#release()
       resolve(this.#error)
     })
+  }
+
+  roundTripMs(): number | undefined {
+    return this.stream.rawStream?.rtt
   }
 
   send(frame: Uint8Array): boolean {

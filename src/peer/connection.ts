@@ -112,6 +112,10 @@ export class PeerConnection {
     return this.#source
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#link.roundTripMs()
+  }
+
   /** Bytes of blobs and catalogs sent so far. */
   get sentBytes(): number {
     return this.#uploads.sentBytes

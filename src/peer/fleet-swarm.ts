@@ -20,6 +20,7 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
 import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import type { KeyRules } from '../trust/key-rules.ts'
 import { fingerprint } from '../trust/keys.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Choice, chooseCatalog, type Offer } from './choose.ts'
@@ -29,6 +30,8 @@ import type { Role } from './messages.ts'
 export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets'> {
   /** Secrets of all fleets of this machine; asked at each new connection, so that a fleet joined later counts. */
   readonly secrets: () => readonly Uint8Array[]
+  /** The operator's allow-list and ban-list; without them everybody in the fleet is welcome. */
+  readonly rules?: KeyRules
 }
 
 /** A connected member, for `peers` and reports. */
@@ -41,6 +44,8 @@ export interface PeerView {
   readonly agent: string
   readonly catalogs: number
   readonly sentBytes: number
+  /** Undefined where it is not known. */
+  readonly roundTripMs: number | undefined
 }
 
 /** What `find` found: the catalog, and what the user should know about how. */
@@ -88,18 +93,27 @@ export class FleetSwarm implements AsyncDisposable {
     connection.start()
   }
 
-  /** Whether a key, of a link or of a machine, is shut out; for the firewall of discovery. */
+  /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name; for the firewall of discovery. */
   isBanned(publicKey: Uint8Array): boolean {
-    return this.#banned.has(hex(publicKey))
+    return this.#banned.has(hex(publicKey)) || this.#options.rules?.bans(publicKey) === true
+  }
+
+  /**
+   * Whether a machine is not to be called. Unlike a caller, who may be a command with a key of its own that its machine
+   * vouches for in hello, whoever announces itself does so under the machine's key: so the allow-list counts at once.
+   */
+  isUnwanted(machineKey: Uint8Array): boolean {
+    return this.isBanned(machineKey) || this.#options.rules?.admits(machineKey) === false
   }
 
   peers(): readonly PeerView[] {
     return [...this.#members.values()].flatMap((connection) => {
-      const { remote, name, address, catalogs, sentBytes } = connection
+      const { remote, name, address, catalogs, sentBytes, roundTripMs } = connection
       if (remote === undefined) return []
       const { machineKey, role, agent } = remote
       const print = fingerprint(machineKey)
-      return [{ name, fingerprint: print, machineKey, address, role, agent, catalogs: catalogs.size, sentBytes }]
+      const who = { name, fingerprint: print, machineKey, address, role, agent }
+      return [{ ...who, catalogs: catalogs.size, sentBytes, roundTripMs }]
     })
   }
 
@@ -121,6 +135,17 @@ export class FleetSwarm implements AsyncDisposable {
       list: () => this.#holders(name, sha256).map(({ source }): BlobSource => source),
       subscribe: (listener) => this.subscribe(listener),
       drop: (source, error) => this.drop(source, error),
+    }
+  }
+
+  /** Part with members whose secret counts no more: its fleet was left, or its grace is over. */
+  dropOutsiders(): void {
+    const counting = new Set(this.#options.secrets().map(hex))
+    for (const connection of [...this.#members.values()]) {
+      const { remote } = connection
+      if (remote === undefined || counting.has(hex(remote.secret))) continue
+      this.#log.info(`${connection.name} is sent away: the secret that it has proved counts no more`)
+      connection.leave('not-a-member', 'the secret that you have proved counts no more', undefined)
     }
   }
 
@@ -243,6 +268,11 @@ export class FleetSwarm implements AsyncDisposable {
     const ban = this.#banned.get(hex(remote.machineKey))
     if (ban !== undefined) {
       connection.leave('dropped', 'this machine was dropped', ban)
+      return
+    }
+    if (this.isUnwanted(remote.machineKey)) {
+      this.#log.info(`${connection.name} is sent away: settings.yaml does not let it in`)
+      connection.leave('dropped', 'the settings of this machine do not let you in', undefined)
       return
     }
     // A peer that comes back while its old link still hangs keeps the new one.

@@ -47,6 +47,8 @@ export interface Remote {
   readonly agent: string
   /** The version that both sides speak from now on. */
   readonly version: number
+  /** Which of our secrets it has proved: the first in our order. */
+  readonly secret: Uint8Array
 }
 
 /** What a proved member may say. */
@@ -159,8 +161,8 @@ export class Session {
       return this.leave('version-mismatch', `we speak versions ${VERSION_LOWEST} to ${VERSION_HIGHEST}`, error)
     }
     const theirs = { handshakeHash, publicKey: remoteKey, initiator: !initiator }
-    const member = secrets.some((secret) => hello.proofs.some((proof) => verifyMembership(secret, proof, theirs)))
-    if (!member) {
+    const proved = secrets.find((secret) => hello.proofs.some((proof) => verifyMembership(secret, proof, theirs)))
+    if (proved === undefined) {
       const error = this.#error('is in no fleet of ours', 'not-a-member', 'give it an invite if it should be')
       return this.leave('not-a-member', 'you proved the secret of no fleet of ours', error)
     }
@@ -173,6 +175,7 @@ export class Session {
       role: hello.role,
       agent: hello.agent,
       version: Math.min(VERSION_HIGHEST, hello.versionHighest),
+      secret: proved,
     }
     return [{ do: 'opened', remote }]
   }

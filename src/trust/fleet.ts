@@ -16,6 +16,15 @@ export interface Fleet {
   readonly secret: Uint8Array
   /** `host:port` of DHT bootstrap nodes, in the order of preference. */
   readonly bootstraps: readonly string[]
+  /** Secrets before this one that count until their time is over, the latest first. */
+  readonly previous?: readonly PreviousSecret[]
+}
+
+export interface PreviousSecret {
+  /** 32 bytes. */
+  readonly secret: Uint8Array
+  /** Wall clock, milliseconds since 1970. */
+  readonly untilMs: number
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
@@ -70,4 +79,19 @@ export function mergeBootstraps(known: readonly string[], added: readonly string
 /** @returns 32 bytes: where members of a fleet with this platform (`linux_amd64`) meet */
 export function fleetTopic(secret: Uint8Array, platform: string): Uint8Array {
   return keyedHash('topic', secret, [b4a.from(PROTOCOL_NAME), b4a.from(platform)])
+}
+
+/** Bytes of a beacon tag: two fleets have the same one by chance once in 2^64. */
+export const BEACON_TAG_BYTES = 8
+
+/**
+ * What a daemon's beacon carries for one fleet: members recognise it, others learn nothing of the fleet from it.
+ *
+ * It differs with every nonce, so nobody else can tell whether two machines belong to one fleet; and no clock takes part.
+ *
+ * @param nonce 16 random bytes, those of the beacon
+ * @param port UDP port that the beacon announces
+ */
+export function beaconTag(secret: Uint8Array, nonce: Uint8Array, port: number): Uint8Array {
+  return keyedHash('beacon', secret, [nonce, b4a.from([port & 0xff, port >> 8])]).subarray(0, BEACON_TAG_BYTES)
 }

@@ -9,7 +9,17 @@ import { timingSafeEqual } from 'node:crypto'
 import b4a from 'b4a'
 import crypto from 'hypercore-crypto'
 
-const PURPOSES = ['topic', 'membership', 'member-tag', 'delegation', 'fingerprint', 'invite'] as const
+const PURPOSES = [
+  'topic',
+  'membership',
+  'member-tag',
+  'delegation',
+  'fingerprint',
+  'invite',
+  'beacon',
+  'rotation',
+  'knock',
+] as const
 /** What a hash or signature is for; one made for one purpose never passes for another. */
 export type Purpose = (typeof PURPOSES)[number]
 

@@ -28,7 +28,8 @@ describe('loadSettings()', () => {
   test('gives defaults where there is no file', async () => {
     const settings = await loadSettings(join(folder, 'absent.yaml'), { environment: {} })
     expect(settings).toEqual({
-      discovery: { dht: 'private', bootstrap: [], port: 49737 },
+      discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
+      peers: { allow: [], ban: [] },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
@@ -47,16 +48,22 @@ describe('loadSettings()', () => {
 
   test('ranks flag over environment over file', async () => {
     const file = fileOf('holo-peer:\n  discovery:\n    port: 1000\n    dht: public\n    bootstrap: [a.test:1]\n')
-    const environment = { HOLO_PEER_PORT: '2000', HOLO_PEER_BOOTSTRAP: 'b.test:2, [fe80::1]:3' }
+    const environment = {
+      HOLO_PEER_PORT: '2000',
+      HOLO_PEER_BOOTSTRAP: 'b.test:2, [fe80::1]:3',
+      HOLO_PEER_MULTICAST: 'false',
+    }
     expect((await loadSettings(file, { environment: {} })).discovery).toEqual({
       dht: 'public',
       bootstrap: ['a.test:1'],
       port: 1000,
+      multicast: true,
     })
     expect((await loadSettings(file, { environment })).discovery).toEqual({
       dht: 'public',
       bootstrap: ['b.test:2', '[fe80::1]:3'],
       port: 2000,
+      multicast: false,
     })
     expect((await loadSettings(file, { environment, port: 3000 })).discovery.port).toBe(3000)
   })

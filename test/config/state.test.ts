@@ -43,9 +43,9 @@ test('loadMachineKey() refuses a key that others can read, and a damaged one', a
 test('joinFleet() twice merges the bootstraps of one fleet', async () => {
   expect(await loadFleets(files)).toEqual([])
   const fleet = createFleet('line-4', randomSecret(), ['a:1'])
-  await joinFleet(files, fleet)
-  await joinFleet(files, createFleet('other', randomSecret()))
-  const joined = await joinFleet(files, { ...fleet, name: 'renamed', bootstraps: ['b:2', 'a:1'] })
+  await joinFleet(files, fleet, undefined, 0)
+  await joinFleet(files, createFleet('other', randomSecret()), undefined, 0)
+  const joined = await joinFleet(files, { ...fleet, name: 'renamed', bootstraps: ['b:2', 'a:1'] }, undefined, 0)
   await expect(joined).toEqual({ ...fleet, bootstraps: ['a:1', 'b:2'] })
   expect((await loadFleets(files)).map(({ name }) => name)).toEqual(['line-4', 'other'])
   expect((await loadFleets(files))[0]).toEqual(joined)
@@ -53,14 +53,14 @@ test('joinFleet() twice merges the bootstraps of one fleet', async () => {
 })
 
 test('joinFleet() refuses another fleet of the same name', async () => {
-  await joinFleet(files, createFleet('line-4', randomSecret()))
-  await expect(joinFleet(files, createFleet('line-4', randomSecret()))).rejects.toMatchObject({
+  await joinFleet(files, createFleet('line-4', randomSecret()), undefined, 0)
+  await expect(joinFleet(files, createFleet('line-4', randomSecret()), undefined, 0)).rejects.toMatchObject({
     code: 'fleet-name-taken',
   })
 })
 
 test('loadFleets() refuses a file that is damaged, and names it', async () => {
-  await joinFleet(files, createFleet('line-4', randomSecret()))
+  await joinFleet(files, createFleet('line-4', randomSecret()), undefined, 0)
   for (const text of ['', '[]', '{"version":1,"fleets":[{"name":"x","secret":"00","bootstraps":[]}]}']) {
     writeFileSync(files.fleets, text)
     await expect(loadFleets(files)).rejects.toMatchObject({ code: 'fleets-damaged', blame: 'host' })

@@ -31,7 +31,7 @@ test('planBootstrapNodes() keeps what is on loopback apart from the LAN', () => 
 })
 
 test('planBootstrapNodes() serves this machine alone where it has no address, and bounds what it hosts', () => {
-  expect(planBootstrapNodes([], [{ bootstrap: far, source: undefined }], 49737)).toEqual([
+  expect(planBootstrapNodes([], [{ bootstrap: far, source: '10.9.9.9' }], 49737)).toEqual([
     { address: '127.0.0.1', bootstraps: [] },
   ])
   const many = Array.from({ length: 20 }, (_, index) => `10.0.${index}.1`)

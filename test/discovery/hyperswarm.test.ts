@@ -22,16 +22,27 @@ async function start(
   bootstraps: readonly HostPort[],
   {
     keyPair = keyPairFrom(randomSecret()),
-    isBanned = () => false,
+    refuses = () => false,
     port = nextPort++,
   }: {
     keyPair?: KeyPair
-    isBanned?: (key: Uint8Array) => boolean
+    refuses?: (key: Uint8Array) => boolean
     port?: number
   } = {},
 ): Promise<Discovery> {
   const discovery = await startHyperswarm(
-    { keyPair, mode, bootstraps, port, dht: 'private', isBanned, clock: systemClock, random: systemRandom },
+    {
+      keyPair,
+      mode,
+      bootstraps,
+      port,
+      dht: 'private',
+      secrets: () => [],
+      multicast: false,
+      refuses,
+      clock: systemClock,
+      random: systemRandom,
+    },
     never,
   )
   started.push(discovery)
@@ -141,7 +152,7 @@ describe('startHyperswarm()', () => {
     const banned = keyPairFrom(randomSecret())
     let asked = 0
     const daemon = await start('daemon', [], {
-      isBanned: (key) => {
+      refuses: (key) => {
         if (!Buffer.from(key).equals(banned.publicKey)) return false
         asked++
         return true

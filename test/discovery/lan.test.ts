@@ -1,6 +1,7 @@
 /** Discovery between hosts: network namespaces on a bridge, one process each. */
 import { describe, expect } from 'bun:test'
 import { join } from 'node:path'
+import { PEERS_MAX, PEERS_WANTED } from '../../src/base/limits.ts'
 import { type Host, Lan, lanObstacle } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
 
@@ -68,6 +69,99 @@ describe('startHyperswarm() between hosts', () => {
     },
     { timeout: 20_000 },
   )
+
+  // Goal: a LAN without internet, name server or configuration. Method: three daemons and a client that are told nothing.
+  lanTest('finds all daemons by multicast, without any address', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB, hostC, hostD] = [lan.host(), lan.host(), lan.host(), lan.host()]
+    const daemons = [hostA, hostB, hostC].map((host) => start(host, 'daemon', 2, 'multicast'))
+    for (const daemon of daemons) await daemon.next()
+    expect(await daemons[0]?.next()).toEqual({ peers: [hostB.address, hostC.address] })
+    const client = start(hostD, 'client', 3, 'multicast')
+    await client.next()
+    expect(await client.next()).toEqual({ peers: [hostA.address, hostB.address, hostC.address] })
+    expect(await client.next()).toEqual({ found: '0123456789abcdefv12.linux_amd64' })
+  })
+
+  lanTest('makes one graph of 50 daemons on one LAN', async () => {
+    await using lan = new Lan()
+    const { stdout, stderr } = await lan
+      .host()
+      .run([process.execPath, join(import.meta.dir, '../support/crowd.ts'), '50'])
+    if (stdout === '') throw new Error(stderr)
+    console.log(`50 daemons in one process: ${stdout.trim()}`)
+    expect(JSON.parse(stdout).least).toBeGreaterThanOrEqual(PEERS_WANTED)
+    expect(JSON.parse(stdout).most).toBeLessThanOrEqual(PEERS_MAX)
+  })
+
+  lanTest('finds peers whose clock is an hour off', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB] = [lan.host(), lan.host()]
+    const daemon = start(hostA, 'daemon', 1, 'multicast')
+    await daemon.next()
+    const late = hostB.spawn([process.execPath, SCRIPT, 'client', '49737', '1', 'multicast'], {
+      env: { CLOCK_WRONG_MS: '-3600000' },
+    })
+    expect(await new Response(late.stdout).text()).toContain('"found":"0123456789abcdefv12.linux_amd64"')
+  })
+
+  // Goal: announcements of the dead, which the DHT keeps for twenty minutes, cost who looks next to nothing. Method: a
+  // crowd of 20, all connected with A, is killed at once and its host swallows packets; a client looks before and after.
+  lanTest('finds the living among the announcements of many dead', async () => {
+    await using lan = new Lan()
+    const [hostA, crowded, hostC] = [lan.host(), lan.host(), lan.host()]
+    const daemon = start(hostA, 'daemon', 20, 'multicast')
+    await daemon.next()
+    const lookMs = async () => {
+      const times: number[] = []
+      for (let round = 0; round < 3; round++) {
+        const startedMs = performance.now()
+        const client = start(hostC, 'client', 1, `${hostA.address}:49737`)
+        await client.next()
+        await client.next()
+        expect(await client.next()).toEqual({ found: '0123456789abcdefv12.linux_amd64' })
+        times.push(performance.now() - startedMs)
+        await client.child.exited
+      }
+      return times.sort((left, right) => left - right)[1] ?? Number.NaN
+    }
+    const beforeMs = await lookMs()
+    const crowd = crowded.spawn([process.execPath, join(import.meta.dir, '../support/crowd.ts'), '20', 'stay'])
+    await daemon.next()
+    crowd.kill('SIGKILL')
+    crowded.nft('table inet hole {\n chain in { type filter hook input priority 0; policy drop; }\n}')
+    const afterMs = await lookMs()
+    console.log(`looked ${Math.round(beforeMs)} ms before, ${Math.round(afterMs)} ms among 20 dead`)
+    expect(afterMs - beforeMs).toBeLessThan(1_000)
+  })
+
+  // Goal: port 5353 is shared. Method: another responder (the part of avahi that matters: it binds the port and answers)
+  // runs on both hosts before and after ours, and both kinds of query are answered.
+  lanTest('lives beside another multicast DNS responder', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB] = [lan.host(), lan.host()]
+    for (const host of [hostA, hostB]) {
+      const other = host.spawn([
+        process.execPath,
+        join(import.meta.dir, '..', 'support', 'other-responder.ts'),
+        host.address,
+      ])
+      for await (const _ready of other.stdout) break
+    }
+    const daemon = start(hostA, 'daemon', 1, 'multicast')
+    await daemon.next()
+    const client = start(hostB, 'client', 1, 'multicast')
+    await client.next()
+    expect(await client.next()).toEqual({ peers: [hostA.address] })
+    const asking = [
+      process.execPath,
+      join(import.meta.dir, '..', 'support', 'other-responder.ts'),
+      hostB.address,
+      'ask',
+    ]
+    const { stdout } = await hostB.run(asking)
+    expect(JSON.parse(stdout)).toEqual([`host-${hostA.address}.local`, `host-${hostB.address}.local`].sort())
+  })
 
   lanTest(
     'is found at an address that came after the start',

@@ -60,7 +60,13 @@ describe('Session', () => {
     expect(both.bob.receive(encodeMessage(hello))).toEqual([
       {
         do: 'opened',
-        remote: { machineKey: Uint8Array.from(alice.publicKey), role: 'client', agent: 'holo-peer/9', version: 1 },
+        remote: {
+          machineKey: Uint8Array.from(alice.publicKey),
+          role: 'client',
+          agent: 'holo-peer/9',
+          version: 1,
+          secret,
+        },
       },
     ])
   })

@@ -7,7 +7,8 @@ import { PEER_CREDIT_BYTES } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
-import { randomSecret } from '../../src/trust/keys.ts'
+import { KeyRules } from '../../src/trust/key-rules.ts'
+import { fingerprint, randomSecret } from '../../src/trust/keys.ts'
 import { anyMessage } from '../support/any-message.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
@@ -346,6 +347,45 @@ describe('FleetSwarm', () => {
     connect(client, seed)
     expect(client.swarm.peers()).toEqual([])
     expect(client.swarm.isBanned(seed.keys.publicKey)).toBe(true)
+  })
+
+  test('lets in only whom the allow-list names, and calls nobody else', async () => {
+    const friend = member(secret)
+    const rules = new KeyRules({ allow: [fingerprint(friend.keys.publicKey)], ban: [] })
+    const careful = member(secret, 'daemon', systemClock, { rules })
+    const other = member(secret)
+    expect(careful.swarm.isUnwanted(other.keys.publicKey)).toBe(true)
+    // Who calls may be a command whose machine vouches for it in hello: so it gets that far.
+    expect(careful.swarm.isBanned(other.keys.publicKey)).toBe(false)
+    const sentAway = new HandPlayed(careful, secret)
+    expect(await sentAway.hear('bye')).toMatchObject({ code: 'dropped' })
+    connect(friend, careful)
+    await until(careful.swarm, () => careful.swarm.peers().length === 1)
+    expect(careful.swarm.peers()[0]?.machineKey).toEqual(friend.keys.publicKey)
+  })
+
+  test('shuts out whom the ban-list names, before a word is said', () => {
+    const outcast = member(secret)
+    const rules = new KeyRules({ allow: [], ban: [fingerprint(outcast.keys.publicKey)] })
+    const careful = member(secret, 'daemon', systemClock, { rules })
+    expect(careful.swarm.isBanned(outcast.keys.publicKey)).toBe(true)
+    expect(careful.swarm.isUnwanted(outcast.keys.publicKey)).toBe(true)
+    connect(outcast, careful)
+    expect([careful.swarm.peers(), outcast.swarm.peers()]).toEqual([[], []])
+  })
+
+  test('parts with members whose secret counts no more, and keeps the others', async () => {
+    const next = randomSecret()
+    let secrets = [next, secret]
+    const seed = member(secret, 'daemon', systemClock, { secrets: () => secrets })
+    const [old, fresh] = [new HandPlayed(seed, secret), new HandPlayed(seed, next)]
+    await until(seed.swarm, () => seed.swarm.peers().length === 2)
+    seed.swarm.dropOutsiders()
+    expect(seed.swarm.peers()).toHaveLength(2)
+    secrets = [next]
+    seed.swarm.dropOutsiders()
+    expect(await old.hear('bye')).toMatchObject({ code: 'not-a-member' })
+    expect(seed.swarm.peers().map(({ machineKey }) => machineKey)).toEqual([Uint8Array.from(fresh.keys.publicKey)])
   })
 
   test('says goodbye when it ends', async () => {

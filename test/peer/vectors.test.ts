@@ -28,7 +28,7 @@ test('topics, proofs, tags, fingerprints and invites are what docs/protocol.md s
       "topic": "45ea01f154cba8ce766d3088564b20046a0b2947ffa337e0f8bf81e709fee454",
     }
   `)
-  expect(decodeInvite(encodeInvite(createFleet('line-4', secret))).name).toBe('line-4')
+  expect(decodeInvite(encodeInvite(createFleet('line-4', secret))).fleet.name).toBe('line-4')
 })
 
 test('frames are what docs/protocol.md says', () => {

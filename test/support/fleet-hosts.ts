@@ -12,7 +12,7 @@ import {
   smallCold,
   unpackSmall,
 } from './golden.ts'
-import { type Finished, type Host, type Lan, lanObstacle } from './lan.ts'
+import { type Finished, type Host, type HostOptions, type Lan, lanObstacle } from './lan.ts'
 
 const root = resolve(import.meta.dir, '../..')
 const built = join(root, 'dist', 'holo-peer')
@@ -50,13 +50,13 @@ export class FleetHost {
     fs.copyFileSync(built, this.binary)
   }
 
-  static on(lan: Lan): FleetHost {
-    return new FleetHost(lan.host())
+  static on(lan: Lan, options: HostOptions = {}): FleetHost {
+    return new FleetHost(lan.host(options))
   }
 
   /** A host that holds the three versions of the small golden environment. */
-  static withSmallLibrary(lan: Lan): FleetHost {
-    const host = FleetHost.on(lan)
+  static withSmallLibrary(lan: Lan, options: HostOptions = {}): FleetHost {
+    const host = FleetHost.on(lan, options)
     unpackSmall('gzip', host.host.home)
     return host
   }
@@ -104,8 +104,32 @@ export class FleetHost {
     return { invite, ...(await this.startDaemon()) }
   }
 
-  join({ invite, address }: { invite: string; address: string }): Promise<Report> {
-    return this.report('fleet', 'join', invite, '--bootstrap', address)
+  join({ invite, address }: { invite: string; address?: string }): Promise<Report> {
+    return this.report('fleet', 'join', invite, ...(address === undefined ? [] : ['--bootstrap', address]))
+  }
+
+  /** Write the section `holo-peer:` of settings.yaml. */
+  settings(section: object): void {
+    fs.writeFileSync(join(this.host.home, 'settings.yaml'), JSON.stringify({ 'holo-peer': section }))
+  }
+
+  /** The addresses of the daemons that this host's daemon is connected with, sorted, without ports. */
+  async peers(): Promise<string[]> {
+    const { peers, error } = await this.report('peers')
+    if (peers === undefined) throw new Error(JSON.stringify(error))
+    return peers.map(({ address }: { address: string }) => address.slice(0, address.lastIndexOf(':'))).sort()
+  }
+
+  /** Resolve once this host's daemon is connected with exactly these hosts. @returns milliseconds that it took */
+  async connectedWith(...addresses: readonly string[]): Promise<number> {
+    const startedMs = performance.now()
+    const wanted = JSON.stringify([...addresses].sort())
+    for (;;) {
+      const peers = JSON.stringify(await this.peers())
+      if (peers === wanted) return performance.now() - startedMs
+      if (performance.now() - startedMs > 60_000) throw new Error(`connected with ${peers}, not with ${wanted}`)
+      await Bun.sleep(100)
+    }
   }
 
   /** Start a daemon. @returns its process and the address of its bootstrap node, once it is ready */
@@ -117,7 +141,8 @@ export class FleetHost {
       text += decoder.decode(chunk, { stream: true })
       if (text.includes('\n')) {
         const { port } = JSON.parse(text.split('\n')[0] ?? '')
-        return { process: daemon, address: `${this.host.address}:${port}` }
+        const { address } = this.host
+        return { process: daemon, address: address.includes(':') ? `[${address}]:${port}` : `${address}:${port}` }
       }
     }
     throw new Error(`the daemon ended: ${await new Response(daemon.stderr).text()}`)

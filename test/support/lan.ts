@@ -15,7 +15,7 @@ export const GOLDEN_BASE = '/tmp/holo-golden'
 export function lanObstacle(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces need Linux'
   if (process.getuid?.() !== 0) return 'network namespaces need root'
-  for (const tool of ['ip', 'unshare', 'mount'])
+  for (const tool of ['ip', 'nft', 'unshare', 'mount'])
     if (Bun.which(tool) === null) return `the command ${tool} is not installed`
   const probe = Bun.spawnSync(['unshare', '-n', '-m', 'true'])
   return probe.exitCode === 0 ? undefined : `unshare fails: ${probe.stderr.toString().trim()}`
@@ -34,34 +34,55 @@ function must(command: readonly string[]): void {
 
 let lans = 0
 
+export interface HostOptions {
+  /** `only`: the host has no IPv4 address but loopback's. */
+  readonly ipv6?: 'only' | 'none'
+}
+
 export class Lan implements AsyncDisposable {
   readonly #namespace: string
+  readonly #net: number
   readonly #folder: string
   readonly #hosts: Host[] = []
 
-  constructor() {
+  /** @param net the LAN's addresses are 10.`net`.0.0/24 and fd00:`net`::/64 */
+  constructor(net = 88) {
+    this.#net = net
     this.#namespace = `hp${process.pid}l${lans++}`
     this.#folder = mkdtempSync(join(tmpdir(), 'holo-lan-'))
-    mkdirSync(GOLDEN_BASE, { recursive: true })
     must(['ip', 'netns', 'add', this.#namespace])
     must(['ip', '-n', this.#namespace, 'link', 'add', 'lan', 'type', 'bridge'])
     must(['ip', '-n', this.#namespace, 'link', 'set', 'lan', 'up'])
   }
 
-  /** A new host with the next address of 10.88.0.0/24. */
-  host(): Host {
+  /** A new host with the next address of this LAN. */
+  host({ ipv6 = 'none' }: HostOptions = {}): Host {
     const number = this.#hosts.length + 1
     const namespace = `${this.#namespace}h${number}`
-    const address = `10.88.0.${number}`
     must(['ip', 'netns', 'add', namespace])
-    must(`ip -n ${this.#namespace} link add port${number} type veth peer name eth0 netns ${namespace}`.split(' '))
-    must(`ip -n ${this.#namespace} link set port${number} master lan up`.split(' '))
-    must(`ip -n ${namespace} address add ${address}/24 dev eth0`.split(' '))
-    must(`ip -n ${namespace} link set eth0 up`.split(' '))
-    must(`ip -n ${namespace} link set lo up`.split(' '))
+    const address = ipv6 === 'only' ? `fd00:${this.#net}::${number}` : `10.${this.#net}.0.${number}`
     const host = new Host(namespace, address, join(this.#folder, `host${number}`))
+    host.ip('link set lo up')
     this.#hosts.push(host)
+    this.#plug(host, 'eth0', `port${number}`)
     return host
+  }
+
+  /** Give a host of another LAN a second interface, `eth1`, in this one. @returns its address there */
+  attach(host: Host, number = 200): string {
+    const address = `10.${this.#net}.0.${number}`
+    this.#plug(host, 'eth1', `guest${number}`, address)
+    return address
+  }
+
+  #plug(host: Host, name: string, port: string, address = host.address): void {
+    must(`ip -n ${this.#namespace} link add ${port} type veth peer name ${name} netns ${host.namespace}`.split(' '))
+    must(`ip -n ${this.#namespace} link set ${port} master lan up`.split(' '))
+    // nodad: an IPv6 address is usable at once.
+    host.ip(
+      `address add ${address}${address.includes(':') ? '/64' : '/24'} dev ${name}${address.includes(':') ? ' nodad' : ''}`,
+    )
+    host.ip(`link set ${name} up`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,11 +110,26 @@ export class Host implements AsyncDisposable {
     mkdirSync(this.home, { recursive: true })
   }
 
+  /** `ip` with the words of `command`, for this host. */
+  ip(command: string): void {
+    must(['ip', '-n', this.namespace, ...command.split(' ')])
+  }
+
+  /** Load packet filter rules on this host; those of before go. */
+  nft(rules: string): void {
+    const loaded = Bun.spawnSync(['ip', 'netns', 'exec', this.namespace, 'nft', '-f', '-'], {
+      stdin: Buffer.from(`flush ruleset\n${rules}\n`),
+    })
+    if (loaded.exitCode !== 0) throw new Error(`nft: ${loaded.stderr.toString().trim()}`)
+  }
+
   /** Start a command on this host; it is killed with the LAN. */
   spawn(
     command: readonly string[],
     options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
   ): Bun.Subprocess<'ignore', 'pipe', 'pipe'> {
+    // Whoever else works on this machine may have tidied it away.
+    mkdirSync(GOLDEN_BASE, { recursive: true })
     const inside = 'mount --bind "$0" "$1" && cd "$2" && shift 2 && exec "$@"'
     const child = Bun.spawn(
       [

@@ -9,7 +9,7 @@ import type { CatalogName } from '../../src/catalog/tree.ts'
 import type { Discovery } from '../../src/discovery/discovery.ts'
 import { memoryLink } from '../../src/discovery/memory.ts'
 import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
-import { FleetSwarm } from '../../src/peer/fleet-swarm.ts'
+import { FleetSwarm, type SwarmOptions } from '../../src/peer/fleet-swarm.ts'
 import type { HeldCatalog, Message, Role } from '../../src/peer/messages.ts'
 import type { ServedLibrary } from '../../src/peer/serve.ts'
 import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
@@ -98,7 +98,12 @@ export interface Member {
   readonly swarm: FleetSwarm
 }
 
-export function member(secret: Uint8Array, role: Role = 'daemon', clock: Clock = systemClock): Member {
+export function member(
+  secret: Uint8Array,
+  role: Role = 'daemon',
+  clock: Clock = systemClock,
+  special: Partial<SwarmOptions> = {},
+): Member {
   const keys = keyPairFrom(randomSecret())
   const library = new MemoryLibrary()
   const swarm = new FleetSwarm({
@@ -108,6 +113,7 @@ export function member(secret: Uint8Array, role: Role = 'daemon', clock: Clock =
     delegation: undefined,
     library,
     clock,
+    ...special,
   })
   return { keys, library, swarm }
 }

@@ -1,6 +1,6 @@
 /**
  * A member of a fleet as a process, for tests on several hosts:
- * `bun swarm-member.ts daemon|client PORT PEERS [BOOTSTRAP…]`. Prints a line of JSON when it is up, and one when it is
+ * `bun swarm-member.ts daemon|client PORT PEERS [multicast] [BOOTSTRAP…]`. Prints a line of JSON when it is up, and one when it is
  * connected with PEERS others; a client then finds the catalog, prints a third and leaves.
  */
 import { never, systemClock } from '../../src/base/clock.ts'
@@ -10,6 +10,12 @@ import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from './members.ts'
 
+// A wall clock that is wrong, for everything that looks at it.
+const wrongMs = Number(process.env.CLOCK_WRONG_MS ?? 0)
+const now = Date.now
+Date.now = () => now() + wrongMs
+
+const SECRET = new Uint8Array(32).fill(1)
 const [mode, port = '0', peers = '0', ...bootstraps] = process.argv.slice(2)
 const tell = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
@@ -20,17 +26,15 @@ const discovery = await startHyperswarm(
     bootstraps: bootstraps.map(parseHostPort).filter((each) => each !== undefined),
     port: Number(port),
     dht: 'private',
-    isBanned: () => false,
+    secrets: () => [SECRET],
+    multicast: bootstraps.includes('multicast'),
+    refuses: () => false,
     clock: systemClock,
     random: systemRandom,
   },
   never,
 )
-const { swarm, library } = connectedSwarm(
-  new Uint8Array(32).fill(1),
-  mode === 'client' ? 'client' : 'daemon',
-  discovery,
-)
+const { swarm, library } = connectedSwarm(SECRET, mode === 'client' ? 'client' : 'daemon', discovery)
 library.hold(emptyCatalog())
 const joined = discovery.join(new Uint8Array(32).fill(2))
 if (mode !== 'client') await joined.flushed(never)

@@ -32,7 +32,10 @@ const anyFleet = fc
 test('decodeInvite() gives back every fleet that encodeInvite() wrote', () => {
   fc.assert(
     fc.property(anyFleet, (fleet) => {
-      expect(decodeInvite(encodeInvite(fleet))).toEqual({ ...fleet, secret: Uint8Array.from(fleet.secret) })
+      expect(decodeInvite(encodeInvite(fleet))).toEqual({
+        fleet: { ...fleet, secret: Uint8Array.from(fleet.secret) },
+        succession: undefined,
+      })
     }),
     { numRuns: runs(100) },
   )
@@ -54,7 +57,7 @@ test('decodeInvite() refuses every invite that is cut off or has one other chara
 
 test('decodeInvite() forgives blanks and line breaks of a mail program', () => {
   const invite = encodeInvite(createFleet('line-4', secret))
-  expect(decodeInvite(` ${invite.slice(0, 40)}\r\n  ${invite.slice(40)}\n`).name).toBe('line-4')
+  expect(decodeInvite(` ${invite.slice(0, 40)}\r\n  ${invite.slice(40)}\n`).fleet.name).toBe('line-4')
 })
 
 test('decodeInvite() throws only HoloErrors for any text', () => {
