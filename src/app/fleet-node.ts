@@ -200,13 +200,15 @@ export class FleetNode implements AsyncDisposable {
 
   #noPeer(name: CatalogName): HoloError {
     const bootstraps = bootstrapsOf(this.#settings, this.#fleets)
-    const where = bootstraps.length === 0 ? 'no bootstrap is configured' : `bootstraps: ${bootstraps.join(', ')}`
+    const multicast = this.#settings.discovery.multicast ? 'multicast' : 'no multicast'
+    const where =
+      bootstraps.length === 0 ? `${multicast}, no bootstrap` : `${multicast}, bootstraps: ${bootstraps.join(', ')}`
     return new HoloError(
       `No machine of ${this.#fleetNames()} answered within ${MEMBER_WAIT_MS / 1000} s, so ${name} could not be looked for (${where})`,
       {
         code: 'no-peer',
         blame: 'missing',
-        hint: 'check that `holo-peer daemon` runs on another machine and that its address is known here: `holo-peer fleet join INVITE --bootstrap HOST:PORT`',
+        hint: 'check that `holo-peer daemon` runs on another machine; where multicast does not pass, name its address: `holo-peer fleet join INVITE --bootstrap HOST:PORT`',
       },
     )
   }
