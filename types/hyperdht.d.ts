@@ -9,6 +9,8 @@ declare module 'hyperdht' {
     port?: number | [number, number]
     /** Address to bind. */
     host?: string
+    /** The UDX of all its sockets, in place of one of its own. */
+    udx?: object
     bootstrap?: (string | Address)[]
     firewalled?: boolean
     ephemeral?: boolean

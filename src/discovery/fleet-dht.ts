@@ -4,12 +4,16 @@
  * A connection that does not open within its budget is given up, whoever could not be reached rests, and look-ups leave
  * the resting out. On a private DHT this machine tells others that it can be reached directly, at the address they see.
  */
+import { UDX } from '@holo-peer/udx'
 import HyperDHT, { type PingOptions } from 'hyperdht'
 import type { SecretStream } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
 import { formatHostPort, type HostPort } from '../base/host-port.ts'
+import { roomLogger } from '../base/log.ts'
 import { localAddresses } from './network.ts'
 import type { RestingPeers } from './resting-peers.ts'
+
+const log = roomLogger('discovery')
 
 /** How often a DHT request is repeated: dht-rpc's five, a second apart, let one dead node hold up a look-up for 6 s. */
 const LAN_RETRIES = 2
@@ -46,6 +50,7 @@ export class FleetDht extends HyperDHT {
     const { ports, bootstraps, dht } = options
     const direct = dht === 'private'
     super({
+      udx: new UDX({ onWarning: ({ message, hint }) => log.warning`${message}; ${hint}` }),
       port: [...ports],
       bootstrap: bootstraps.map(({ host, port }) => ({ host, port })),
       connectionKeepAlive: direct ? LAN_KEEP_ALIVE_MS : PUBLIC_KEEP_ALIVE_MS,
