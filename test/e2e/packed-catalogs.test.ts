@@ -22,7 +22,10 @@ afterAll(async () => {
 const folderOf = (host: FleetHost) => statePaths(rootsIn(host.host.home)).packedCatalogs
 const packedIn = (host: FleetHost) => (fs.existsSync(folderOf(host)) ? fs.readdirSync(folderOf(host)).sort() : [])
 /** A report without what differs from run to run. */
-const lasting = ({ ms: _ms, timeline: _timeline, restored, ...rest }: Report) => ({ ...rest, restored: { ...restored, ms: undefined } })
+const lasting = ({ ms: _ms, timeline: _timeline, restored, ...rest }: Report) => ({
+  ...rest,
+  restored: { ...restored, ms: undefined },
+})
 
 hostTest('a restore packs the catalog that it decoded, and the next ones end the same without it', async () => {
   const host = FleetHost.withSmallLibrary(lan)

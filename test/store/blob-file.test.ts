@@ -10,6 +10,9 @@ import { BLOB_WHOLE_BYTES_MAX } from '../../src/base/limits.ts'
 import { sha256Of } from '../../src/blob/digest.ts'
 import { faultOf, findBlobFile, openStoredBlob } from '../../src/store/blob-file.ts'
 import { TemporaryDirectory } from '../support/golden.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', 'open files are listed by Linux only')
 
 const contents: [name: string, content: Buffer][] = [
   ['small', randomBytes(1_000)],
@@ -74,7 +77,7 @@ describe.each(contents)('a %s blob', (_name, content) => {
     },
   )
 
-  test.skipIf(process.platform !== 'linux')('leaves no file open behind it', async () => {
+  onLinux('leaves no file open behind it', async () => {
     using home = new TemporaryDirectory()
     const { path, digest } = blobFile(home, content, 'gzip')
     const before = openFiles()

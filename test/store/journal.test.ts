@@ -14,6 +14,9 @@ import {
 } from '../../src/store/journal.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 import { runs } from '../support/runs.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', 'date(1) knows -d on Linux only')
 
 const use: SpaceUse = {
   nowMs: 1_764_064_800_900,
@@ -79,7 +82,7 @@ describe('statisticsName()', () => {
       expect(statisticsName('dc4d952', new Date(year, month - 1, day, hour))).toBe(`stats_dc4d952_${week}.log`)
   })
 
-  test.skipIf(process.platform !== 'linux')('agrees with date(1) for any day', () => {
+  onLinux('agrees with date(1) for any day', () => {
     const days = fc.sample(
       fc.date({ min: new Date(2000, 0, 1), max: new Date(2099, 11, 31), noInvalidDate: true }),
       runs(200),

@@ -21,6 +21,8 @@ import { noTotals, type OptimizeTask, optimizeLibrary } from '../../src/store/op
 import { TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 import { skipUnless } from '../support/skip.ts'
 
+const onLinux = skipUnless(process.platform === 'linux', 'flock(1) is there on Linux only')
+
 /** A test's own library: `optimize` runs on it, `contents` decodes all of it. */
 function given(home: TemporaryDirectory) {
   const roots = unpackSmall('gzip', home.path)
@@ -170,7 +172,7 @@ describe('optimizeLibrary()', () => {
   })
 
   // Method: a flock(1) that starts to wait while the lock is held gets it before the library is through.
-  test.skipIf(process.platform !== 'linux')('lets those who wait for the lock have it between its turns', async () => {
+  onLinux('lets those who wait for the lock have it between its turns', async () => {
     using home = new TemporaryDirectory()
     const { roots, optimize } = given(home)
     const lock = globalLockPath(roots)
