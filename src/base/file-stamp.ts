@@ -9,6 +9,8 @@
 export type FileStamp = Uint32Array
 
 export const STAMP_LENGTH = 8
+/** The words of size and inode, which come first. */
+const INODE_LENGTH = 4
 
 /** Of `fs.BigIntStats`. */
 export interface StampedStatus {
@@ -32,7 +34,8 @@ export function sameStamp(left: FileStamp, leftAt: number, right: FileStamp, rig
   return true
 }
 
-/** Whether two stamps are of one inode that kept its size, whatever happened to it since. */
-export function sameInode(left: FileStamp, right: FileStamp): boolean {
-  return left.subarray(0, 4).every((word, index) => right[index] === word)
+/** Whether the stamps at two places are of one inode that kept its size, whatever happened to it since. */
+export function sameInode(left: FileStamp, leftAt: number, right: FileStamp, rightAt: number): boolean {
+  for (let word = 0; word < INODE_LENGTH; word++) if (left[leftAt + word] !== right[rightAt + word]) return false
+  return true
 }

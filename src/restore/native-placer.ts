@@ -65,6 +65,7 @@ export class NativePlacer implements Disposable {
   readonly #cursor: DirectoryCursor
   readonly #blobs: BlobReader
   readonly #maker: FileMaker
+  readonly #stamp = new Uint32Array(STAMP_LENGTH)
   #directory = -1
 
   /** @throws {HoloError} blame `host`: library or space cannot be entered */
@@ -273,10 +274,9 @@ export class NativePlacer implements Disposable {
     const known = blobState[blob] === BLOB_NOTED || blobState[blob] === BLOB_RENEWED
     // Without verification there is nothing to compare with.
     if (!known) return this.places.verification === 'skip'
-    const stamp = new Uint32Array(STAMP_LENGTH)
-    status.copyStamp(stamp, 0)
-    if (!sameInode(stamp, blobStamp.subarray(blob * STAMP_LENGTH, (blob + 1) * STAMP_LENGTH))) return false
-    blobStamp.set(stamp, blob * STAMP_LENGTH)
+    status.copyStamp(this.#stamp, 0)
+    if (!sameInode(this.#stamp, 0, blobStamp, blob * STAMP_LENGTH)) return false
+    blobStamp.set(this.#stamp, blob * STAMP_LENGTH)
     blobState[blob] = BLOB_RENEWED
     return true
   }

@@ -110,7 +110,7 @@ export class PortablePlacer {
     if (verification === 'skip' || blobs.notes === undefined) return
     const now = blobs.find(digest)
     if (now?.form !== form) return
-    if (linked ? sameInode(stamp, now.stamp) : sameStamp(stamp, 0, now.stamp, 0)) {
+    if (linked ? sameInode(stamp, 0, now.stamp, 0) : sameStamp(stamp, 0, now.stamp, 0)) {
       blobs.notes.add(digest, form, now.stamp, 0)
     }
   }
@@ -164,7 +164,7 @@ export class PortablePlacer {
   /** Whether a blob that was cloned or linked by its path is still the file that was looked at. */
   #isStill({ digest }: FileStep, { stamp }: LocalBlob): boolean {
     const now = this.placing.blobs.find(digest)
-    return now !== undefined && sameInode(now.stamp, stamp)
+    return now !== undefined && sameInode(now.stamp, 0, stamp, 0)
   }
 
   /** @returns why not */
