@@ -78,7 +78,7 @@ export class NativePlacer implements Disposable {
     // A library may well be a link to another disk.
     const library = this.#libc.openat(AT_FDCWD, cString(places.library), O_DIRECTORY | O_CLOEXEC, 0)
     if (library < 0) throw hostError(`enter ${places.library}`, errnoError(this.#libc.errno()))
-    this.#blobs = new BlobReader(placements, this.#texts, library, places.verification)
+    this.#blobs = new BlobReader(placements, this.#texts, library, places)
     this.#maker = new FileMaker(placements, this.#texts, places.spaceName, threadName, places.umask)
   }
 
@@ -205,7 +205,7 @@ export class NativePlacer implements Disposable {
     const digest = this.#blobs.digestOf(blob)
     const hasher = hasherFor(digest)
     const stamp = this.#blobs.stamp()
-    this.#maker.create(file)
+    this.#maker.create(file, false)
     try {
       let at = 0
       let right = false

@@ -25,6 +25,8 @@ import type { Way } from './strategy.ts'
 /** A batch ends with the first directory that makes it this long; a larger directory makes several. */
 const BATCH_FILES = 64
 const BATCH_FILES_MAX = 256
+/** And so does the file that makes it this large: signals are heard between batches, and threads share the large ones. */
+const BATCH_BYTES = 32 * 1024 * 1024
 /** A UTF-16 unit takes three bytes of UTF-8 at the most. */
 const UTF8_BYTES_MAX = 3
 
@@ -150,13 +152,19 @@ function batchesOf(steps: readonly DirectoryStep[]): Uint32Array {
   const ends: number[] = []
   let at = 0
   let begun = 0
+  let bytes = 0
+  const cut = () => {
+    ends.push(at)
+    begun = at
+    bytes = 0
+  }
   for (const { files } of steps) {
-    for (const end = at + files.length; at < end; ) {
-      at = Math.min(end, begun + BATCH_FILES_MAX)
-      if (at - begun < BATCH_FILES) continue
-      ends.push(at)
-      begun = at
+    for (const { sizeBytes } of files) {
+      at++
+      bytes += sizeBytes
+      if (at - begun >= BATCH_FILES_MAX || bytes >= BATCH_BYTES) cut()
     }
+    if (at - begun >= BATCH_FILES) cut()
   }
   if (at > begun) ends.push(at)
   const batches = sharedWords(ends.length)
