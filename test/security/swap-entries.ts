@@ -35,9 +35,9 @@ function tear(parent: number, name: string, others: () => string): void {
     if (directory < 0) return
     const other = others()
     system.unlinkat(directory, cString(other), 0)
-    system.mkdirat(directory, cString(other), 0o755)
+    system.mkdirat(directory, cString(other), 0o750)
     const inner = below(directory, other)
-    if (inner >= 0) system.mkdirat(inner, cString('inner'), 0o755)
+    if (inner >= 0) system.mkdirat(inner, cString('inner'), 0o750)
     system.close(inner)
     system.close(directory)
     return
@@ -50,8 +50,8 @@ function tear(parent: number, name: string, others: () => string): void {
 
 process.stdout.write('ready\n')
 for (;;) {
-  // Now and then a restore gets through.
-  if (pick(3) === 0) pauseThread(pick(30))
+  // Every third attacker is slow, so that some restores get through.
+  if (Number(seed) % 3 === 0) pauseThread(pick(400))
   const root = below(AT_FDCWD, space)
   if (root < 0) continue
   const at = 40 * pick(26)
