@@ -55,6 +55,24 @@ describe('restore of a lying catalog', () => {
     }
   })
 
+  binaryTest('never gives its control characters to a terminal', async () => {
+    using folder = new TemporaryDirectory()
+    const host = new LocalHost(folder.path)
+    const environment = host.add('odd', { '\u001b[31mred\n.so': file('one'), '\u009b2J': file('two') })
+    const listed = await host.run(host.command(environment, '--strategy', 'smart'))
+    expect(listed.exitCode).toBe(0)
+    expect(listed.stdout).toContain('\\x1b[31mred\\x0a.so (excluded)')
+    const blob = host.blobs.pathOf(sha256Of(Buffer.from('one')))
+    fs.rmSync(blob)
+    fs.mkdirSync(host.space, { recursive: true })
+    fs.rmSync(join(host.space, '\u001b[31mred\n.so'))
+    const failed = await host.run(host.command(environment))
+    expect(failed.exitCode).not.toBe(0)
+    for (const text of [listed.stdout, listed.stderr, failed.stdout, failed.stderr]) {
+      expect(text).not.toMatch(/[\u001b\u009b]/)
+    }
+  })
+
   const refused: [what: string, alter: (catalog: Catalog) => Catalog][] = [
     ['relocates beyond the end of a file', altered((each) => ({ ...each, rewrite: [each.sizeBytes - 23] }))],
     ['relocates far beyond it', altered((each) => ({ ...each, rewrite: [2 ** 53 - 1] }))],
