@@ -135,7 +135,9 @@ export class RestoreRun {
         if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
         before = before === undefined ? error.report : sumOfReports(before, error.report)
         await this.#quarantine(error, signal)
-        await this.#fetch(signal)
+        const unusable = [...error.corrupt, ...error.absent]
+        // A second look may have found all of them right, or another process may have brought them.
+        if ((await library.missingOf(unusable, signal, 1)).length > 0) await this.#fetch(signal)
         plan = await this.#plan(signal)
       }
     }

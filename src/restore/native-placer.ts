@@ -89,11 +89,11 @@ export class NativePlacer implements Disposable {
    * @throws {HoloError} blame `host`; code `reflink-refused`: only sharing was allowed, and cannot be had
    */
   async placeBatch(): Promise<boolean> {
-    const { control, batchEnd } = this.placements
+    const { control, batchEnd, batchDirectory } = this.placements
     const batch = Atomics.add(control, NEXT_BATCH, 1)
     const end = batchEnd[batch]
     if (end === undefined) return false
-    this.#waitForDirectory(this.placements.fileDirectory[end - 1] ?? 0)
+    this.#waitForDirectory(batchDirectory[batch] ?? 0)
     for (let file = batch === 0 ? 0 : (batchEnd[batch - 1] ?? 0); file < end; file++) {
       if (Atomics.load(control, STOPPED) !== 0) return false
       const waiting = this.#place(file)

@@ -59,7 +59,7 @@ export class PlacementWriter {
       text,
       directoryPath: sharedWords(directories),
       directoryFresh: sharedBytes(directories),
-      batchEnd: batchesOf(steps),
+      ...batchesOf(steps),
       fileName: sharedWords(files),
       fileDirectory: sharedWords(files),
       fileBlob: sharedWords(files),
@@ -147,18 +147,22 @@ function roomFor(steps: readonly DirectoryStep[], tree: BlobTree) {
   return room
 }
 
-/** Where each batch ends; files of one directory stay together where they are few. */
-function batchesOf(steps: readonly DirectoryStep[]): Uint32Array {
+/** Where each batch ends, and its last directory; files of one directory stay together where they are few. */
+function batchesOf(steps: readonly DirectoryStep[]): Pick<SharedPlacements, 'batchEnd' | 'batchDirectory'> {
   const ends: number[] = []
+  const directories: number[] = []
+  let directory = -1
   let at = 0
   let begun = 0
   let bytes = 0
   const cut = () => {
     ends.push(at)
+    directories.push(directory)
     begun = at
     bytes = 0
   }
   for (const { files } of steps) {
+    if (files.length > 0) directory++
     for (const { sizeBytes } of files) {
       at++
       bytes += sizeBytes
@@ -166,10 +170,12 @@ function batchesOf(steps: readonly DirectoryStep[]): Uint32Array {
     }
     if (at - begun >= BATCH_FILES) cut()
   }
-  if (at > begun) ends.push(at)
-  const batches = sharedWords(ends.length)
-  batches.set(ends)
-  return batches
+  if (at > begun) cut()
+  const batchEnd = sharedWords(ends.length)
+  const batchDirectory = sharedWords(ends.length)
+  batchEnd.set(ends)
+  batchDirectory.set(directories)
+  return { batchEnd, batchDirectory }
 }
 
 function sharedBytes(length: number): Uint8Array {
