@@ -186,7 +186,8 @@ class FetchJobs {
     totals: FetchTotals,
     onBlobs: (count: number) => void,
   ): Promise<void> {
-    const known = [localCatalog(name, this.library), this.#found]
+    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
     const sources = this.node.sourcesFor(name, wanted)

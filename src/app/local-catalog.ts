@@ -8,17 +8,23 @@ import type { Library } from '../store/library.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 
 /**
+ * @param onRefused hears why a catalog that is here is not used
  * @returns undefined where there is none; a torn one, or one that fails its limits, is as good as none, as with rcc
  * @throws {HoloError} blame `host` where it cannot be read
  */
-export function localCatalog(name: CatalogName, library: Library): VerifiedCatalog | undefined {
+export function localCatalog(
+  name: CatalogName,
+  library: Library,
+  onRefused: (why: string) => void,
+): VerifiedCatalog | undefined {
   try {
     const stored = library.storedCatalog(name)
     if (stored === undefined) return undefined
     return verifyCatalog({ name, stored, source: 'library', announced: undefined }, library.packed)
   } catch (error) {
-    if (error instanceof HoloError && error.blame === 'source') return undefined
-    throw error
+    if (!(error instanceof HoloError) || error.blame !== 'source') throw error
+    onRefused(error.message)
+    return undefined
   }
 }
 

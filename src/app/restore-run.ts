@@ -8,6 +8,7 @@ import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { LITE_STAMP_AGE_MS, LOCK_WAIT_MS } from '../base/limits.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
+import type { BlobRef } from '../blob/source.ts'
 import { catalogPath, pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
@@ -19,6 +20,7 @@ import { inspectSpace } from '../restore/inspect.ts'
 import { type PlanTotals, planRestore, type RestorePlan } from '../restore/plan.ts'
 import { readNote } from '../restore/read-note.ts'
 import type { RestoreReport } from '../restore/report.ts'
+import { bearsDigest, faultOf } from '../store/blob-file.ts'
 import { countUse, dirtyness, journalUse } from '../store/journal.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
@@ -133,7 +135,9 @@ export class RestoreRun {
         if (!(error instanceof BlobsUnusableError) || round === ROUNDS_MAX) throw error
         before = before === undefined ? error.report : sumOfReports(before, error.report)
         await this.#quarantine(error, signal)
-        await this.#fetch(signal)
+        const unusable = [...error.corrupt, ...error.absent]
+        // A second look may have found all of them right, or another process may have brought them.
+        if ((await library.missingOf(unusable, signal, 1)).length > 0) await this.#fetch(signal)
         plan = await this.#plan(signal)
       }
     }
@@ -183,8 +187,10 @@ export class RestoreRun {
   }
 
   async #fetch(signal: AbortSignal): Promise<void> {
-    const { supplies, catalog, events } = this.#given
+    const { library, supplies, catalog, events } = this.#given
     const startedMs = systemClock.nowMs()
+    // What a killed fetch left goes before the first byte of this one.
+    if (this.#fetchStartedMs === undefined) library.sweep(systemClock.wallMs())
     this.#fetchStartedMs ??= startedMs
     try {
       await supplies.fetch(catalog, this.#fetched, events.onFetch, signal)
@@ -205,11 +211,18 @@ export class RestoreRun {
     }
   }
 
-  /** Out of the library go those that a second look finds wrong, too. */
+  /**
+   * Out of the library go those that a second look finds wrong, too.
+   *
+   * @throws {HoloError} blame `source`, code `catalog-invalid`: a blob is right, and the catalog is wrong about its size;
+   *   other environments need that blob
+   */
   async #quarantine({ corrupt }: BlobsUnusableError, signal: AbortSignal): Promise<void> {
-    const { library } = this.#given
+    const { library, catalog } = this.#given
     for (const ref of corrupt) {
-      if ((await library.verify(ref, signal)) === undefined) continue
+      const blob = library.find(ref.digest)
+      if (blob === undefined || (await faultOf(blob, ref, signal)) === undefined) continue
+      if (await bearsDigest(blob, ref.digest, signal)) throw lyingCatalog(catalog.name, ref)
       const place = library.quarantine(ref.digest, systemClock.wallMs())
       if (place !== undefined) this.#quarantined.push(place)
     }
@@ -299,4 +312,12 @@ export class RestoreRun {
       },
     }
   }
+}
+
+function lyingCatalog(name: string, { digest, sizeBytes }: BlobRef): HoloError {
+  return new HoloError(`Catalog ${name} gives blob ${digest} a size of ${sizeBytes} bytes, which it does not have`, {
+    code: 'catalog-invalid',
+    blame: 'source',
+    hint: 'take the environment from another source, or let rcc record it again',
+  })
 }

@@ -53,7 +53,7 @@ export async function restore(
     events: quiet ? warningsOnly(events) : events,
     startedMs,
   }
-  let found = await firstCatalog(name, library, supplies, signal)
+  let found = await firstCatalog(name, library, supplies, events.onWarning, signal)
   for (;;) {
     for (const warning of found.warnings) events.onWarning(warning)
     // Awaited here: the supplies have to outlive the run.
@@ -72,8 +72,9 @@ async function firstCatalog(
   name: CatalogName,
   library: Library,
   supplies: Supplies,
+  onWarning: RestoreEvents['onWarning'],
   signal: AbortSignal,
 ): Promise<FoundEnvironment> {
-  const local = localCatalog(name, library)
+  const local = localCatalog(name, library, onWarning)
   return local === undefined ? supplies.find(name, undefined, signal) : { catalog: local, warnings: [] }
 }

@@ -88,7 +88,7 @@ export class Output {
   note(text: string): void {
     if (this.#options.quiet) return
     this.#clearBar()
-    process.stderr.write(`${text}\n`)
+    process.stderr.write(`${printable(text)}\n`)
   }
 
   warn(text: string): void {
@@ -144,7 +144,7 @@ export class Output {
       else {
         for (const line of result?.lines ?? []) this.line(line)
         process.stderr.write(`${this.style('red', 'error:')} ${sentence(message)}\n`)
-        if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${hint}\n`)
+        if (hint !== undefined) process.stderr.write(`  ${this.style('bold', 'to mend it:')} ${printable(hint)}\n`)
       }
       return EXIT_CODES[blame]
     }
@@ -183,7 +183,12 @@ function writeOut(text: string): void {
 
 /** Messages that begin with a source's name begin small. */
 function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1)
+  return printable(text.charAt(0).toUpperCase() + text.slice(1))
+}
+
+/** Text that others made up, such as names in a catalog: a terminal is shown its control characters, not given them. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (control) => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB']

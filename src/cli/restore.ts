@@ -9,7 +9,7 @@ import {
 } from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
-import { counted, humanBytes, humanMs, type Output, waitingFor } from './output.ts'
+import { counted, humanBytes, humanMs, type Output, printable, waitingFor } from './output.ts'
 
 interface RestoreFlags {
   readonly space: string
@@ -145,7 +145,7 @@ function restoredLines(restored: NonNullable<RestoreOutcome['restored']>, applyM
   const exceptions = Object.entries(restored.exceptions).map(([reason, count]) => `${grouped(count)} ${reason}`)
   if (exceptions.length > 0) lines.push(`  unlinked ${exceptions.join(', ')}`)
   const listed = restored.exceptionPaths.slice(0, EXCEPTIONS_LISTED)
-  for (const { path, reason } of listed) lines.push(`           ${path} (${reason})`)
+  for (const { path, reason } of listed) lines.push(`           ${printable(path)} (${reason})`)
   const more = restored.exceptionPaths.length - listed.length
   if (more > 0) lines.push(`           and ${grouped(more)} more, all of them in --json`)
   if (methods.hardlinked.files + methods.symlinked.files > 0)

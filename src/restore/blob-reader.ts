@@ -54,7 +54,7 @@ export class BlobReader implements Disposable {
     private readonly placements: SharedPlacements,
     private readonly texts: PlacementTexts,
     readonly directory: number,
-    private readonly verification: Verification,
+    private readonly places: { readonly library: string; readonly verification: Verification },
   ) {}
 
   /** @returns a descriptor to be closed by the caller, or undefined where no file stands there */
@@ -62,7 +62,8 @@ export class BlobReader implements Disposable {
     const descriptor = this.#libc.openat(this.directory, this.texts.pointer(this.#nameAt(blob)), OPEN_FLAGS, 0)
     if (descriptor >= 0) return descriptor
     const error = errnoError(this.#libc.errno())
-    if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code)) throw hostError(`open ${this.nameOf(blob)}`, error)
+    if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code))
+      throw hostError(`open the blob ${this.#pathOf(blob)}`, error)
     this.placements.blobState[blob] = BLOB_ABSENT
     return undefined
   }
@@ -70,6 +71,11 @@ export class BlobReader implements Disposable {
   /** Path relative to the library. */
   nameOf(blob: number): string {
     return this.texts.string(this.#nameAt(blob))
+  }
+
+  /** For errors. */
+  #pathOf(blob: number): string {
+    return `${this.places.library}/${this.nameOf(blob)}`
   }
 
   /** Its path ends with it. */
@@ -80,7 +86,7 @@ export class BlobReader implements Disposable {
 
   /** Whether a blob is known to be right without opening it: its file bears the stamp that it was verified with. */
   isTrusted(blob: number): boolean {
-    if (this.verification === 'always' || !this.#hasStamp(blob)) return false
+    if (this.places.verification === 'always' || !this.#hasStamp(blob)) return false
     if (!this.status.at(this.directory, this.texts.pointer(this.#nameAt(blob)))) return false
     return this.status.isFile && this.#bearsStamp(blob)
   }
@@ -96,12 +102,12 @@ export class BlobReader implements Disposable {
     if (!this.status.of(descriptor)) throw this.#failed('look at', blob)
     if (!this.status.isFile) return this.#verdict(blob, 'absent')
     // By stamp, also within one run: `optimize` may replace a file by its other form at any time.
-    const trusted = this.verification !== 'always' && this.#hasStamp(blob) && this.#bearsStamp(blob)
+    const trusted = this.places.verification !== 'always' && this.#hasStamp(blob) && this.#bearsStamp(blob)
     if (trusted) return this.#decodeTrusted(descriptor, blob, sizeBytes)
     const storedBytes = this.status.sizeBytes
     const digest = this.digestOf(blob)
     blobForm[blob] = this.#sniff(descriptor, digest, blob)
-    if (this.verification === 'skip') return this.#decodeTrusted(descriptor, blob, sizeBytes)
+    if (this.places.verification === 'skip') return this.#decodeTrusted(descriptor, blob, sizeBytes)
     const stamp = this.stamp()
     const verdict =
       blobForm[blob] === FORM_GZIP
@@ -256,7 +262,7 @@ export class BlobReader implements Disposable {
   }
 
   #failed(doing: string, blob: number): Error {
-    return hostError(`${doing} the blob ${this.nameOf(blob)}`, errnoError(this.#libc.errno()))
+    return hostError(`${doing} the blob ${this.#pathOf(blob)}`, errnoError(this.#libc.errno()))
   }
 
   [Symbol.dispose](): void {

@@ -4,8 +4,8 @@
  * Neighbours in a plan share most of their path, so the descriptors of the present path stay open: entering the next
  * costs one or two calls. What is opened by a descriptor cannot be led elsewhere by a link that appears meanwhile.
  */
-import { HoloError, hostError } from '../base/errors.ts'
-import { AT_FDCWD, cString, errnoError, errnoName, libc, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../base/libc.ts'
+import { AT_FDCWD, cString, errnoError, libc, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW } from '../base/libc.ts'
+import { spaceError } from './space-changed.ts'
 
 const OPEN_FLAGS = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
 
@@ -49,14 +49,7 @@ export class DirectoryCursor implements Disposable {
     const descriptor = this.#libc.openat(parent, cString(name), OPEN_FLAGS, 0)
     if (descriptor >= 0) return descriptor
     const errno = this.#libc.errno()
-    const directory = path === '' ? this.root : `${this.root}/${path}`
-    if (!['ELOOP', 'ENOTDIR', 'ENOENT'].includes(errnoName(errno)))
-      throw hostError(`enter ${directory}`, errnoError(errno))
-    throw new HoloError(`${directory} is no longer a directory of its own while it is restored`, {
-      code: 'space-changed',
-      blame: 'host',
-      hint: 'stop what runs in this space, then run the same command again',
-    })
+    throw spaceError(`enter ${path === '' ? this.root : `${this.root}/${path}`}`, errnoError(errno))
   }
 
   [Symbol.dispose](): void {

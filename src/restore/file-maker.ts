@@ -1,8 +1,9 @@
 /**
  * One file of a space by system calls: made, filled, relocated, given mode and time, named. One value per thread.
  *
- * In a directory that this run made, a file is made under its own name: until it bears rcc's fixed time, which comes
- * last, the next run takes it for unfinished. Elsewhere it is made under a temporary name and renamed. Exclusive
+ * In a directory that this run made, a file whose bytes are right as they come is made under its own name: until it
+ * bears rcc's fixed time, which comes last, the next run takes it for unfinished. Any other is made under a temporary
+ * name and renamed, so that rcc, which goes by size and mode, never takes half of one for the whole. Exclusive
  * creation below a directory's descriptor: nothing is written through a link. Knows nothing of blobs.
  */
 import { ptr } from 'bun:ffi'
@@ -25,6 +26,7 @@ import {
 import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
 import type { PlacementTexts, SharedPlacements } from './placements.ts'
+import { spaceError } from './space-changed.ts'
 
 const CREATE_FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
 /** Most one call may copy or write; the kernel ends at 2 GiB. */
@@ -44,8 +46,8 @@ export class FileMaker {
   #directory = -1
   #directoryPath = ''
   #fresh = false
-  /** Whether files of this directory get the mode that they are made with; a default ACL would change it. */
-  #keepsModes: boolean | undefined
+  /** Whether files of this directory that are made with a mode get it; a default ACL would change some. */
+  readonly #keepsMode = new Map<number, boolean>()
   #descriptor = -1
   #temporary: Uint8Array | undefined
 
@@ -65,7 +67,7 @@ export class FileMaker {
     this.#directory = directory
     this.#directoryPath = path
     this.#fresh = fresh
-    this.#keepsModes = undefined
+    this.#keepsMode.clear()
   }
 
   /** For errors. */
@@ -73,24 +75,26 @@ export class FileMaker {
     return `${this.#directoryPath}/${this.texts.string(this.placements.fileName[file] ?? 0)}`
   }
 
-  /** Begin the file: to be followed by one of the ways of filling it, then `finish` or `abandon`. */
-  create(file: number): void {
+  /**
+   * Begin the file: to be followed by one of the ways of filling it, then `finish` or `abandon`.
+   *
+   * @param proved all that will be written is known to be right; else it gets its name only by `finish`
+   */
+  create(file: number, proved = true): void {
     const mode = (this.placements.fileMode[file] ?? 0) & PERMISSION_BITS
-    if (this.#fresh) {
+    // rcc goes by size and mode: one that is still to be relocated would be right for it if we were killed now.
+    if (this.#fresh && proved && !this.#isRelocated(file)) {
       this.#temporary = undefined
       this.#descriptor = this.#libc.openat(this.#directory, this.#name(file), CREATE_FLAGS, mode)
       if (this.#descriptor >= 0) return
       if (this.#libc.errno() !== EEXIST) throw this.#failed(file)
       // Something stands here in spite of all: then as in any other directory.
     }
-    this.#temporary = this.#freshName()
-    this.#descriptor = this.#libc.openat(this.#directory, this.#temporary, CREATE_FLAGS, 0o600)
-    if (this.#descriptor >= 0) return
-    if (this.#libc.errno() === EEXIST) {
-      // Left by a killed process that had our number.
-      this.#libc.unlinkat(this.#directory, this.#temporary, 0)
+    do {
+      // Another name where a killed process that had our number left one, or the environment has such a name.
+      this.#temporary = this.#freshName()
       this.#descriptor = this.#libc.openat(this.#directory, this.#temporary, CREATE_FLAGS, 0o600)
-    }
+    } while (this.#descriptor < 0 && this.#libc.errno() === EEXIST)
     if (this.#descriptor < 0) throw this.#failed(file)
   }
 
@@ -132,8 +136,7 @@ export class FileMaker {
   /** Relocate, set mode and time, give the file its name. @throws {HoloError} blame `host` */
   finish(file: number): void {
     const { rewriteEnd, rewrites, fileMode } = this.placements
-    const from = file === 0 ? 0 : (rewriteEnd[file - 1] ?? 0)
-    for (let index = from; index < (rewriteEnd[file] ?? 0); index++) {
+    for (let index = this.#firstRewrite(file); index < (rewriteEnd[file] ?? 0); index++) {
       this.write(this.#spaceName, rewrites[index] ?? 0, file)
     }
     const mode = fileMode[file] ?? 0
@@ -180,9 +183,12 @@ export class FileMaker {
       const refusal = make(this.#name(file))
       if (refusal !== EEXIST) return refusal
     }
-    const temporary = this.#freshName()
-    this.#libc.unlinkat(this.#directory, temporary, 0)
-    const refusal = make(temporary)
+    let temporary = this.#freshName()
+    let refusal = make(temporary)
+    while (refusal === EEXIST) {
+      temporary = this.#freshName()
+      refusal = make(temporary)
+    }
     if (refusal !== 0) return refusal
     this.#rename(file, temporary)
     // Renaming one link of an inode onto another does nothing at all, and leaves both.
@@ -197,10 +203,21 @@ export class FileMaker {
     throw failure
   }
 
+  #firstRewrite(file: number): number {
+    return file === 0 ? 0 : (this.placements.rewriteEnd[file - 1] ?? 0)
+  }
+
+  #isRelocated(file: number): boolean {
+    return this.#firstRewrite(file) < (this.placements.rewriteEnd[file] ?? 0)
+  }
+
   #isKept(mode: number): boolean {
     if (mode > PERMISSION_BITS || (mode & this.umask) !== 0) return false
-    this.#keepsModes ??= this.#status.of(this.#descriptor) && this.#status.mode === mode
-    return this.#keepsModes
+    const known = this.#keepsMode.get(mode)
+    if (known !== undefined) return known
+    const kept = this.#status.of(this.#descriptor) && this.#status.mode === mode
+    this.#keepsMode.set(mode, kept)
+    return kept
   }
 
   #close(): void {
@@ -217,6 +234,6 @@ export class FileMaker {
   }
 
   #failed(file: number): Error {
-    return hostError(`write ${this.pathOf(file)}`, errnoError(this.#libc.errno()))
+    return spaceError(`write ${this.pathOf(file)}`, errnoError(this.#libc.errno()))
   }
 }

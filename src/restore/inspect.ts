@@ -8,7 +8,7 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { nextTurn } from '../base/clock.ts'
-import { hostError } from '../base/errors.ts'
+import { systemCodeOf } from '../base/errors.ts'
 import { CHUNK_BYTES } from '../base/limits.ts'
 import type { Digest } from '../blob/digest.ts'
 import { hasherFor } from '../catalog/hasher.ts'
@@ -17,6 +17,7 @@ import { chunkRewriter } from '../catalog/relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
 import type { NotedSpace } from './read-note.ts'
+import { spaceError } from './space-changed.ts'
 import { type EntryStatus, entryStatus, openSpace, type SpaceReader } from './space-reader.ts'
 import type { PresentDirectory, PresentEntry, PresentFile, SpaceState } from './space-state.ts'
 
@@ -41,7 +42,7 @@ export async function inspectSpace(
   { meta, metaInfo, deep = false }: NotedSpace & InspectOptions,
   signal: AbortSignal,
 ): Promise<SpaceState> {
-  const interrupted = fs.existsSync(spacePaths(spacePath).restoring)
+  const interrupted = fs.lstatSync(spacePaths(spacePath).restoring, { throwIfNoEntry: false }) !== undefined
   const rootStatus = entryStatus(spacePath)
   if (rootStatus === undefined || !isUsable(rootStatus)) {
     const root = rootStatus === undefined ? 'absent' : 'obstacle'
@@ -182,6 +183,8 @@ function readLink(path: string): string {
   try {
     return fs.readlinkSync(path)
   } catch (error) {
-    throw hostError(`read the link ${path}`, error)
+    // No link any more: no link's text is empty, so whatever stands there now is replaced.
+    if (systemCodeOf(error) === 'EINVAL') return ''
+    throw spaceError(`read the link ${path}`, error)
   }
 }

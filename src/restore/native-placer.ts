@@ -79,7 +79,7 @@ export class NativePlacer implements Disposable {
     // A library may well be a link to another disk.
     const library = this.#libc.openat(AT_FDCWD, cString(places.library), O_DIRECTORY | O_CLOEXEC, 0)
     if (library < 0) throw hostError(`enter ${places.library}`, errnoError(this.#libc.errno()))
-    this.#blobs = new BlobReader(placements, this.#texts, library, places.verification)
+    this.#blobs = new BlobReader(placements, this.#texts, library, places)
     this.#maker = new FileMaker(placements, this.#texts, places.spaceName, threadName, places.umask)
   }
 
@@ -90,11 +90,11 @@ export class NativePlacer implements Disposable {
    * @throws {HoloError} blame `host`; code `reflink-refused`: only sharing was allowed, and cannot be had
    */
   async placeBatch(): Promise<boolean> {
-    const { control, batchEnd } = this.placements
+    const { control, batchEnd, batchDirectory } = this.placements
     const batch = Atomics.add(control, NEXT_BATCH, 1)
     const end = batchEnd[batch]
     if (end === undefined) return false
-    this.#waitForDirectory(this.placements.fileDirectory[end - 1] ?? 0)
+    this.#waitForDirectory(batchDirectory[batch] ?? 0)
     for (let file = batch === 0 ? 0 : (batchEnd[batch - 1] ?? 0); file < end; file++) {
       if (Atomics.load(control, STOPPED) !== 0) return false
       const waiting = this.#place(file)
@@ -206,7 +206,7 @@ export class NativePlacer implements Disposable {
     const digest = this.#blobs.digestOf(blob)
     const hasher = hasherFor(digest)
     const stamp = this.#blobs.stamp()
-    this.#maker.create(file)
+    this.#maker.create(file, false)
     try {
       let at = 0
       let right = false

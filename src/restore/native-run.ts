@@ -39,6 +39,7 @@ import type { FileStep, RestorePlan } from './plan.ts'
 import { removeTree, removeUndecodable } from './remove-tree.ts'
 import { countPlaced, type RestoreReport } from './report.ts'
 import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
+import { spaceError } from './space-changed.ts'
 import { METHODS } from './strategy.ts'
 import { strategyLimits } from './strategy-limits.ts'
 
@@ -89,7 +90,7 @@ class NativeRun implements PlacingRun {
     try {
       fs.mkdirSync(paths.directory, { recursive: true, mode: PRIVATE_DIRECTORY_MODE })
     } catch (error) {
-      throw hostError(`make the directory ${paths.directory}`, error)
+      throw spaceError(`make the directory ${paths.directory}`, error)
     }
     // It begins with the directories that stand while we make the others.
     this.#thread?.begin({ placements: this.#placements, places: this.#places })
@@ -146,7 +147,7 @@ class NativeRun implements PlacingRun {
     const slash = path.lastIndexOf('/')
     const parent = cursor.enter(path.slice(0, Math.max(0, slash)))
     if (this.#libc.mkdirat(parent, cString(path.slice(slash + 1)), PRIVATE_DIRECTORY_MODE) === 0) return
-    throw hostError(`make the directory ${this.plan.paths.directory}/${path}`, errnoError(this.#libc.errno()))
+    throw spaceError(`make the directory ${this.plan.paths.directory}/${path}`, errnoError(this.#libc.errno()))
   }
 
   #clear(cursor: DirectoryCursor, { path, remove, removeUndecodable: undecodable }: RestorePlan['steps'][0]): void {
@@ -172,7 +173,7 @@ class NativeRun implements PlacingRun {
     }
     const error = errnoError(this.#libc.errno())
     this.#libc.unlinkat(directory, temporary, 0)
-    throw hostError(`make the link ${this.plan.paths.directory}/${path}/${name}`, error)
+    throw spaceError(`make the link ${this.plan.paths.directory}/${path}/${name}`, error)
   }
 
   /** Count what the threads noted. */

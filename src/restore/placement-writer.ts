@@ -25,6 +25,8 @@ import type { Way } from './strategy.ts'
 /** A batch ends with the first directory that makes it this long; a larger directory makes several. */
 const BATCH_FILES = 64
 const BATCH_FILES_MAX = 256
+/** And so does the file that makes it this large: signals are heard between batches, and threads share the large ones. */
+const BATCH_BYTES = 32 * 1024 * 1024
 /** A UTF-16 unit takes three bytes of UTF-8 at the most. */
 const UTF8_BYTES_MAX = 3
 
@@ -57,7 +59,7 @@ export class PlacementWriter {
       text,
       directoryPath: sharedWords(directories),
       directoryFresh: sharedBytes(directories),
-      batchEnd: batchesOf(steps),
+      ...batchesOf(steps),
       fileName: sharedWords(files),
       fileDirectory: sharedWords(files),
       fileBlob: sharedWords(files),
@@ -145,23 +147,35 @@ function roomFor(steps: readonly DirectoryStep[], tree: BlobTree) {
   return room
 }
 
-/** Where each batch ends; files of one directory stay together where they are few. */
-function batchesOf(steps: readonly DirectoryStep[]): Uint32Array {
+/** Where each batch ends, and its last directory; files of one directory stay together where they are few. */
+function batchesOf(steps: readonly DirectoryStep[]): Pick<SharedPlacements, 'batchEnd' | 'batchDirectory'> {
   const ends: number[] = []
+  const directories: number[] = []
+  let directory = -1
   let at = 0
   let begun = 0
-  for (const { files } of steps) {
-    for (const end = at + files.length; at < end; ) {
-      at = Math.min(end, begun + BATCH_FILES_MAX)
-      if (at - begun < BATCH_FILES) continue
-      ends.push(at)
-      begun = at
-    }
+  let bytes = 0
+  const cut = () => {
+    ends.push(at)
+    directories.push(directory)
+    begun = at
+    bytes = 0
   }
-  if (at > begun) ends.push(at)
-  const batches = sharedWords(ends.length)
-  batches.set(ends)
-  return batches
+  for (const { files } of steps) {
+    if (files.length > 0) directory++
+    for (const { sizeBytes } of files) {
+      at++
+      bytes += sizeBytes
+      if (at - begun >= BATCH_FILES_MAX || bytes >= BATCH_BYTES) cut()
+    }
+    if (at - begun >= BATCH_FILES) cut()
+  }
+  if (at > begun) cut()
+  const batchEnd = sharedWords(ends.length)
+  const batchDirectory = sharedWords(ends.length)
+  batchEnd.set(ends)
+  batchDirectory.set(directories)
+  return { batchEnd, batchDirectory }
 }
 
 function sharedBytes(length: number): Uint8Array {

@@ -54,6 +54,8 @@ export interface SharedPlacements {
   /** 1: made by this run, so nothing stands there yet. */
   readonly directoryFresh: Uint8Array
   readonly batchEnd: Uint32Array
+  /** The last directory of a batch: it waits for that one. Known before anything is packed, unlike `fileDirectory`. */
+  readonly batchDirectory: Uint32Array
   readonly fileName: Uint32Array
   readonly fileDirectory: Uint32Array
   readonly fileBlob: Uint32Array

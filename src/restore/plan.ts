@@ -17,6 +17,9 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
 import type { PresentDirectory, PresentEntry, SpaceState } from './space-state.ts'
 
+/** As file-maker.ts, the native and the portable run name theirs. */
+const OUR_TEMPORARY = /^\.holo-peer-\d+-(?:[mt]?\d+|link)$/
+
 export interface FileStep {
   readonly name: string
   readonly digest: Digest
@@ -246,7 +249,8 @@ function* unwanted(wanted: CatalogDirectory, present: PresentDirectory, keepExtr
     const subdir = wanted.subdirs.get(name)
     const inCatalog = wanted.files.has(name) || (subdir !== undefined && !subdir.shadow)
     // An `other` is no file, no link and no usable directory that is wanted here, or it would bear its own kind.
-    if (inCatalog ? entry.kind === 'other' : !keepExtra) yield name
+    // What a killed run of ours left is nobody's extra.
+    if (inCatalog ? entry.kind === 'other' : !keepExtra || OUR_TEMPORARY.test(name)) yield name
   }
 }
 

@@ -7,7 +7,7 @@
 import * as fs from 'node:fs'
 import { dirname, join } from 'node:path'
 import { nextTurn } from '../base/clock.ts'
-import { HoloError, hostError } from '../base/errors.ts'
+import { HoloError } from '../base/errors.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { PRIVATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
@@ -16,6 +16,7 @@ import { PortablePlacer } from './portable-placer.ts'
 import { removeTree, removeUndecodable } from './remove-tree.ts'
 import { countPlaced, type RestoreReport } from './report.ts'
 import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
+import { spaceError } from './space-changed.ts'
 import { strategyLimits } from './strategy-limits.ts'
 
 /** @returns the run, whose steps are to be called in order */
@@ -99,7 +100,7 @@ class PortableRun implements PlacingRun {
       try {
         if (settle) fs.utimesSync(directory, RESTORED_TIME_S, RESTORED_TIME_S)
       } catch (error) {
-        throw hostError(`set the time of ${directory}`, error)
+        throw spaceError(`set the time of ${directory}`, error)
       }
     }
   }
@@ -117,7 +118,7 @@ function checkReal(realRoot: string, path: string, directory: string): void {
   try {
     actual = fs.realpathSync(directory)
   } catch (error) {
-    throw hostError(`enter ${directory}`, error)
+    throw spaceError(`enter ${directory}`, error)
   }
   if (actual === expected) return
   throw new HoloError(`${directory} became a link to ${actual} while it was restored`, {
@@ -131,7 +132,7 @@ function makeDirectory(directory: string, recursive: boolean): void {
   try {
     fs.mkdirSync(directory, { recursive, mode: PRIVATE_DIRECTORY_MODE })
   } catch (error) {
-    throw hostError(`make the directory ${directory}`, error)
+    throw spaceError(`make the directory ${directory}`, error)
   }
 }
 
@@ -143,6 +144,6 @@ function makeLink(directory: string, name: string, target: string): void {
     fs.renameSync(temporary, join(directory, name))
   } catch (error) {
     fs.rmSync(temporary, { force: true })
-    throw hostError(`make the link ${join(directory, name)}`, error)
+    throw spaceError(`make the link ${join(directory, name)}`, error)
   }
 }

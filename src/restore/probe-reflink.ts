@@ -1,11 +1,11 @@
 /** Strategy `reflink` is refused before anything is written where it is not possible. */
 import * as fs from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import type { LocalBlobs } from '../blob/local.ts'
-import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import type { RestorePlan } from './plan.ts'
 import { ReflinkRefusedError } from './reflink-refused.ts'
+import { temporaryBeside } from './write-meta.ts'
 
 /** What a file system answers that cannot share blocks, or not from that one. */
 const REFUSALS = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS', 'EPERM'])
@@ -19,7 +19,7 @@ const REFUSALS = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 
 export function probeReflink({ steps, paths }: RestorePlan, blobs: LocalBlobs): void {
   const path = firstRawBlob(steps, blobs)
   if (path === undefined) return
-  const temporary = join(dirname(paths.directory), `${TEMPORARY_PREFIX}${process.pid}-probe`)
+  const temporary = temporaryBeside(paths.meta)
   const { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE } = fs.constants
   try {
     fs.rmSync(temporary, { force: true })

@@ -2,6 +2,11 @@
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
+import { spaceError } from './space-changed.ts'
+
+const { O_DIRECTORY, O_NOFOLLOW } = fs.constants
+/** Linux: a descriptor of a directory that its owner may not even read. */
+const O_PATH = 0o10000000
 
 /**
  * Remove `path` and everything below it; nothing there is fine.
@@ -20,7 +25,7 @@ export function removeTree(path: string): void {
     openUp(path)
     fs.rmSync(path, { recursive: true, force: true })
   } catch (error) {
-    throw hostError(`remove ${path}`, error)
+    throw spaceError(`remove ${path}`, error)
   }
 }
 
@@ -36,10 +41,17 @@ export function removeUndecodable(directory: string): void {
   }
 }
 
-function openUp(directory: string): void {
-  if (fs.lstatSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) return
-  fs.chmodSync(directory, 0o700)
-  for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) openUp(join(directory, entry.name))
+/** By descriptor where that can be: a link that takes a directory's place meanwhile leads nowhere. */
+function openUp(path: string): void {
+  if (fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return
+  const held = process.platform === 'linux' ? fs.openSync(path, O_PATH | O_DIRECTORY | O_NOFOLLOW) : undefined
+  const directory = held === undefined ? path : `/proc/self/fd/${held}`
+  try {
+    fs.chmodSync(directory, 0o700)
+    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) openUp(join(directory, entry.name))
+    }
+  } finally {
+    if (held !== undefined) fs.closeSync(held)
   }
 }

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { ENOENT, errnoError, libc, Status } from '../base/libc.ts'
 import { DirectoryCursor } from './directory-cursor.ts'
+import { spaceError } from './space-changed.ts'
 
 const REPLACEMENT = '\ufffd'
 /** A name is 255 bytes at the most; with NUL. */
@@ -65,7 +66,7 @@ class NativeReader implements SpaceReader {
     const status = this.#status
     if (!status.at(descriptor, this.#name)) {
       if (this.#libc.errno() === ENOENT) return undefined
-      throw hostError(`look at ${directory}/${name}`, errnoError(this.#libc.errno()))
+      throw spaceError(`look at ${directory}/${name}`, errnoError(this.#libc.errno()))
     }
     const kind = status.isFile ? 'file' : status.isDirectory ? 'directory' : status.isLink ? 'link' : 'other'
     const { sizeBytes, mode, mtimeMs, links } = status
@@ -122,7 +123,7 @@ function readNames(directory: string, look: (name: string) => EntryStatus | unde
       if (status !== undefined) entries.set(name, status)
     }
   } catch (error) {
-    throw hostError(`list ${directory}`, error)
+    throw spaceError(`list ${directory}`, error)
   }
   return { entries, hasUndecodable }
 }

@@ -47,6 +47,7 @@ export interface Choice {
 }
 
 const SPECIAL_BITS = 0o7000
+const OWNER_READ_BIT = 0o400
 const EXECUTE_BITS = 0o111
 
 /** Chooses for the files of one plan, in the order of the plan: the first mode of a blob is the one that links get. */
@@ -71,7 +72,8 @@ export class WayChooser {
     const { strategy, hardlinkExcludes, linksExecutables } = this.options
     if (rewrite.length > 0) return 'relocated'
     if (sizeBytes === 0) return 'empty'
-    if ((mode & SPECIAL_BITS) !== 0) return 'special-mode'
+    // A blob that its owner could not read any more would be lost to every other environment.
+    if ((mode & SPECIAL_BITS) !== 0 || (mode & OWNER_READ_BIT) === 0) return 'special-mode'
     if ((mode & EXECUTE_BITS) !== 0 && !linksExecutables) return 'executable'
     if (strategy === 'smart' && hardlinkExcludes(path)) return 'excluded'
     const first = this.#modes.get(digest) ?? mode

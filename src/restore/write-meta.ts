@@ -13,7 +13,12 @@ import type { SpaceNote } from '../catalog/space-note.ts'
 /** Say that the space is between two environments, until `writeMeta`. @throws {HoloError} blame `host` */
 export function markRestoring({ restoring }: SpacePaths): void {
   try {
-    fs.writeFileSync(restoring, '')
+    const status = fs.lstatSync(restoring, { throwIfNoEntry: false })
+    // The mark of a run that was cut off stays: it must never be away, not even for a moment.
+    if (status?.isFile() === true) return
+    // Exclusively: in a shared holotree anyone could have put a link there.
+    if (status !== undefined) fs.rmSync(restoring, { recursive: true, force: true })
+    fs.closeSync(fs.openSync(restoring, 'wx', 0o644))
   } catch (error) {
     throw hostError(`write ${restoring}`, error)
   }
@@ -26,9 +31,16 @@ export function writeMeta(paths: SpacePaths, note: SpaceNote): void {
   fs.rmSync(paths.restoring, { force: true })
 }
 
+/**
+ * A temporary beside a space, named for one of its notes. The lock of the space is held, so one name is enough, and a
+ * killed run's leftover goes when the note is written.
+ */
+export function temporaryBeside(note: string): string {
+  return join(dirname(note), `${TEMPORARY_PREFIX}${basename(note)}`)
+}
+
 function replace(path: string, bytes: Uint8Array): void {
-  // The lock of the space is held, so one name is enough, and a killed run's leftover is overwritten.
-  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${basename(path)}`)
+  const temporary = temporaryBeside(path)
   try {
     fs.rmSync(temporary, { force: true })
     const descriptor = fs.openSync(temporary, 'wx', 0o644)

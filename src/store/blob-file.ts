@@ -8,7 +8,7 @@
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { stampOf } from '../base/file-stamp.ts'
-import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import {
   beginsLikeGzip,
@@ -147,6 +147,25 @@ export async function faultOf(blob: LocalBlob, ref: BlobRef, signal: AbortSignal
   if (total !== ref.sizeBytes) return `has ${total} bytes instead of ${ref.sizeBytes}`
   const actual = hasher.digest()
   return actual === ref.digest ? undefined : `has the digest ${actual}`
+}
+
+/**
+ * Whether the content has its digest, whatever size a catalog claims: then it is the catalog that is wrong.
+ *
+ * @throws as `faultOf`
+ */
+export async function bearsDigest(blob: LocalBlob, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  const hasher = hasherFor(digest)
+  try {
+    for await (const chunk of blob.chunks(BLOB_BYTES_MAX)) {
+      signal.throwIfAborted()
+      hasher.update(chunk)
+    }
+  } catch (error) {
+    if (error instanceof GzipError) return false
+    throw error
+  }
+  return hasher.digest() === digest
 }
 
 async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -7,9 +7,10 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { HoloError, hostError, systemCodeOf } from '../base/errors.ts'
+import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
+import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256, sha256Of } from '../blob/digest.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { BlobTree, LocalBlob, LocalBlobs, StoredBlob, StoredBlobs } from '../blob/local.ts'
@@ -32,6 +33,7 @@ import { isStampDue } from './stamp.ts'
 import { sweepTemporaries } from './temporary.ts'
 import { VerifiedNotes } from './verified-notes.ts'
 
+const log = roomLogger('store')
 /** One question to the disk takes some 3 µs; the event loop gets its turn after so many. */
 const QUESTIONS_PER_TURN = 1024
 
@@ -260,16 +262,16 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   }
 
   /**
-   * Say that a catalog was used: rcc's clean-up goes by the mtime of the catalog and of the user's stamp.
+   * Say that a catalog was used: rcc's clean-up goes by the mtime of the catalog and of the user's stamp. It is advice: a
+   * library that cannot be written (another user's, a read-only volume) is a line in the log.
    *
    * @param nowMs wall clock
    * @param renewAfterMs times that are younger than this are left as they are
-   * @throws {HoloError} blame `host`
    */
   touchUsage(name: CatalogName, nowMs: number, renewAfterMs = 0): void {
     const stamp = layout.usedStampPath(this.roots, catalogNameParts(name).blueprint)
-    this.#files.ensureDirectory(join(this.roots.hololib, 'used'))
     try {
+      this.#files.ensureDirectory(join(this.roots.hololib, 'used'))
       if (isStampDue(stamp, nowMs, renewAfterMs) ?? true) {
         fs.closeSync(fs.openSync(stamp, 'a', 0o644))
         fs.utimesSync(stamp, nowMs / 1000, nowMs / 1000)
@@ -277,8 +279,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
       const path = layout.catalogPath(this.roots, name)
       if (isStampDue(path, nowMs, renewAfterMs)) fs.utimesSync(path, nowMs / 1000, nowMs / 1000)
     } catch (error) {
-      // In a shared library the file may be another user's: the stamp is advice, the environment is whole.
-      if (!['EPERM', 'EACCES'].includes(systemCodeOf(error) ?? '')) throw hostError(`touch ${stamp}`, error)
+      log.warning`a use was not noted in ${stamp}: ${messageOf(error)}`
     }
   }
 

@@ -83,7 +83,12 @@ describe('restore', () => {
     const robot = join(alone.host.folder, 'robot')
     fs.cpSync(join(smallRobot(2), '..'), robot, { recursive: true })
     fs.copyFileSync(join(smallRobot(2), '../../v2-hololib.zip'), join(robot, 'hololib.zip'))
+    // Left by a killed fetch: no process has this number.
+    const left = join(alone.host.home, 'hololib/library/.holo-peer-2147483647-3')
+    fs.mkdirSync(join(left, '..'), { recursive: true })
+    fs.writeFileSync(left, 'half')
     const report = await alone.report('restore', join(robot, 'robot.yaml'), '--space', 'cold2', '--offline')
+    expect(fs.existsSync(left)).toBe(false)
     expect(report).toMatchObject({ ok: true, exitCode: 0 })
     expect(Object.keys(report.fetched.bySource)).toEqual([join(robot, 'hololib.zip')])
     expect(alone.differencesFromSmall(2)).toEqual([])

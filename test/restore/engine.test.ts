@@ -186,6 +186,43 @@ describe.each([...engines])('the %s engine', (engine) => {
     expect([mode('a'), mode('b'), mode('c')]).toEqual([0o666, 0o777, 0o644])
   })
 
+  test('removes what a killed run left, also where extra files stay', async () => {
+    using it = given({ a: file('one'), '.holo-peer-1-2': file('recorded') })
+    await it.restore()
+    for (const name of ['.holo-peer-4711-m5', '.holo-peer-4711-link', '.holo-peer-4711-12']) {
+      fs.writeFileSync(join(it.space, name), 'half')
+    }
+    fs.writeFileSync(join(it.space, '.holo-peer-notes'), 'mine')
+    await it.restore({ keepExtra: true })
+    expect(fs.readdirSync(it.space).sort()).toEqual(['.holo-peer-1-2', '.holo-peer-notes', 'a'])
+  })
+
+  test('links no blob that its owner could not read any more', async () => {
+    using it = given({ a: file('one', 0), b: file('two', 0o244) })
+    for (const strategy of ['hardlink', 'symlink'] as const) {
+      const { report } = await it.restore({ strategy })
+      expect(report.exceptions).toEqual(strategy === 'hardlink' ? { 'special-mode': 2 } : {})
+      expect(it.wrong()).toEqual([])
+      for (const text of ['one', 'two']) {
+        expect(fs.statSync(it.blobs.pathOf(sha256Of(Buffer.from(text)))).mode & 0o777).toBe(0o644)
+      }
+    }
+  })
+
+  test('writes its mark and its notes through no link', async () => {
+    using it = given({ a: file('one') })
+    const precious = join(it.home.path, 'precious')
+    fs.writeFileSync(precious, 'precious')
+    fs.mkdirSync(join(it.space, '..'), { recursive: true })
+    for (const end of ['restoring', 'meta', 'meta.info']) fs.symlinkSync(precious, `${it.space}.${end}`)
+    await it.restore()
+    expect(fs.readFileSync(precious, 'utf8')).toBe('precious')
+    expect(fs.readdirSync(join(it.space, '..')).sort()).toEqual(
+      ['', '.lck', '.meta', '.meta.info'].map((end) => `${SPACE}${end}`),
+    )
+    expect(it.wrong()).toEqual([])
+  })
+
   test('stops between files when its signal aborts, and the next run goes on', async () => {
     using it = given(wideTree(4 * SECOND_THREAD_FILES_MIN))
     const random = seededRandom(7)
@@ -214,5 +251,17 @@ describe('a directory with a default ACL', () => {
     await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
     expect(fs.statSync(join(base, SPACE, 'a')).mode & 0o777).toBe(0o644)
     expect(fs.statSync(join(base, SPACE, 'b')).mode & 0o777).toBe(0o755)
+  })
+
+  withAcl('does so neither where it lets the mode of the first file through', async () => {
+    using home = new TemporaryDirectory()
+    const base = join(home.path, 'base')
+    fs.mkdirSync(base)
+    Bun.spawnSync([setfacl ?? '', '-d', '-m', 'u::rwx,g::r-x,o::r--', base])
+    const blobs = new DirectoryBlobs(join(home.path, 'hololib', 'library'), 'identity')
+    const tree: MadeTree = { a: file('one', 0o644), b: file('two', 0o755), c: file('three', 0o755) }
+    const { spacePath } = await restoreIn(madeCatalog(tree, base, blobs), SPACE, blobs)
+    const modes = ['a', 'b', 'c'].map((name) => fs.statSync(join(spacePath, name)).mode & 0o777)
+    expect(modes).toEqual([0o644, 0o755, 0o755])
   })
 })
