@@ -1,5 +1,5 @@
 /** `holo-peer optimize` as a user runs it: the compiled binary, beside a daemon, killed, and in a hostile directory. */
-import { afterAll, beforeAll, describe, expect } from 'bun:test'
+import { describe, expect } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -9,20 +9,14 @@ import { sha256Of } from '../../src/blob/digest.ts'
 import { isGzip } from '../../src/blob/gzip.ts'
 import { blobPath, catalogDirectory, libraryDirectory } from '../../src/catalog/layout.ts'
 import { blobNames } from '../../src/store/blob-names.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { FleetHost, hostObstacle } from '../support/fleet-hosts.ts'
 import { rootsIn, unpackSmall } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
 
 const obstacle = hostObstacle()
 const hostTest = skipUnless(obstacle === undefined, obstacle ?? '')
-let lan: Lan
-beforeAll(() => {
-  if (obstacle === undefined) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(obstacle === undefined)
 
 /** Blobs by form; `wrong` are those whose file does not hold their content. */
 function library(host: FleetHost) {
@@ -53,7 +47,7 @@ function firstChange(host: FleetHost): Promise<void> {
 
 describe('optimize', () => {
   hostTest('tells exactly what it would do, does it, and has nothing to do then', async () => {
-    const host = FleetHost.withSmallLibrary(lan)
+    const host = FleetHost.withSmallLibrary(lan())
     const before = library(host)
     const dry = await host.report('optimize', '--dry-run')
     expect(dry).toMatchObject({ ok: true, exitCode: 0, dryRun: true, to: 'raw', totals: { converted: before.gzip } })
@@ -74,7 +68,7 @@ describe('optimize', () => {
   })
 
   hostTest('ends with status 5 where a blob is corrupt, and has done the rest', async () => {
-    const host = FleetHost.withSmallLibrary(lan)
+    const host = FleetHost.withSmallLibrary(lan())
     const [bad] = blobNames(rootsIn(host.host.home))
     if (bad === undefined) throw new Error('the small library is empty')
     fs.truncateSync(blobPath(rootsIn(host.host.home), bad), 15)
@@ -94,7 +88,7 @@ describe('optimize', () => {
   })
 
   hostTest('has nothing to do in a compress.no library, nor in one that is not there', async () => {
-    const host = FleetHost.on(lan)
+    const host = FleetHost.on(lan())
     expect((await host.run('optimize')).stdout).toContain('nothing to do: it holds no blobs')
     unpackSmall('nocompress', host.host.home)
     const blobs = blobNames(rootsIn(host.host.home)).length
@@ -108,7 +102,7 @@ describe('optimize', () => {
   // Goal: whoever can write into the directory where a command is run gets no code into it. Method: files at every
   // place where a careless look-up of the Worker would end, relative to that directory and to the place of the build.
   hostTest('runs no Worker that lies in the working directory', async () => {
-    const host = FleetHost.withSmallLibrary(lan)
+    const host = FleetHost.withSmallLibrary(lan())
     const folder = join(host.host.folder, 'planted')
     const trap = join(host.host.folder, 'sprung')
     for (const below of ['', 'store', 'src/store', '$bunfs/root/store', 'root/store'])
@@ -127,7 +121,7 @@ describe('optimize', () => {
 
   // Goal: a kill at any moment leaves whole blobs and temporaries that the next run sweeps.
   hostTest('killed at any moment, it leaves a sound library, and the next run goes on', async () => {
-    const host = FleetHost.withSmallLibrary(lan)
+    const host = FleetHost.withSmallLibrary(lan())
     const all = library(host).gzip
     const random = seededRandom(4)
     const rounds = 8 * Number(process.env.CRASH_ROUNDS ?? 1)
@@ -154,9 +148,9 @@ describe('optimize', () => {
   })
 
   hostTest('beside a daemon, peers get every blob whatever form it has at that moment', async () => {
-    const seed = FleetHost.withSmallLibrary(lan)
+    const seed = FleetHost.withSmallLibrary(lan())
     const fleet = await seed.lead()
-    const peers = [FleetHost.on(lan), FleetHost.on(lan)]
+    const peers = [FleetHost.on(lan()), FleetHost.on(lan())]
     for (const peer of peers) await peer.join(fleet)
     let fetching = true
     let turns = 0
@@ -182,7 +176,7 @@ describe('optimize', () => {
   })
 
   hostTest('is stopped by Ctrl-C with status 130 and leaves no temporary', async () => {
-    const host = FleetHost.withSmallLibrary(lan)
+    const host = FleetHost.withSmallLibrary(lan())
     const changed = firstChange(host)
     const child = host.host.spawn([host.binary, 'optimize'])
     await changed

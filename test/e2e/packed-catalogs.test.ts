@@ -1,23 +1,17 @@
 // Goal: packed catalogs save time and nothing else: with them, without them and with broken ones, the same happens.
-import { afterAll, beforeAll, expect } from 'bun:test'
+import { expect } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { catalogPath, statePaths } from '../../src/catalog/layout.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { FleetHost, hostObstacle, type Report } from '../support/fleet-hosts.ts'
 import { rootsIn, smallCold } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
 
 const obstacle = hostObstacle()
 const hostTest = skipUnless(obstacle === undefined, obstacle ?? '')
 const untouched = { filesPlaced: 0, linksMade: 0, directoriesMade: 0, removed: 0, metaWritten: false }
-let lan: Lan
-beforeAll(() => {
-  if (obstacle === undefined) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(obstacle === undefined)
 
 const folderOf = (host: FleetHost) => statePaths(rootsIn(host.host.home)).packedCatalogs
 const packedIn = (host: FleetHost) => (fs.existsSync(folderOf(host)) ? fs.readdirSync(folderOf(host)).sort() : [])
@@ -28,7 +22,7 @@ const lasting = ({ ms: _ms, timeline: _timeline, restored, ...rest }: Report) =>
 })
 
 hostTest('a restore packs the catalog that it decoded, and the next ones end the same without it', async () => {
-  const host = FleetHost.withSmallLibrary(lan)
+  const host = FleetHost.withSmallLibrary(lan())
   expect(await host.restoreSmall(1, '--dry-run')).toMatchObject({ exitCode: 0 })
   expect(packedIn(host)).toEqual([])
   const made = await host.restoreSmall(1, '--offline')
@@ -52,7 +46,7 @@ hostTest('a restore packs the catalog that it decoded, and the next ones end the
 })
 
 hostTest('a catalog that was replaced in the library is decoded anew', async () => {
-  const host = FleetHost.withSmallLibrary(lan)
+  const host = FleetHost.withSmallLibrary(lan())
   const roots = rootsIn(host.host.home)
   await host.restoreSmall(1, '--offline')
   const stored = (version: 1 | 2) => catalogPath(roots, smallCold('gzip', version).name)
@@ -62,7 +56,7 @@ hostTest('a catalog that was replaced in the library is decoded anew', async () 
 })
 
 hostTest('one space goes from version to version by its notes alone, once all are packed', async () => {
-  const host = FleetHost.withSmallLibrary(lan)
+  const host = FleetHost.withSmallLibrary(lan())
   const robot = (version: 1 | 2 | 3) => host.restoreSmall(version, '--space', 'gold', '--offline')
   const first: Report[] = []
   for (const version of [1, 2, 3, 1] as const) first.push(await robot(version))
@@ -76,7 +70,7 @@ hostTest('one space goes from version to version by its notes alone, once all ar
 })
 
 hostTest('a catalog that cannot be read hinders nobody who leaves it for another', async () => {
-  const host = FleetHost.withSmallLibrary(lan)
+  const host = FleetHost.withSmallLibrary(lan())
   const path = catalogPath(rootsIn(host.host.home), smallCold('gzip', 1).name)
   await host.restoreSmall(1, '--space', 'gold', '--offline')
   fs.rmSync(path)
@@ -86,7 +80,7 @@ hostTest('a catalog that cannot be read hinders nobody who leaves it for another
 })
 
 hostTest('what came from a peer is packed when it is put into the library', async () => {
-  const [a, b] = [FleetHost.withSmallLibrary(lan), FleetHost.on(lan)]
+  const [a, b] = [FleetHost.withSmallLibrary(lan()), FleetHost.on(lan())]
   await b.join(await a.lead())
   expect(await b.restoreSmall(2)).toMatchObject({ exitCode: 0, restored: { metaWritten: true } })
   expect(packedIn(b)).toHaveLength(1)

@@ -12,6 +12,7 @@ import type { BlobRef } from '../../src/blob/source.ts'
 import { blobPath } from '../../src/catalog/layout.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { FleetHost, fleetObstacle, goldenEnvironment, type Version } from '../support/fleet-hosts.ts'
 import { differences, environmentRoots, environmentVersion, listTree, rootsIn } from '../support/golden.ts'
 import { Lan } from '../support/lan.ts'
@@ -149,19 +150,13 @@ describe('a peer that dies', () => {
 })
 
 describe('a peer with altered bytes', () => {
-  let lan: Lan
-  beforeAll(() => {
-    if (obstacle === undefined) lan = new Lan()
-  })
-  afterAll(async () => {
-    await lan?.[Symbol.asyncDispose]()
-  })
+  const lan = fileLan(obstacle === undefined)
 
   /** A host that serves the environment, some of its larger blobs altered on its disk. */
   async function startLiar(
     alteredBlobs: number,
   ): Promise<{ liar: FleetHost; invite: string; address: string; altered: BlobRef[] }> {
-    const liar = FleetHost.withLibrary(lan)
+    const liar = FleetHost.withLibrary(lan())
     const altered = blobsOf('v1')
       .filter(({ sizeBytes }) => sizeBytes > 1000)
       .slice(0, alteredBlobs)
@@ -173,7 +168,7 @@ describe('a peer with altered bytes', () => {
   lanTest('is named with the blob, and leaves no bad byte in library or space', async () => {
     const { liar, altered, ...fleet } = await startLiar(1)
     const digest = altered[0]?.digest ?? ''
-    const b = FleetHost.on(lan)
+    const b = FleetHost.on(lan())
     await b.join(fleet)
     const report = await b.restore('v1')
     expect(report).toMatchObject({ ok: false, exitCode: 5, error: { code: 'blob-corrupt', blame: 'source' } })
@@ -188,7 +183,7 @@ describe('a peer with altered bytes', () => {
 
   lanTest('is dropped and named where another host holds the blobs rightly', async () => {
     const { liar, altered, ...fleet } = await startLiar(500)
-    const [b, honest] = [FleetHost.on(lan), FleetHost.withLibrary(lan)]
+    const [b, honest] = [FleetHost.on(lan()), FleetHost.withLibrary(lan())]
     await b.join(fleet)
     await honest.join(fleet)
     await honest.startDaemon()

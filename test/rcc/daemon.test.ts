@@ -1,5 +1,5 @@
 // Goal: a daemon and rcc work in one library at the same time, and contents that look like gzip survive both.
-import { afterAll, beforeAll, expect, setDefaultTimeout } from 'bun:test'
+import { expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { sha256Of } from '../../src/blob/digest.ts'
@@ -8,8 +8,9 @@ import { encodeCatalogInfo, encodeStoredCatalog } from '../../src/catalog/encode
 import { blobPath, catalogDirectory } from '../../src/catalog/layout.ts'
 import { catalogName } from '../../src/catalog/names.ts'
 import type { Catalog, CatalogFile } from '../../src/catalog/tree.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { differences, rootsIn, smallCold } from '../support/golden.ts'
-import { GOLDEN_BASE, Lan } from '../support/lan.ts'
+import { GOLDEN_BASE } from '../support/lan.ts'
 import { MemoryBlobs, madeCatalog } from '../support/made-catalog.ts'
 import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 
@@ -17,19 +18,13 @@ const golden = resolve(import.meta.dir, '../golden/small/gzip')
 
 setDefaultTimeout(120_000)
 
-let lan: Lan
-beforeAll(() => {
-  if (hasRccHosts) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(hasRccHosts)
 
 rccTest('a daemon serves what rcc imports beside it, and no more what rcc removes', async () => {
-  const seed = RccHost.on(lan)
+  const seed = RccHost.on(lan())
   const fleet = await seed.fleet.lead()
   const member = async () => {
-    const host = RccHost.on(lan)
+    const host = RccHost.on(lan())
     await host.fleet.join(fleet)
     return host
   }
@@ -112,9 +107,9 @@ function recordDeceptive(host: RccHost): string {
 }
 
 rccTest('contents that look like gzip come whole through a peer, the library, rcc and its check', async () => {
-  const seed = RccHost.on(lan)
+  const seed = RccHost.on(lan())
   const made = recordDeceptive(seed)
-  const host = RccHost.on(lan)
+  const host = RccHost.on(lan())
   await host.fleet.join(await seed.fleet.lead())
   const report = await host.fleet.report('restore', made, '--space', 'ours')
   expect(report).toMatchObject({ ok: true, fetched: { blobs: Object.keys(deceptive).length + 1 } })

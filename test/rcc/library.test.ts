@@ -1,11 +1,11 @@
 // Goal: a library that holo-peer filled (raw blobs, catalogs, their .info) is a sound library for rcc: it passes rcc's
 // check untouched, is exported and imported, and rcc restores from it what it restores from its own.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
+import { beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
 import { catalogDirectory } from '../../src/catalog/layout.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { differences, rootsIn, smallCold, smallVersions, TemporaryDirectory } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 
 const golden = resolve(import.meta.dir, '../golden/small/gzip')
@@ -14,18 +14,12 @@ const names = smallVersions.map((version) => smallCold('gzip', version).name).so
 
 setDefaultTimeout(120_000)
 
-let lan: Lan
-beforeAll(() => {
-  if (hasRccHosts) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(hasRccHosts)
 
 /** A host whose library came from a peer with a library made by rcc. */
 async function filledByPeer(): Promise<RccHost> {
-  const seed = RccHost.withSmallLibrary(lan, 'gzip')
-  const host = RccHost.on(lan)
+  const seed = RccHost.withSmallLibrary(lan(), 'gzip')
+  const host = RccHost.on(lan())
   await host.fleet.join(await seed.fleet.lead())
   for (const version of smallVersions)
     expect(await host.fleet.report('restore', robot(version), '--space', 'filling')).toMatchObject({ ok: true })
@@ -40,7 +34,7 @@ async function filledByPeer(): Promise<RccHost> {
 
 /** A host whose library came from rcc's exports beside the robots. */
 async function filledByZip(): Promise<RccHost> {
-  const host = RccHost.on(lan)
+  const host = RccHost.on(lan())
   for (const version of smallVersions) {
     using folder = new TemporaryDirectory()
     fs.cpSync(join(golden, `robot${version}`), folder.path, { recursive: true })
@@ -101,7 +95,7 @@ describe.each([
     expect(JSON.parse(listed.stdout)).toEqual(names)
     const exported = await host.rcc('holotree', 'export', ...names, '--zipfile', zip)
     expect(exported).toMatchObject({ exitCode: 0 })
-    const other = RccHost.on(lan)
+    const other = RccHost.on(lan())
     expect(await other.rcc('holotree', 'import', '--strict', zip)).toMatchObject({ exitCode: 0 })
     expect(await other.rcc('holotree', 'check', '--retries', '0')).toMatchObject({ exitCode: 0 })
     expect(other.blobs()).toHaveLength(host.blobs().length)
@@ -114,7 +108,7 @@ describe.each([
     const zip = join(folder.path, 'hololib.zip')
     const exported = await host.rcc('holotree', 'export', '--robot', robot(2), '--zipfile', zip)
     expect(exported).toMatchObject({ exitCode: 0 })
-    const other = RccHost.on(lan)
+    const other = RccHost.on(lan())
     const report = await other.holoRestore(join(folder.path, 'robot.yaml'), 'cold2')
     expect(report).toMatchObject({ ok: true, source: zip })
     const { listing, spacePath } = smallCold('gzip', 2)

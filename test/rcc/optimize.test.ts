@@ -1,24 +1,18 @@
 // Goal: a library that holo-peer optimizes is the same library to rcc, before, after, and while it happens.
-import { afterAll, beforeAll, expect, setDefaultTimeout } from 'bun:test'
+import { expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { isGzip } from '../../src/blob/gzip.ts'
 import { blobPath, catalogDirectory } from '../../src/catalog/layout.ts'
 import { blobNames } from '../../src/store/blob-names.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { smallRobot } from '../support/fleet-hosts.ts'
 import { differences, rootsIn, smallCold, smallVersions } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 
 setDefaultTimeout(120_000)
 
-let lan: Lan
-beforeAll(() => {
-  if (hasRccHosts) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(hasRccHosts)
 
 async function expectSound(host: RccHost): Promise<void> {
   const names = (path: string) => fs.readdirSync(path).sort()
@@ -31,7 +25,7 @@ async function expectSound(host: RccHost): Promise<void> {
 }
 
 rccTest("rcc's check and its cold restores find nothing amiss in either form", async () => {
-  const host = RccHost.withSmallLibrary(lan, 'gzip')
+  const host = RccHost.withSmallLibrary(lan(), 'gzip')
   const all = blobNames(rootsIn(host.host.home)).length
   for (const to of [[], ['--compress']]) {
     expect(await host.fleet.report('optimize', ...to)).toMatchObject({ ok: true, totals: { converted: all } })
@@ -52,7 +46,7 @@ rccTest("rcc's check and its cold restores find nothing amiss in either form", a
 })
 
 rccTest('rcc restores and checks while the library changes its form again and again', async () => {
-  const host = RccHost.withSmallLibrary(lan, 'gzip')
+  const host = RccHost.withSmallLibrary(lan(), 'gzip')
   let restoring = true
   let turns = 0
   const turning = (async () => {

@@ -1,7 +1,7 @@
 // Goal: the real rcc and holo-peer record one stage to one catalog, and rcc takes ours for its own.
 // Method: rcc builds with a stand-in for uv that writes a fixed tree of odd things; that stage is put up again from
 // rcc's catalog, rcc's library is emptied, and holo-peer records. What rcc left then serves as the listing to meet.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
+import { beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { catalogDirectory, catalogInfoPath, libraryDirectory, noCompressMarker } from '../../src/catalog/layout.ts'
@@ -9,8 +9,8 @@ import { IDENTITY_BYTES } from '../../src/catalog/relocation.ts'
 import type { Catalog } from '../../src/catalog/tree.ts'
 import { walkFiles } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
+import { fileLan } from '../support/file-lan.ts'
 import { listTree, rootsIn } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { STAGE } from '../support/made-catalog.ts'
 import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 import { rebuildStage } from '../support/stage.ts'
@@ -49,13 +49,7 @@ ln -sfn "$stage/lib/deep" links/absolute
 echo '[]'
 `
 
-let lan: Lan
-beforeAll(() => {
-  if (hasRccHosts) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(hasRccHosts)
 
 function comparable(catalog: Catalog): { tree: string; rewrites: Map<string, number[]> } {
   const tree = JSON.stringify({ ...catalog, rcc: '' }, (key, value) => {
@@ -93,7 +87,7 @@ describe.each(['gzip', 'compress.no'] as const)('a library with %s', (form) => {
 
   beforeAll(async () => {
     if (!hasRccHosts) return
-    host = RccHost.on(lan)
+    host = RccHost.on(lan())
     const uv = join(host.host.home, 'uv', '0.0.1')
     fs.mkdirSync(uv, { recursive: true })
     fs.writeFileSync(join(uv, 'uv'), STAND_IN, { mode: 0o755 })

@@ -1,7 +1,8 @@
 // Goal: a space belongs to rcc and holo-peer alike: what one restored is as it should be for the other.
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
+import { beforeAll, describe, expect, setDefaultTimeout } from 'bun:test'
 import * as fs from 'node:fs'
 import { basename, join, resolve } from 'node:path'
+import { fileLan } from '../support/file-lan.ts'
 import { goldenEnvironment, smallRobot } from '../support/fleet-hosts.ts'
 import {
   differences,
@@ -13,7 +14,6 @@ import {
   smallSwitched,
   smallVersions,
 } from '../support/golden.ts'
-import { Lan } from '../support/lan.ts'
 import { hasRccHosts, RccHost, rccTest } from '../support/rcc-hosts.ts'
 import { skipUnless } from '../support/skip.ts'
 
@@ -22,19 +22,13 @@ const untouched = { filesPlaced: 0, linksMade: 0, directoriesMade: 0, removed: 0
 
 setDefaultTimeout(120_000)
 
-let lan: Lan
-beforeAll(() => {
-  if (hasRccHosts) lan = new Lan()
-})
-afterAll(async () => {
-  await lan?.[Symbol.asyncDispose]()
-})
+const lan = fileLan(hasRccHosts)
 
 describe.each(['gzip', 'nocompress'] as const)('the small set %s', (kind) => {
   const robot = (version: number) => join(golden, kind, `robot${version}`, 'robot.yaml')
   let host: RccHost
   beforeAll(() => {
-    if (hasRccHosts) host = RccHost.withSmallLibrary(lan, kind)
+    if (hasRccHosts) host = RccHost.withSmallLibrary(lan(), kind)
   })
 
   for (const version of smallVersions)
@@ -147,7 +141,7 @@ const environmentTest = hasRccHosts ? skipUnless(hasGoldenEnvironment, goldenEnv
 environmentTest(
   'a real environment: v1 by rcc, v2 by holo-peer, and rcc finds v2 pristine',
   async () => {
-    const host = RccHost.on(lan)
+    const host = RccHost.on(lan())
     fs.cpSync(environmentRoots().hololib, join(host.host.home, 'hololib'), { recursive: true })
     const robot = (version: 1 | 2) => join(goldenEnvironment, `v${version}`, 'robot.yaml')
     const { listing, spacePath } = environmentVersion(2)
@@ -164,7 +158,7 @@ environmentTest(
 )
 
 rccTest("rcc's statistics and event listing count the restores of holo-peer", async () => {
-  const counting = RccHost.withSmallLibrary(lan, 'gzip')
+  const counting = RccHost.withSmallLibrary(lan(), 'gzip')
   const samples = async () => {
     const { stderr } = await counting.rcc('holotree', 'statistics', '-w', '1')
     return Number(/statistics: (\d+) samples/.exec(stderr)?.[1])

@@ -1,38 +1,23 @@
 /** Relays over real sockets: what the two ends notice, and what they must not. */
-import { afterEach, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { UDXSocket } from '../../packages/udx/src/socket.ts'
-import type { UDXStream } from '../../packages/udx/src/stream.ts'
+import type { StreamOptions } from '../../packages/udx/src/stream.ts'
 import { UDX } from '../../packages/udx/src/udx.ts'
+import { opener, portOf } from './support/opened.ts'
 
-const sockets: UDXSocket[] = []
-const streams: UDXStream[] = []
-
-afterEach(async () => {
-  for (const stream of streams.splice(0)) stream.on('error', () => {}).destroy()
-  await Promise.all(sockets.splice(0).map((socket) => socket.close()))
-})
-
-function bound(udx: UDX): UDXSocket {
-  const socket = udx.createSocket()
-  socket.bind(0, '127.0.0.1')
-  sockets.push(socket)
-  return socket
-}
-
-function stream(udx: UDX, id: number): UDXStream {
-  const made = udx.createStream(id, { firewall: () => false })
-  streams.push(made)
-  return made
-}
-
-const portOf = (socket: UDXSocket) => socket.address()?.port ?? 0
+const { bound, stream } = opener()
 
 /** `left` and `right`, each connected to its own half of a relay. */
-function relayed() {
+function relayed(options?: StreamOptions) {
   const [udx, relay] = [new UDX(), new UDX()]
-  const [a, b, middle] = [bound(udx), bound(udx), bound(relay)]
-  const [left, right, toLeft, toRight] = [stream(udx, 1), stream(udx, 2), stream(relay, 3), stream(relay, 4)]
+  const [a, b, middle] = [bound(udx, '127.0.0.1'), bound(udx, '127.0.0.1'), bound(relay, '127.0.0.1')]
+  const [left, right, toLeft, toRight] = [
+    stream(udx, 1, options),
+    stream(udx, 2, options),
+    stream(relay, 3),
+    stream(relay, 4),
+  ]
   toLeft.connect(middle, 1, portOf(a))
   toRight.connect(middle, 2, portOf(b))
   toLeft.relayTo(toRight)
@@ -43,9 +28,30 @@ function relayed() {
 }
 
 describe('relayTo()', () => {
+  test('forwards both ways and passes a reset on', async () => {
+    const { left, right, toLeft, toRight } = relayed()
+    const bytes = randomBytes(400_000)
+    const received: Buffer[] = []
+    let length = 0
+    const all = new Promise<void>((resolve) =>
+      right.on('data', (chunk) => {
+        received.push(chunk as Buffer)
+        length += (chunk as Buffer).byteLength
+        if (length === bytes.byteLength) resolve()
+      }),
+    )
+    left.write(bytes)
+    await all
+    expect(Buffer.concat(received).equals(bytes)).toBe(true)
+    const ends = [right, toLeft].map((end) => once(end as never, 'error'))
+    toRight.on('error', () => {})
+    left.destroy()
+    for (const [error] of await Promise.all(ends)) expect((error as { code: string }).code).toBe('ECONNRESET')
+  })
+
   // Goal: once both ends have found a direct way, the relay leaves without a trace.
   test('leaves the ends connected when they have changed to a direct way and the relay closes', async () => {
-    const { a, b, left, right, toLeft, toRight } = relayed()
+    const { a, b, left, right, toLeft, toRight } = relayed({ firewall: () => false })
     left.write('by the relay')
     expect(String((await once(right as never, 'data'))[0])).toBe('by the relay')
     await Promise.all([left.changeRemote(a, 2, portOf(b)), right.changeRemote(b, 1, portOf(a))])

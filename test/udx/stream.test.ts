@@ -1,34 +1,11 @@
-import { afterEach, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import type { UDXSocket } from '../../packages/udx/src/socket.ts'
 import type { StreamOptions, UDXStream } from '../../packages/udx/src/stream.ts'
 import { UDX } from '../../packages/udx/src/udx.ts'
+import { opener, portOf } from './support/opened.ts'
 
-const sockets: UDXSocket[] = []
-const streams: UDXStream[] = []
-
-afterEach(async () => {
-  for (const stream of streams.splice(0)) stream.on('error', () => {}).destroy()
-  await Promise.all(sockets.splice(0).map((socket) => socket.close()))
-})
-
-function bound(udx: UDX, host?: string): UDXSocket {
-  const socket = udx.createSocket()
-  socket.bind(0, host)
-  sockets.push(socket)
-  return socket
-}
-
-function stream(udx: UDX, id: number, options?: StreamOptions): UDXStream {
-  const made = udx.createStream(id, options)
-  streams.push(made)
-  return made
-}
-
-function portOf(socket: UDXSocket): number {
-  return socket.address()?.port ?? 0
-}
+const { bound, stream } = opener()
 
 /** Two connected streams over two sockets bound to `bind`, reached at `host`. */
 function pair(host = '127.0.0.1', bind: string | undefined = host, options?: StreamOptions) {
@@ -162,36 +139,6 @@ describe('UDXStream', () => {
     right.end()
     expect(sha256(await received)).toBe(sha256(bytes))
     expect(left.socket === fresh || left.destroyed).toBe(true)
-  })
-
-  test('relayTo() forwards both ways and passes a reset on', async () => {
-    const udx = new UDX()
-    const relay = new UDX()
-    const [a, b, middle] = [bound(udx, '127.0.0.1'), bound(udx, '127.0.0.1'), bound(relay, '127.0.0.1')]
-    const [left, right, toLeft, toRight] = [stream(udx, 1), stream(udx, 2), stream(relay, 3), stream(relay, 4)]
-    toLeft.connect(middle, 1, portOf(a))
-    toRight.connect(middle, 2, portOf(b))
-    toLeft.relayTo(toRight)
-    toRight.relayTo(toLeft)
-    left.connect(a, 3, portOf(middle))
-    right.connect(b, 4, portOf(middle))
-    const bytes = randomBytes(400_000)
-    const received: Buffer[] = []
-    let length = 0
-    const all = new Promise<void>((resolve) =>
-      right.on('data', (chunk) => {
-        received.push(chunk as Buffer)
-        length += (chunk as Buffer).byteLength
-        if (length === bytes.byteLength) resolve()
-      }),
-    )
-    left.write(bytes)
-    await all
-    expect(sha256(Buffer.concat(received))).toBe(sha256(bytes))
-    const ends = [right, toLeft].map((end) => once(end as never, 'error'))
-    toRight.on('error', () => {})
-    left.destroy()
-    for (const [error] of await Promise.all(ends)) expect((error as { code: string }).code).toBe('ECONNRESET')
   })
 
   test('connect() refuses what cannot be', () => {
