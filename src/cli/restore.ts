@@ -37,7 +37,11 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     .option('--offline', 'use only what lies on this machine', false)
     .addOption(new Option('--strategy <name>', 'how files come into the space').choices(STRATEGIES))
     .addOption(new Option('--verification <name>', 'which bytes are hashed on the way').choices(VERIFICATIONS))
-    .option('--fast', 'trusted verification, and no output but the path of the space', false)
+    .addOption(
+      new Option('--fast', 'trusted verification, and no output but the path of the space')
+        .default(false)
+        .conflicts('verification'),
+    )
     .option('--deep', 'hash the files of the space that look right', false)
     .option('--keep-extra', 'leave files that the environment does not have', false)
     .option('--timeline', 'show when each stage began and ended', false)
@@ -67,7 +71,9 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
       for (const error of outcome.fetched.dropped.values()) out.warn(`${messageOf(error)}; it was dropped`)
       const timeline = flags.timeline ? timelineLines(outcome.timeline) : []
       const lines = flags.dryRun ? planLines(outcome, out) : reportLines(outcome, out)
-      out.result(jsonOf(outcome), outcome.fast ? [outcome.space.path] : [...lines, ...timeline])
+      // What was asked for by name is told all the same.
+      const brief = outcome.fast && !flags.dryRun
+      out.result(jsonOf(outcome), [...(brief ? [outcome.space.path] : lines), ...timeline])
     })
 }
 

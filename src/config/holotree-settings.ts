@@ -16,7 +16,7 @@ import { DEFAULT_SETTINGS } from './settings.ts'
 
 export interface HolotreeSettings {
   readonly strategy: Strategy
-  /** Patterns (`pathPattern`) of what is never hardlinked. */
+  /** Patterns (`pathPattern`) of what `smart` does not link. */
   readonly hardlinkExcludes: readonly string[]
   /** Patterns of what is copied under every strategy. */
   readonly copyPatterns: readonly string[]
