@@ -3,9 +3,10 @@
  * command without a daemon for a moment.
  */
 import { deadline, systemClock } from '../base/clock.ts'
-import { HoloError } from '../base/errors.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
 import { type HostPort, parseHostPort } from '../base/host-port.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
+import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
@@ -25,6 +26,8 @@ import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
+
+const log = roomLogger('app')
 
 export interface FleetNodeOptions {
   readonly machine: Machine
@@ -140,10 +143,12 @@ export class FleetNode implements AsyncDisposable {
     const expiryMs = nextExpiryMs(this.#fleets, wallMs)
     if (expiryMs === undefined) return
     // The wall clock may be set meanwhile: so it is looked at every hour.
-    systemClock.sleep(Math.min(expiryMs - wallMs, WALL_CLOCK_LOOK_MS), signal).then(
-      () => this.takePart(this.#fleets, this.#settings),
-      () => {},
-    )
+    const waited = systemClock.sleep(Math.min(expiryMs - wallMs, WALL_CLOCK_LOOK_MS), signal)
+    waited
+      .then(() => this.takePart(this.#fleets, this.#settings))
+      .catch((error: unknown) => {
+        if (!signal.aborted) log.warning`the end of an old secret could not be taken up: ${messageOf(error)}`
+      })
   }
 
   /**
