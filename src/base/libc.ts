@@ -20,12 +20,11 @@ export const O_CLOEXEC = 0o2000000
 export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000
 export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000
 export const AT_FDCWD = -100
-export const AT_SYMLINK_NOFOLLOW = 0x100
-export const AT_REMOVEDIR = 0x200
-export const AT_EMPTY_PATH = 0x1000
 /** ioctl(2): share the blocks of another file. */
 export const FICLONE = 0x40049409
 const STATX_BASIC_STATS = 0x7ff
+const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_EMPTY_PATH = 0x1000
 
 export const ENOENT = os.errno.ENOENT
 export const EEXIST = os.errno.EEXIST

@@ -19,22 +19,16 @@ export type CatalogEntry =
  * The order of this walk is part of the protocol: pieces follow it.
  */
 export function* walkFiles(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile }> {
-  for (const { path, file } of walkAll(tree)) yield { path, file }
-}
-
-/** As `walkFiles`; `isRestored` is false for links, and for what stands in shadows and below links. */
-function* walkAll(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile; isRestored: boolean }> {
-  const pending: { prefix: string; entry: CatalogFile | CatalogDirectory; isRestored: boolean }[] = []
-  const push = (directory: CatalogDirectory, prefix: string, isRestored: boolean) => {
-    for (const entry of inPathOrder(directory).reverse()) pending.push({ prefix, entry, isRestored })
+  const pending: { prefix: string; entry: CatalogFile | CatalogDirectory }[] = []
+  const push = (directory: CatalogDirectory, prefix: string) => {
+    for (const entry of inPathOrder(directory).reverse()) pending.push({ prefix, entry })
   }
-  push(tree, '', true)
+  push(tree, '')
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { prefix, entry } = next
-    const isRestored = next.isRestored && entry.symlink === undefined
     const path = prefix + entry.name
-    if ('digest' in entry) yield { path, file: entry, isRestored }
-    else push(entry, `${path}/`, isRestored && !entry.shadow)
+    if ('digest' in entry) yield { path, file: entry }
+    else push(entry, `${path}/`)
   }
 }
 
@@ -79,26 +73,11 @@ export function* walkRestorable(tree: CatalogDirectory): Generator<CatalogEntry>
  */
 export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
   const seen = new Map<Digest, BlobRef>()
-  for (const { file } of walkFiles(tree)) addBlob(seen, file)
-  return [...seen.values()]
-}
-
-/**
- * The blobs whose bytes a restore reads, once each, in the order of `distinctBlobs`: those of regular files outside
- * of shadows and linked directories. A catalog may name blobs of links that no library holds (formats.md §6.5).
- */
-export function restoreBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
-  const seen = new Map<Digest, BlobRef>()
-  const needed = new Set<Digest>()
-  for (const { file, isRestored } of walkAll(tree)) {
-    addBlob(seen, file)
-    if (isRestored) needed.add(file.digest)
+  for (const { file } of walkFiles(tree)) {
+    const { digest, sizeBytes } = file
+    if (!seen.has(digest)) seen.set(digest, { digest, sizeBytes })
   }
-  return [...seen.values()].filter(({ digest }) => needed.has(digest))
-}
-
-function addBlob(seen: Map<Digest, BlobRef>, { digest, sizeBytes }: CatalogFile): void {
-  if (!seen.has(digest)) seen.set(digest, { digest, sizeBytes })
+  return [...seen.values()]
 }
 
 export interface CatalogStatistics {

@@ -1,10 +1,11 @@
 /**
  * Discovery by Hyperswarm over a private DHT: the only importer of hyperswarm.
  *
- * The DHT is found by configured addresses and by multicast on the LAN. A daemon hosts bootstrap nodes of its own, announces itself and looks for others; a client only looks, and is gone
- * without a trace. On a private DHT machines are taken for directly reachable (no NAT between them), which needs no
- * samples of other nodes: one bootstrap is enough. The public DHT is opt-in, and there NAT is found out and punched.
- * Whatever a network does (dead bootstraps, names without address, lost peers) is logged and passed over.
+ * The DHT is found by configured addresses and by multicast on the LAN. A daemon hosts bootstrap nodes of its own,
+ * announces itself and looks for others; a client only looks, and is gone without a trace. On a private DHT machines are
+ * taken for directly reachable (no NAT between them), which needs no samples of other nodes: one bootstrap is enough. The
+ * public DHT is opt-in, and there NAT is found out and punched. Whatever a network does (dead bootstraps, names without
+ * address, lost peers) is logged and passed over.
  */
 import { isIPv6 } from 'node:net'
 import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
@@ -40,6 +41,7 @@ const SETTLED_LINKS = 3
 const WIDER_MS = 30_000
 /** Connection attempts at once: enough that some dead peers do not hold up the live ones. */
 const CONNECTS_AT_ONCE = 16
+
 /**
  * Start to take part; topics are joined afterwards.
  *

@@ -23,18 +23,16 @@ import {
   O_WRONLY,
   Status,
 } from '../base/libc.ts'
-import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
 import type { PlacementTexts, SharedPlacements } from './placements.ts'
 import { spaceError } from './space-changed.ts'
+import { temporaryName } from './temporary-name.ts'
 
 const CREATE_FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
 /** Most one call may copy or write; the kernel ends at 2 GiB. */
 const STEP_BYTES = 2 ** 30
 const PERMISSION_BITS = 0o777
 const { EINVAL, EIO, ENOSPC, EDQUOT } = os.errno
-
-let counter = 0
 
 export class FileMaker {
   readonly #libc = libc()
@@ -226,7 +224,7 @@ export class FileMaker {
   }
 
   #freshName(): Uint8Array {
-    return cString(`${TEMPORARY_PREFIX}${process.pid}-${this.threadName}${counter++}`)
+    return cString(temporaryName(this.threadName))
   }
 
   #name(file: number): CString {

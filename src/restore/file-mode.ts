@@ -13,3 +13,6 @@ export function unixMode(goMode: number): number {
     ((goMode & GO_STICKY) === 0 ? 0 : 0o1000)
   return (goMode & 0o777) | special
 }
+
+/** Modes of blobs that no space depends on yet: those that rcc and we give them. */
+export const UNUSED_MODES: readonly number[] = [0o644, 0o666]

@@ -16,7 +16,7 @@ import type { Verification } from '../catalog/strategies.ts'
 import { BlobReader } from './blob-reader.ts'
 import { DirectoryCursor } from './directory-cursor.ts'
 import { FileMaker } from './file-maker.ts'
-import { RESTORED_TIME_MS } from './file-mode.ts'
+import { RESTORED_TIME_MS, UNUSED_MODES } from './file-mode.ts'
 import {
   BLOB_ABSENT,
   BLOB_CORRUPT,
@@ -31,7 +31,6 @@ import {
   NO_LINK,
   NO_RANGE,
   NO_REFLINK,
-  PLACED,
   PlacementTexts,
   type SharedPlacements,
   STOPPED,
@@ -46,8 +45,6 @@ const PAIR_REFUSALS: readonly number[] = [EXDEV, EOPNOTSUPP, ENOTTY, ENOSYS]
 const NOTHING = new Uint8Array(0)
 /** A look at whether the run was stopped, while directories are awaited. */
 const DIRECTORY_WAIT_MS = 50
-/** Modes of blobs that no space depends on yet: those that rcc and we give them. */
-const UNUSED_MODES: readonly number[] = [0o644, 0o666]
 
 export interface PlacerPlaces {
   /** Absolute path of the blobs' directory. */
@@ -99,7 +96,6 @@ export class NativePlacer implements Disposable {
       if (Atomics.load(control, STOPPED) !== 0) return false
       const waiting = this.#place(file)
       if (waiting !== undefined) await waiting
-      Atomics.add(control, PLACED, 1)
     }
     return true
   }

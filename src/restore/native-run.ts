@@ -15,7 +15,7 @@ import { SECOND_THREAD_FILES_MIN } from '../base/limits.ts'
 import { workerEntry } from '../base/worker-entry.ts'
 import type { BlobTree } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { PRIVATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
+import { PRIVATE_DIRECTORY_MODE } from '../catalog/layout.ts'
 import { DirectoryCursor } from './directory-cursor.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
 import { NativePlacer, type PlacerPlaces } from './native-placer.ts'
@@ -30,7 +30,6 @@ import {
   NO_BLOB,
   NO_LINK,
   NO_REFLINK,
-  PLACED,
   type SharedPlacements,
   STOPPED,
   THREAD_STATE,
@@ -42,6 +41,7 @@ import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
 import { spaceError } from './space-changed.ts'
 import { METHODS } from './strategy.ts'
 import { strategyLimits } from './strategy-limits.ts'
+import { temporaryName } from './temporary-name.ts'
 
 const DIRECTORIES_PER_TURN = 256
 
@@ -115,7 +115,6 @@ class NativeRun implements PlacingRun {
     try {
       using placer = new NativePlacer(this.#placements, this.#places, 'm')
       while (await placer.placeBatch()) {
-        this.placing.onProgress?.(Atomics.load(control, PLACED))
         await nextTurn()
         signal.throwIfAborted()
       }
@@ -165,7 +164,7 @@ class NativeRun implements PlacingRun {
     const text = cString(target)
     const wanted = cString(name)
     if (this.#libc.symlinkat(text, directory, wanted) === 0) return
-    const temporary = cString(`${TEMPORARY_PREFIX}${process.pid}-link`)
+    const temporary = cString(temporaryName('l'))
     if (this.#libc.errno() === EEXIST) {
       this.#libc.unlinkat(directory, temporary, 0)
       const made = this.#libc.symlinkat(text, directory, temporary) === 0

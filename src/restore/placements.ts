@@ -11,8 +11,7 @@ import type { Way } from './strategy.ts'
 /** Codes of `fileWay`. */
 export const WAYS: readonly Way[] = ['share', 'share-only', 'write', 'link', 'symlink']
 
-/** What is known of a blob; a thread that finds out more says so here, for the other one too. */
-export const BLOB_UNKNOWN = 0
+/** What is known of a blob, 0 for nothing; a thread that finds out more says so here, for the other one too. */
 /** Verified before: right, while its file bears the stamp. */
 export const BLOB_NOTED = 1
 /** Verified in this run, or linked: the same, and the stamp is to be noted. */
@@ -33,18 +32,17 @@ export const NO_BLOB = 0xffff_ffff
 export const NEXT_BATCH = 0
 /** 0 while the run goes on; else both threads stop before the next file. */
 export const STOPPED = 1
-export const PLACED = 2
 /** errno that a primitive failed with for this pair of library and space, and is not tried again after. */
-export const NO_REFLINK = 3
-export const NO_RANGE = 4
-export const NO_LINK = 5
+export const NO_REFLINK = 2
+export const NO_RANGE = 3
+export const NO_LINK = 4
 /** Directories that stand and whose files are packed, in the order of the placements: files of others must wait. */
-export const DIRECTORIES_READY = 8
+export const DIRECTORIES_READY = 7
 /** 0: free; 1: the second thread works; 2: it came too late and is not to begin. */
-export const THREAD_STATE = 6
+export const THREAD_STATE = 5
 /** Files decoded from gzip blobs that need not be gzip. */
-export const COULD_BE_RAW = 7
-export const CONTROL_WORDS = 16
+export const COULD_BE_RAW = 6
+export const CONTROL_WORDS = 8
 
 /** Everything that goes to the other thread: shared arrays, copied by reference. */
 export interface SharedPlacements {

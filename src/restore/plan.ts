@@ -16,9 +16,7 @@ import type { Catalog, CatalogDirectory, CatalogFile } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { RESTORED_TIME_MS, unixMode } from './file-mode.ts'
 import type { PresentDirectory, PresentEntry, SpaceState } from './space-state.ts'
-
-/** As file-maker.ts, the native and the portable run name theirs. */
-const OUR_TEMPORARY = /^\.holo-peer-\d+-(?:[mt]?\d+|link)$/
+import { isTemporaryName } from './temporary-name.ts'
 
 export interface FileStep {
   readonly name: string
@@ -250,7 +248,7 @@ function* unwanted(wanted: CatalogDirectory, present: PresentDirectory, keepExtr
     const inCatalog = wanted.files.has(name) || (subdir !== undefined && !subdir.shadow)
     // An `other` is no file, no link and no usable directory that is wanted here, or it would bear its own kind.
     // What a killed run of ours left is nobody's extra.
-    if (inCatalog ? entry.kind === 'other' : !keepExtra || OUR_TEMPORARY.test(name)) yield name
+    if (inCatalog ? entry.kind === 'other' : !keepExtra || isTemporaryName(name)) yield name
   }
 }
 

@@ -13,10 +13,9 @@ import { BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { beginsLikeGzip, GzipError } from '../blob/gzip.ts'
 import type { LocalBlob } from '../blob/local.ts'
 import { digestLike, hasherFor } from '../catalog/hasher.ts'
-import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import { applyRewrites, chunkRewriter } from '../catalog/relocation.ts'
 import { EmptyDigests } from './empty-digests.ts'
-import { RESTORED_TIME_MS, RESTORED_TIME_S } from './file-mode.ts'
+import { RESTORED_TIME_MS, RESTORED_TIME_S, UNUSED_MODES } from './file-mode.ts'
 import type { FileStep, RestorePlan } from './plan.ts'
 import { create, dress, finish, isBlob, removeQuietly, writeAll } from './portable-file.ts'
 import { ReflinkRefusedError } from './reflink-refused.ts'
@@ -24,15 +23,12 @@ import type { RestoreReport } from './report.ts'
 import type { Placing } from './run.ts'
 import type { Method, Way } from './strategy.ts'
 import type { Obstacles } from './strategy-limits.ts'
+import { temporaryName } from './temporary-name.ts'
 
 const NOTHING = new Uint8Array(0)
 /** What a file system answers that cannot clone or link, or not from that one. Of the last four, only this file. */
 const PAIR_REFUSALS = new Set(['ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'ENOTTY', 'ENOSYS'])
 const REFUSALS = new Set([...PAIR_REFUSALS, 'EINVAL', 'EPERM', 'EACCES', 'ETXTBSY', 'EMLINK'])
-/** Modes of blobs that no space depends on yet: those that rcc and we give them. */
-const UNUSED_MODES: readonly number[] = [0o644, 0o666]
-
-let counter = 0
 
 export class PortablePlacer {
   #noClone: string | undefined
@@ -63,7 +59,7 @@ export class PortablePlacer {
    * @throws `signal.reason`, unwrapped, once `signal` aborts during a large file
    */
   async place(step: FileStep, way: Way, directory: string, signal: AbortSignal): Promise<Method> {
-    const temporary = join(directory, `${TEMPORARY_PREFIX}${process.pid}-${counter++}`)
+    const temporary = join(directory, temporaryName('p'))
     const target = join(directory, step.name)
     this.#counted = false
     try {

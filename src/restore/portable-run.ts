@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { nextTurn } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { PRIVATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
+import { PRIVATE_DIRECTORY_MODE } from '../catalog/layout.ts'
 import { RESTORED_TIME_S } from './file-mode.ts'
 import type { DirectoryStep, RestorePlan } from './plan.ts'
 import { PortablePlacer } from './portable-placer.ts'
@@ -18,6 +18,7 @@ import { countPlaced, type RestoreReport } from './report.ts'
 import type { Placing, PlacingRun, UnusableBlobs, WayOf } from './run.ts'
 import { spaceError } from './space-changed.ts'
 import { strategyLimits } from './strategy-limits.ts'
+import { temporaryName } from './temporary-name.ts'
 
 /** @returns the run, whose steps are to be called in order */
 export function portableRun(plan: RestorePlan, wayOf: WayOf, placing: Placing, report: RestoreReport): PlacingRun {
@@ -64,14 +65,11 @@ class PortableRun implements PlacingRun {
 
   async place(signal: AbortSignal): Promise<UnusableBlobs> {
     const real = fs.realpathSync(this.plan.paths.directory)
-    let at = 0
     for (const step of this.plan.steps) {
       if (step.files.length === 0) continue
       const directory = join(this.plan.paths.directory, step.path)
       checkReal(real, step.path, directory)
       await this.#placeFiles(step, directory, signal)
-      at += step.files.length
-      this.placing.onProgress?.(at)
       // The work above is synchronous: sockets and signals get their turn here.
       await nextTurn()
     }
@@ -138,7 +136,7 @@ function makeDirectory(directory: string, recursive: boolean): void {
 
 /** Make a link, or replace a file or link of that name by it in one step. */
 function makeLink(directory: string, name: string, target: string): void {
-  const temporary = join(directory, `${TEMPORARY_PREFIX}${process.pid}-link`)
+  const temporary = join(directory, temporaryName('l'))
   try {
     fs.symlinkSync(target, temporary)
     fs.renameSync(temporary, join(directory, name))

@@ -8,8 +8,6 @@ import type { Way } from './strategy.ts'
 export interface Placing {
   readonly blobs: LocalBlobs
   readonly verification: Verification
-  /** Called now and then, with the number of files that are through. */
-  readonly onProgress?: (files: number) => void
 }
 
 /** How a file is to come to its content; asked once for each file of a plan, in order. */

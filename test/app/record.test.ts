@@ -16,6 +16,7 @@ import { acquireLock } from '../../src/store/lock.ts'
 import { storeContents } from '../../src/store/stage-contents.ts'
 import { walkStage } from '../../src/store/stage-walk.ts'
 import { restoreIn } from '../restore/restore-in.ts'
+import { failureOf } from '../support/failure-of.ts'
 import { differences, listTree, TemporaryDirectory } from '../support/golden.ts'
 import { type MadeEntry, type MadeTree, madeListing, STAGE } from '../support/made-catalog.ts'
 import { runs } from '../support/runs.ts'
@@ -29,15 +30,6 @@ type Stage = ReturnType<typeof emptyStage>
 
 function recordIn({ roots, stage, robotFile }: Stage, directory = stage, signal = never, events = unheard) {
   return record({ directory, robotFile }, events, signal, machineWith(roots))
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work
-  } catch (error) {
-    return error
-  }
-  throw new Error('it did not fail')
 }
 
 function recordedIn(roots: Roots): Catalog {

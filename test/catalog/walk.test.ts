@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { unzipSync } from 'fflate'
 import { compareBytewise } from '../../src/catalog/bytewise.ts'
 import { decodeCatalog, decodeStoredCatalog } from '../../src/catalog/decode-catalog.ts'
-import { catalogStatistics, distinctBlobs, restoreBlobs, walkFiles, walkRestorable } from '../../src/catalog/walk.ts'
+import { catalogStatistics, distinctBlobs, walkFiles, walkRestorable } from '../../src/catalog/walk.ts'
+import { restoreBlobs } from '../support/restore-blobs.ts'
 import { golden, numRuns, readText, smallRobots } from './support.ts'
 
 const catalogs = smallRobots.map((robot) => ({

@@ -6,12 +6,12 @@ import { seededRandom } from '../../src/base/random.ts'
 import { isGzip } from '../../src/blob/gzip.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
 import { blobPath, catalogPath } from '../../src/catalog/layout.ts'
-import { restoreBlobs } from '../../src/catalog/walk.ts'
 import { blobNames } from '../../src/store/blob-names.ts'
 import { Library } from '../../src/store/library.ts'
 import { FleetHost, hostObstacle, smallRobot } from '../support/fleet-hosts.ts'
 import { rootsIn, smallCold, smallVersions } from '../support/golden.ts'
 import { Lan } from '../support/lan.ts'
+import { restoreBlobs } from '../support/restore-blobs.ts'
 import { skipUnless } from '../support/skip.ts'
 
 const obstacle = hostObstacle()

@@ -10,6 +10,7 @@ import { blobPath } from '../../src/catalog/layout.ts'
 import type { Catalog } from '../../src/catalog/tree.ts'
 import { BlobsUnusableError } from '../../src/restore/apply.ts'
 import { Library } from '../../src/store/library.ts'
+import { failureOf } from '../support/failure-of.ts'
 import {
   differences,
   listTree,
@@ -37,15 +38,6 @@ function small(version: SmallVersion, base: string): Catalog {
   const found = library.catalog(smallSwitched('gzip', version).name)
   if (found === undefined) throw new Error(`v${version} is not there`)
   return rebased(found.catalog, base)
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work
-  } catch (error) {
-    return error
-  }
-  throw new Error('it did not fail')
 }
 
 /** Names that our temporaries bear, anywhere below. */

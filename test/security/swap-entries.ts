@@ -4,19 +4,10 @@
  */
 
 import { pauseThread } from '../../src/base/clock.ts'
-import {
-  AT_FDCWD,
-  AT_REMOVEDIR,
-  cString,
-  libc,
-  O_CLOEXEC,
-  O_CREAT,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_WRONLY,
-} from '../../src/base/libc.ts'
+import { AT_FDCWD, cString, libc, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_WRONLY } from '../../src/base/libc.ts'
 import { seededRandom } from '../../src/base/random.ts'
 
+const AT_REMOVEDIR = 0x200
 const [space = '', outside = '', seed = ''] = process.argv.slice(2)
 const random = seededRandom(Number(seed))
 const system = libc()

@@ -10,6 +10,7 @@ import { type Digest, parseDigest, sha256Of } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobStream } from '../../src/blob/source.ts'
 import { blobPath, libraryDirectory } from '../../src/catalog/layout.ts'
 import { Library } from '../../src/store/library.ts'
+import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 
 function refOf(content: Uint8Array): BlobRef {
@@ -39,15 +40,6 @@ function filesOf(library: Library): string[] {
     .readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ name }) => name)
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work
-  } catch (error) {
-    return error
-  }
-  throw new Error('it did not fail')
 }
 
 const small = new TextEncoder().encode('import this\n'.repeat(500))

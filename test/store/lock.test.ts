@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import { acquireLock } from '../../src/store/lock.ts'
+import { failureOf } from '../support/failure-of.ts'
 import { TemporaryDirectory } from '../support/golden.ts'
 import { skipUnless } from '../support/skip.ts'
 
@@ -25,15 +26,6 @@ async function holdByFlock(path: string): Promise<AsyncDisposable> {
       await holder.exited
     },
   }
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work
-  } catch (error) {
-    return error
-  }
-  throw new Error('it did not fail')
 }
 
 describe('acquireLock()', () => {

@@ -18,6 +18,7 @@ import {
 import { blobNames } from '../../src/store/blob-names.ts'
 import { Library } from '../../src/store/library.ts'
 import { noTotals, type OptimizeTask, optimizeLibrary } from '../../src/store/optimize-library.ts'
+import { failureOf } from '../support/failure-of.ts'
 import { TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 import { skipUnless } from '../support/skip.ts'
 
@@ -52,15 +53,6 @@ function wrongIn(roots: Roots): string[] {
 
 function temporariesIn(roots: Roots): string[] {
   return fs.readdirSync(libraryDirectory(roots)).filter((name) => name.startsWith('.'))
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work
-  } catch (error) {
-    return error
-  }
-  throw new Error('it did not fail')
 }
 
 describe('optimizeLibrary()', () => {
