@@ -16,10 +16,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['base', 'blob', 'catalog', 'trust'],
   store: ['base', 'blob', 'catalog', 'trust'],
   discovery: ['base', 'blob', 'catalog', 'trust'],
+  lane: ['base', 'blob', 'catalog', 'trust'],
   peer: ['base', 'blob', 'catalog', 'trust'],
   restore: ['base', 'blob', 'catalog', 'trust'],
   daemon: ['base', 'blob', 'catalog', 'trust'],
-  app: ['base', 'blob', 'catalog', 'trust', 'config', 'store', 'discovery', 'peer', 'restore', 'daemon'],
+  app: ['base', 'blob', 'catalog', 'trust', 'config', 'store', 'discovery', 'lane', 'peer', 'restore', 'daemon'],
   cli: ['base', 'app'],
   'main.ts': ['base', 'cli'],
 }

@@ -195,3 +195,19 @@ export const WALL_CLOCK_LOOK_MS = 3_600_000
 
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300
+
+/** A lane that is not open by then is done without: on a LAN it takes some milliseconds, and the swarm carries on. */
+export const LANE_CONNECT_MS = 500
+/** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
+export const LANE_RETRY_MS = 30_000
+/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends. */
+export const LANE_OPENING_MS = 2_000
+/** Callers of the lane's port that have shown no ticket yet: each costs a socket and a TLS state of some 10 KiB. */
+export const LANE_STRANGERS_MAX = 32
+/** A ticket is used within milliseconds; one that was not is worth nothing soon. */
+export const LANE_TICKET_MS = 10_000
+/** Tickets that one peer, and all peers together, may hold unused. */
+export const LANE_TICKETS_PER_PEER_MAX = 2
+export const LANE_TICKETS_MAX = 256
+/** What waits on a lane for its socket before its sender is asked for patience. */
+export const LANE_QUEUE_BYTES = 1 * MIB

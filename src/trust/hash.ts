@@ -19,6 +19,7 @@ const PURPOSES = [
   'beacon',
   'rotation',
   'knock',
+  'lane',
 ] as const
 /** What a hash or signature is for; one made for one purpose never passes for another. */
 export type Purpose = (typeof PURPOSES)[number]

@@ -1,0 +1,136 @@
+/**
+ * A LaneLink over one TLS connection whose ends have agreed to talk.
+ *
+ * What the socket does not take is queued; `send` tells when the queue is long. A frame beyond the bound ends the link.
+ * Knows nothing of tickets and certificates.
+ */
+import type { Socket } from 'bun'
+import type { Clock } from '../base/clock.ts'
+import type { LaneLink } from '../base/lane.ts'
+import { LANE_QUEUE_BYTES, PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
+import type { Endpoint } from './endpoint.ts'
+import { FrameReader, framed } from './frame-reader.ts'
+
+export class TcpLink implements LaneLink, Endpoint {
+  readonly closed: Promise<Error | undefined>
+  readonly #resolveClosed: (error: Error | undefined) => void
+  readonly #reader = new FrameReader()
+  readonly #over = new AbortController()
+  #listener: ((frame: Uint8Array) => void) | undefined
+  /** Frames that came before somebody listened. */
+  #kept: Uint8Array[] = []
+  #keptBytes = 0
+  #queue: Uint8Array[] = []
+  #queuedBytes = 0
+  #waiters: (() => void)[] = []
+  #ending = false
+  #error: Error | undefined
+
+  constructor(
+    private readonly socket: Socket<Endpoint>,
+    readonly address: string,
+    private readonly clock: Clock,
+  ) {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>()
+    this.closed = promise
+    this.#resolveClosed = resolve
+  }
+
+  send(frame: Uint8Array): boolean {
+    if (this.#ending) return true
+    const whole = framed(frame)
+    const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(whole))
+    if (taken === whole.byteLength) return true
+    this.#queue.push(whole.subarray(taken))
+    this.#queuedBytes += whole.byteLength - taken
+    return this.#queuedBytes < LANE_QUEUE_BYTES
+  }
+
+  async drained(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (this.#queuedBytes < LANE_QUEUE_BYTES || this.#over.signal.aborted) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#waiters.push(resolve)
+    try {
+      await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  onFrame(listener: (frame: Uint8Array) => void): void {
+    this.#listener = listener
+    for (const frame of this.#kept.splice(0)) listener(frame)
+  }
+
+  close(): void {
+    if (this.#ending) return
+    this.#ending = true
+    if (this.#queue.length === 0) this.socket.end()
+    // A remote that takes nothing, or does not close its side, must not keep ours open.
+    void this.clock.sleep(SWARM_CLOSE_MS, this.#over.signal).then(
+      () => this.socket.terminate(),
+      () => {},
+    )
+  }
+
+  destroy(): void {
+    this.#ending = true
+    this.socket.terminate()
+  }
+
+  received(bytes: Uint8Array): void {
+    try {
+      this.#reader.push(bytes, (frame) => {
+        if (this.#listener !== undefined) this.#listener(frame)
+        else this.#keep(frame)
+        return true
+      })
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      this.#fail(new Error(`the peer sent ${error.message}`))
+    }
+  }
+
+  writable(): void {
+    while (this.#queue.length > 0) {
+      const [first = new Uint8Array(0)] = this.#queue
+      const taken = Math.max(0, this.socket.write(first))
+      this.#queuedBytes -= taken
+      if (taken < first.byteLength) {
+        this.#queue[0] = first.subarray(taken)
+        break
+      }
+      this.#queue.shift()
+    }
+    if (this.#queuedBytes < LANE_QUEUE_BYTES) this.#release()
+    if (this.#ending && this.#queue.length === 0) this.socket.end()
+  }
+
+  ended(error: Error | undefined): void {
+    if (this.#over.signal.aborted) return
+    this.#ending = true
+    this.#over.abort(new Error('the lane has closed'))
+    this.#queue = []
+    this.#queuedBytes = 0
+    this.#release()
+    this.#resolveClosed(this.#error ?? error)
+  }
+
+  #keep(frame: Uint8Array): void {
+    this.#kept.push(frame)
+    this.#keptBytes += frame.byteLength
+    if (this.#keptBytes > PEER_CREDIT_BYTES) this.#fail(new Error('the peer sent before it was listened to'))
+  }
+
+  #fail(error: Error): void {
+    this.#error ??= error
+    this.destroy()
+  }
+
+  #release(): void {
+    for (const waiter of this.#waiters.splice(0)) waiter()
+  }
+}
