@@ -36,6 +36,8 @@ export interface DaemonReady {
   readonly key: string
   /** UDP port of its bootstrap node. */
   readonly port: number
+  /** TCP port of its lanes. */
+  readonly lanePort: number
   /** `host:port`, each usable as `--bootstrap` on a machine that can reach it. */
   readonly addresses: readonly string[]
   readonly catalogs: readonly string[]
@@ -97,6 +99,7 @@ function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
     fleets: node.fleets.map(({ name }) => name),
     key: node.fingerprint,
     port: portOf(node),
+    lanePort: node.lanePort ?? 0,
     addresses: node.bootstrapAddresses.map(({ host, port }) => formatHostPort(host, port)),
     catalogs: served.catalogs().map(({ name }) => name),
   }
@@ -120,6 +123,7 @@ function handlers(
       fleets: node.fleets.map(({ name }) => name),
       key: node.fingerprint,
       port: portOf(node),
+      lanePort: node.lanePort ?? 0,
       catalogs: served.catalogs().map(({ name }) => name),
       peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
         ...peer,

@@ -5,6 +5,7 @@
 import { deadline, systemClock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { type HostPort, parseHostPort } from '../base/host-port.ts'
+import type { Lanes } from '../base/lane.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
@@ -16,7 +17,9 @@ import type { Settings } from '../config/settings.ts'
 import { loadMachineKey } from '../config/state.ts'
 import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
-import { FleetSwarm, type PeerView } from '../peer/fleet-swarm.ts'
+import { startLanes } from '../lane/tcp-lanes.ts'
+import { FleetSwarm } from '../peer/fleet-swarm.ts'
+import type { PeerView } from '../peer/peer-view.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
@@ -49,6 +52,7 @@ export class FleetNode implements AsyncDisposable {
     private readonly platform: string,
     private readonly swarm: FleetSwarm,
     private readonly discovery: Discovery,
+    private readonly lanes: Lanes,
     settings: Settings,
   ) {
     this.#settings = settings
@@ -66,6 +70,8 @@ export class FleetNode implements AsyncDisposable {
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
     let node: FleetNode | undefined
     const secrets = () => node?.secrets() ?? countingSecrets(fleets)
+    const keyPair = session?.keyPair ?? machineKey
+    const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, systemClock)
     const swarm = new FleetSwarm({
       secrets,
       role: mode,
@@ -73,11 +79,12 @@ export class FleetNode implements AsyncDisposable {
       delegation: session?.delegation,
       library: served,
       rules: new KeyRules(settings.peers),
+      lanes: { lanes, keyPair },
       clock: systemClock,
     })
     const discovery = await startHyperswarm(
       {
-        keyPair: session?.keyPair ?? machineKey,
+        keyPair,
         mode,
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
@@ -89,10 +96,13 @@ export class FleetNode implements AsyncDisposable {
         random: systemRandom,
       },
       signal,
-    )
+    ).catch(async (error: unknown) => {
+      await lanes[Symbol.asyncDispose]()
+      throw error
+    })
     discovery.onLink((link) => swarm.accept(link))
     const { os, arch } = machine.roots.platform
-    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, settings)
+    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, lanes, settings)
     await node.takePart(fleets, settings)
     return node
   }
@@ -100,6 +110,11 @@ export class FleetNode implements AsyncDisposable {
   /** Addresses that other machines can use as bootstrap, the most useful first. Empty for a client. */
   get bootstrapAddresses(): readonly HostPort[] {
     return this.discovery.bootstrapAddresses
+  }
+
+  /** TCP port of the lanes of a daemon, undefined for a client. */
+  get lanePort(): number | undefined {
+    return this.lanes.own?.port
   }
 
   get fleets(): readonly Fleet[] {
@@ -226,6 +241,7 @@ export class FleetNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#rest.abort(new Error('leaving'))
     await this.swarm[Symbol.asyncDispose]()
+    await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
 }

@@ -200,6 +200,8 @@ export const GOODBYE_MS = 300
 export const LANE_CONNECT_MS = 500
 /** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
 export const LANE_RETRY_MS = 30_000
+/** Lanes that may be lost in the middle of one blob before its source is taken for failing. */
+export const LANE_LOSSES_MAX = 3
 /** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends. */
 export const LANE_OPENING_MS = 2_000
 /** Callers of the lane's port that have shown no ticket yet: each costs a socket and a TLS state of some 10 KiB. */

@@ -9,7 +9,7 @@
 import { systemClock } from '../base/clock.ts'
 import { mapBounded } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
-import { BLOBS_IN_FLIGHT_MAX } from '../base/limits.ts'
+import { BLOBS_IN_FLIGHT_MAX, LANE_LOSSES_MAX } from '../base/limits.ts'
 import { type Attempt, BlobUnavailableError, ensureBlob } from './ensure.ts'
 import type { BlobRef, BlobSource, BlobStore, BlobStream } from './source.ts'
 
@@ -120,6 +120,7 @@ export async function fetchAll(
 
   const fetchOne = async (ref: BlobRef): Promise<void> => {
     const tried = new Map<string, Attempt>()
+    let lost = 0
     const untried = () =>
       sources
         .list()
@@ -139,7 +140,11 @@ export async function fetchAll(
         return
       } catch (error) {
         if (!(error instanceof BlobUnavailableError)) throw error
-        for (const attempt of error.attempts) tried.set(attempt.source, attempt)
+        for (const attempt of error.attempts) {
+          // Its source is well, only the way to it was lost in the middle of this blob: it may be asked again.
+          if (attempt.error?.code === 'lane-lost' && ++lost <= LANE_LOSSES_MAX) continue
+          tried.set(attempt.source, attempt)
+        }
         const another = await appears(sources, () => untried().length > 0, signal)
         if (!another) throw new BlobUnavailableError(ref, [...tried.values()])
       } finally {

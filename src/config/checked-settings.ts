@@ -30,6 +30,7 @@ const keys = z
 
 const section = z.strictObject({
   peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
+  lane: z.strictObject({ port }).partial().optional(),
   discovery: z
     .strictObject({
       dht: z.enum(['private', 'public']),
@@ -63,6 +64,7 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       port: overrides.port ?? discovery.port ?? defaults.port,
       multicast: discovery.multicast ?? defaults.multicast,
     },
+    lane: { port: fromEnvironment.lane?.port ?? fromFile.lane?.port ?? DEFAULT_SETTINGS.lane.port },
     peers: {
       allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,
       ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
@@ -100,9 +102,9 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   if (environment.HOLO_PEER_PORT) discovery.port = Number(environment.HOLO_PEER_PORT)
   const multicast = environment.HOLO_PEER_MULTICAST
   if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
-  return checkSection(
-    section,
-    { discovery },
-    (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`,
-  )
+  const lane = environment.HOLO_PEER_LANE_PORT ? { port: Number(environment.HOLO_PEER_LANE_PORT) } : {}
+  return checkSection(section, { discovery, lane }, ([first, key]) => {
+    const name = first === 'lane' ? `LANE_${String(key)}` : String(key)
+    return `The environment variable HOLO_PEER_${name.toUpperCase()}`
+  })
 }

@@ -11,6 +11,9 @@ import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
 
+/** TCP port of the daemon's lanes. */
+export const DEFAULT_LANE_PORT = 49737
+
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
 
@@ -23,6 +26,10 @@ export interface Settings {
     readonly port: number
     /** Whether daemons tell of themselves on the LAN, and everybody listens, by multicast DNS. */
     readonly multicast: boolean
+  }
+  readonly lane: {
+    /** TCP, of a daemon. */
+    readonly port: number
   }
   /** Machines by key or fingerprint. */
   readonly peers: {
@@ -41,6 +48,7 @@ export interface SettingsOverrides extends HolotreeFlags {
 
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
+  lane: { port: DEFAULT_LANE_PORT },
   peers: { allow: [], ban: [] },
   holotree: {
     strategy: 'auto',
@@ -72,10 +80,11 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, peers, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
+    lane,
     peers,
     holotree: {
       ...holotree,

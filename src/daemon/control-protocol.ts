@@ -38,6 +38,8 @@ export const peerStatus = z.object({
   agent: z.string().max(100),
   catalogs: count,
   sentBytes: count,
+  /** Whether bulk goes over a lane now. */
+  lane: z.boolean(),
   roundTripMs: z.number().min(0).optional(),
 })
 export type PeerStatus = z.infer<typeof peerStatus>
@@ -48,6 +50,7 @@ export const status = z.object({
   fleets: z.array(z.string().max(100)).max(100),
   key: z.string().max(100),
   port: count,
+  lanePort: count,
   catalogs: z.array(catalog).max(100_000),
   peers: z.array(peerStatus).max(100_000),
 })

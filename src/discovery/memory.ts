@@ -126,11 +126,18 @@ class MemoryEnd implements FrameLink {
   }
 }
 
-/** @returns both ends of a new link; the first belongs to the side that opened it */
-export function memoryLink(initiator: KeyPair, responder: KeyPair): [FrameLink, FrameLink] {
+/**
+ * @param addresses of the second and of the first end, as the other one sees them
+ * @returns both ends of a new link; the first belongs to the side that opened it
+ */
+export function memoryLink(
+  initiator: KeyPair,
+  responder: KeyPair,
+  addresses: readonly [string, string] = ['memory:1', 'memory:2'],
+): [FrameLink, FrameLink] {
   const handshakeHash = randomSecret(64)
-  const left = new MemoryEnd(initiator.publicKey, responder.publicKey, handshakeHash, true, 'memory:1')
-  const right = new MemoryEnd(responder.publicKey, initiator.publicKey, handshakeHash, false, 'memory:2')
+  const left = new MemoryEnd(initiator.publicKey, responder.publicKey, handshakeHash, true, addresses[0])
+  const right = new MemoryEnd(responder.publicKey, initiator.publicKey, handshakeHash, false, addresses[1])
   left.attach(right)
   right.attach(left)
   return [left, right]

@@ -54,6 +54,8 @@ const TYPES = [
   'credit',
   'ask',
   'holding',
+  'lane-wish',
+  'lane-offer',
 ] as const
 
 /** `<16 hex digits>v12.<platform>` is at most 32 bytes long. */
@@ -128,6 +130,12 @@ function piecesOf(message: Message): Uint8Array[] {
       return [uintBytes(message.request), ...indexPieces(message.indexes)]
     case 'credit':
       return [uintBytes(message.bytes)]
+    case 'lane-wish':
+      return []
+    case 'lane-offer': {
+      const { lane } = message
+      return lane === undefined ? [uintBytes(0)] : [uintBytes(1), uintBytes(lane.port), lane.certificate, lane.ticket]
+    }
   }
 }
 
@@ -190,6 +198,18 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
   credit: (cursor) => ({ type: 'credit', bytes: readUint(cursor, PEER_CREDIT_BYTES, 'a credit') }),
   ask: (cursor) => ({ type: 'ask', request: readRequest(cursor), digests: readDigests(cursor) }),
   holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readIndexes(cursor) }),
+  'lane-wish': () => ({ type: 'lane-wish' }),
+  'lane-offer': (cursor) => ({
+    type: 'lane-offer',
+    lane:
+      readUint(cursor, 1, 'a lane flag') === 0
+        ? undefined
+        : {
+            port: readUint(cursor, 0xffff, 'a port'),
+            certificate: readFixed(cursor, 32),
+            ticket: readFixed(cursor, 32),
+          },
+  }),
 }
 
 function readHello(cursor: Cursor): Hello {

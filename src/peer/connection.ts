@@ -12,6 +12,7 @@ import { type Logger, roomLogger } from '../base/log.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, fingerprint } from '../trust/keys.ts'
 import { encodeMessage } from './codec.ts'
+import { type LaneAccess, LaneKeeper } from './lane-keeper.ts'
 import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts, Role } from './messages.ts'
 import { type ServedLibrary, Uploads } from './serve.ts'
 import { type MemberMessage, type Remote, Session, type SessionAction } from './session.ts'
@@ -26,6 +27,8 @@ export interface ConnectionOptions {
   readonly delegation: Delegation | undefined
   readonly library: ServedLibrary
   readonly clock: Clock
+  /** Undefined where this process has no lanes. */
+  readonly laneAccess?: LaneAccess
 }
 
 /** Who is told what happens; all are called outside of any call into the connection but `start`. */
@@ -44,6 +47,7 @@ export class PeerConnection {
   readonly #log: Logger = roomLogger('peer')
   readonly #session: Session
   readonly #uploads: Uploads
+  readonly #lanes: LaneKeeper
   readonly #over = new AbortController()
   #source: PeerSource
   #remote: Remote | undefined
@@ -75,6 +79,18 @@ export class PeerConnection {
         this.#log.error(`Serving ${this.name} crashed: ${messageOf(error)}`)
         this.leave('dropped', 'internal error', undefined)
       },
+    })
+    this.#lanes = new LaneKeeper({
+      ...options,
+      localKey: link.localKey,
+      remoteKey: link.remoteKey,
+      address: link.address,
+      access: options.laneAccess,
+      log: this.#log,
+      peerName: () => this.name,
+      source: () => this.#source,
+      send: (message) => this.#send(message),
+      onViolation: (error) => this.#carryOut(this.#session.fail(error)),
     })
   }
 
@@ -118,7 +134,12 @@ export class PeerConnection {
 
   /** Bytes of blobs and catalogs sent so far. */
   get sentBytes(): number {
-    return this.#uploads.sentBytes
+    return this.#uploads.sentBytes + this.#lanes.sentBytes
+  }
+
+  /** Whether bulk goes over a lane. */
+  get hasLane(): boolean {
+    return this.#lanes.isOpen
   }
 
   start(): void {
@@ -195,6 +216,8 @@ export class PeerConnection {
     if (message.type === 'want') this.#uploads.want(message.request, message.digests)
     else if (message.type === 'catalog') this.#uploads.catalog(message.request, message.name)
     else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
+    else if (message.type === 'lane-wish') this.#lanes.onWish()
+    else if (message.type === 'lane-offer') this.#lanes.onOffer(message)
     else if (message.type === 'credit') {
       if (!this.#uploads.credit(message.bytes)) throw violation('credit for more than it has got')
     } else {
@@ -207,15 +230,9 @@ export class PeerConnection {
   /** What answers our wishes. @throws {HoloError} `protocol-violation` */
   #take(message: Parts | Missing | Holding): void {
     const nowMs = this.#options.clock.nowMs()
-    const { requests } = this.#source
-    if (message.type === 'holding') requests.onHolding(message, nowMs)
-    else if (message.type === 'missing') requests.onMissing(message, nowMs)
-    else {
-      for (const part of message.parts) {
-        const cancel = requests.onPart(part, nowMs)
-        if (cancel !== undefined) this.#send(cancel)
-      }
-    }
+    const { session } = this.#source
+    if (message.type === 'holding') session.requests.onHolding(message, nowMs)
+    else session.take(message, nowMs)
     this.#source.advance()
   }
 
@@ -226,6 +243,7 @@ export class PeerConnection {
     this.#uploads.stop()
     const gone = new HoloError(`P${this.name.slice(1)} has left`, { code: 'peer-lost', blame: 'source' })
     this.#source.end(error ?? gone)
+    this.#lanes.stop()
     this.#events.onEnd(error)
   }
 
@@ -247,9 +265,15 @@ export class PeerConnection {
     this.#watching = true
     const { clock } = this.#options
     try {
-      while (this.#source.requests.isOwed) {
+      while (this.#source.isOwed) {
         await clock.sleep(PEER_STALL_MS / 10, this.#over.signal)
-        if (this.#source.requests.idleMs(clock.nowMs()) < PEER_STALL_MS) continue
+        const nowMs = clock.nowMs()
+        const { session, lane } = this.#source
+        // Its session may still be well: something between us has begun to swallow TCP.
+        if ((lane?.requests.idleMs(nowMs) ?? 0) >= PEER_STALL_MS) {
+          this.#lanes.giveUp(`nothing came over it for ${PEER_STALL_MS / 1000} seconds`)
+        }
+        if (session.requests.idleMs(nowMs) < PEER_STALL_MS) continue
         const text = `sent nothing of what it owes us for ${PEER_STALL_MS / 1000} seconds`
         const error = new HoloError(`P${this.name.slice(1)} ${text}`, {
           code: 'peer-stalled',
@@ -266,12 +290,12 @@ export class PeerConnection {
   }
 
   #sourceNamed(name: string): PeerSource {
-    return new PeerSource(
-      name,
-      (message) => this.#send(message),
-      this.#options.clock,
-      () => void this.#watchStall(),
-    )
+    return new PeerSource(name, (message) => this.#send(message), this.#options.clock, {
+      onOwed: () => void this.#watchStall(),
+      onWanted: () => {
+        if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
+      },
+    })
   }
 }
 

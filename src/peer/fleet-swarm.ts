@@ -21,31 +21,20 @@ import type { SourceSet } from '../blob/fetch-all.ts'
 import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { KeyRules } from '../trust/key-rules.ts'
-import { fingerprint } from '../trust/keys.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Choice, chooseCatalog, type Offer } from './choose.ts'
 import { type ConnectionOptions, PeerConnection, peerName } from './connection.ts'
-import type { Role } from './messages.ts'
+import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
+import { type PeerView, viewOf } from './peer-view.ts'
+import { Tickets } from './tickets.ts'
 
-export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets'> {
+export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets' | 'laneAccess'> {
   /** Secrets of all fleets of this machine; asked at each new connection, so that a fleet joined later counts. */
   readonly secrets: () => readonly Uint8Array[]
   /** The operator's allow-list and ban-list; without them everybody in the fleet is welcome. */
   readonly rules?: KeyRules
-}
-
-/** A connected member, for `peers` and reports. */
-export interface PeerView {
-  readonly name: string
-  readonly fingerprint: string
-  readonly machineKey: Uint8Array
-  readonly address: string
-  readonly role: Role
-  readonly agent: string
-  readonly catalogs: number
-  readonly sentBytes: number
-  /** Undefined where it is not known. */
-  readonly roundTripMs: number | undefined
+  /** How lanes are opened; without them sessions carry everything. */
+  readonly lanes?: Omit<LaneAccess, 'tickets'>
 }
 
 /** What `find` found: the catalog, and what the user should know about how. */
@@ -65,12 +54,21 @@ export class FleetSwarm implements AsyncDisposable {
   /** Keys in hex, of links and machines. */
   readonly #banned = new Map<string, HoloError>()
   readonly #listeners = new Set<() => void>()
+  readonly #laneAccess: LaneAccess | undefined
   #firstMemberMs: number | undefined
   #closed = false
 
   constructor(options: SwarmOptions) {
     this.#options = options
     this.#clock = options.clock
+    const { lanes, clock } = options
+    if (lanes === undefined) return
+    const tickets = new Tickets<LaneKeeper>()
+    this.#laneAccess = { ...lanes, tickets }
+    lanes.lanes.admit((call) => {
+      const keeper = tickets.redeem(call, clock.nowMs())
+      return typeof keeper === 'string' ? keeper : (link) => keeper.accept(link)
+    })
   }
 
   /** Take over a link; strangers, banned ones and those beyond the bound are closed. */
@@ -82,7 +80,11 @@ export class FleetSwarm implements AsyncDisposable {
     }
     const connection = new PeerConnection(
       link,
-      { ...this.#options, secrets: this.#options.secrets() },
+      {
+        ...this.#options,
+        secrets: this.#options.secrets(),
+        ...(this.#laneAccess === undefined ? {} : { laneAccess: this.#laneAccess }),
+      },
       {
         onOpen: () => this.#welcome(connection),
         onHave: () => this.#changed(),
@@ -107,14 +109,7 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   peers(): readonly PeerView[] {
-    return [...this.#members.values()].flatMap((connection) => {
-      const { remote, name, address, catalogs, sentBytes, roundTripMs } = connection
-      if (remote === undefined) return []
-      const { machineKey, role, agent } = remote
-      const print = fingerprint(machineKey)
-      const who = { name, fingerprint: print, machineKey, address, role, agent }
-      return [{ ...who, catalogs: catalogs.size, sentBytes, roundTripMs }]
-    })
+    return [...this.#members.values()].map(viewOf).filter((view) => view !== undefined)
   }
 
   /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */

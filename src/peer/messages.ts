@@ -10,7 +10,7 @@ import type { Delegation } from '../trust/keys.ts'
 
 /** Versions of the protocol that this code speaks. */
 export const VERSION_LOWEST = 1
-export const VERSION_HIGHEST = 1
+export const VERSION_HIGHEST = 2
 
 /** `daemon` holds and serves, `client` came to fetch and will leave. */
 export type Role = 'daemon' | 'client'
@@ -132,7 +132,41 @@ export interface Holding {
   readonly indexes: readonly number[]
 }
 
-export type Message = Hello | Bye | Have | CatalogRequest | Want | Parts | Missing | Cancel | Credit | Ask | Holding
+/** Where may I open a lane to you? Of version 2, as is its answer. */
+export interface LaneWish {
+  readonly type: 'lane-wish'
+}
+
+/** The answer to `lane-wish`. */
+export interface LaneOffer {
+  readonly type: 'lane-offer'
+  /** Undefined where none is to be had. */
+  readonly lane:
+    | {
+        /** TCP, at the address that the session leads to. */
+        readonly port: number
+        /** SHA-256 of the certificate that is met there, 32 bytes. */
+        readonly certificate: Uint8Array
+        /** 32 bytes: good for one call, by the key of the asker's end of this session. */
+        readonly ticket: Uint8Array
+      }
+    | undefined
+}
+
+export type Message =
+  | Hello
+  | Bye
+  | Have
+  | CatalogRequest
+  | Want
+  | Parts
+  | Missing
+  | Cancel
+  | Credit
+  | Ask
+  | Holding
+  | LaneWish
+  | LaneOffer
 
 /** Request numbers go up from 0 and are not used again on a connection. */
 export const REQUEST_MAX = 0xffffffff

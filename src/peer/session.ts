@@ -6,7 +6,7 @@
  * what the remote holds and what it still has to be answered; not what is done about it.
  */
 import { HoloError } from '../base/errors.ts'
-import { HELLO_DEADLINE_MS, PEER_CATALOGS_MAX, REQUESTED_DIGESTS_MAX, REQUESTS_OPEN_MAX } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEER_CATALOGS_MAX } from '../base/limits.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, verifyDelegation } from '../trust/keys.ts'
 import { proveMembership, verifyMembership } from '../trust/membership.ts'
@@ -22,6 +22,7 @@ import {
   VERSION_HIGHEST,
   VERSION_LOWEST,
 } from './messages.ts'
+import { OpenQuestions } from './open-questions.ts'
 import { named, violation } from './wire.ts'
 
 /** What does not change while a session lasts. */
@@ -64,9 +65,8 @@ export type SessionAction =
 export class Session {
   #state: 'greeting' | 'open' | 'ended' = 'greeting'
   #deadlineMs = Number.POSITIVE_INFINITY
-  /** What the remote has asked and we have not answered: how many things per request. */
-  readonly #asked = new Map<number, number>()
-  #askedThings = 0
+  #version = 0
+  readonly #questions = new OpenQuestions()
   readonly #catalogs = new Map<CatalogName, HeldCatalog>()
 
   constructor(readonly facts: SessionFacts) {}
@@ -130,10 +130,7 @@ export class Session {
 
   /** We have answered `count` things of `request`. */
   answered(request: number, count: number): void {
-    const left = (this.#asked.get(request) ?? 0) - count
-    this.#askedThings -= count
-    if (left > 0) this.#asked.set(request, left)
-    else this.#asked.delete(request)
+    this.#questions.answered(request, count)
   }
 
   /** End because of something that the remote did. */
@@ -170,11 +167,12 @@ export class Session {
       throw violation('a machine key that does not vouch for it')
     }
     this.#state = 'open'
+    this.#version = Math.min(VERSION_HIGHEST, hello.versionHighest)
     const remote: Remote = {
       machineKey: Uint8Array.from(hello.delegation?.machineKey ?? remoteKey),
       role: hello.role,
       agent: hello.agent,
-      version: Math.min(VERSION_HIGHEST, hello.versionHighest),
+      version: this.#version,
       secret: proved,
     }
     return [{ do: 'opened', remote }]
@@ -191,14 +189,11 @@ export class Session {
   /** Hold a member's message against the bounds that span messages. @throws {HoloError} `protocol-violation` */
   #admit(message: MemberMessage): void {
     if (message.type === 'have') this.#note(message)
-    if (message.type !== 'want' && message.type !== 'ask' && message.type !== 'catalog') return
-    const { request } = message
-    if (this.#asked.has(request)) throw violation(`request ${request} twice`)
-    const things = message.type === 'want' ? message.digests.length : 1
-    if (this.#asked.size >= REQUESTS_OPEN_MAX) throw violation(`more than ${REQUESTS_OPEN_MAX} questions at once`)
-    if (this.#askedThings + things > REQUESTED_DIGESTS_MAX) throw violation('questions about too many blobs at once')
-    this.#asked.set(request, things)
-    this.#askedThings += things
+    else if (message.type === 'want') this.#questions.admit(message.request, message.digests.length)
+    else if (message.type === 'ask' || message.type === 'catalog') this.#questions.admit(message.request, 1)
+    else if (this.#version < 2 && (message.type === 'lane-wish' || message.type === 'lane-offer')) {
+      throw violation(`"${message.type}", which version ${this.#version} does not know`)
+    }
   }
 
   #note({ added, removed }: Have): void {

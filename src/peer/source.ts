@@ -1,52 +1,69 @@
 /**
  * One connected member as a source of blobs.
  *
- * What is asked for in the same tick goes out as one `want`; so many blobs are under way at once, the others queue,
- * and while the pipe is full new wants are gathered until half of it is free: 10,000 small blobs cost some hundred
- * questions. Bytes are unverified; the store that they are put into compares digests.
+ * What is asked for in the same tick goes out as one `want`, over the peer's lane where there is one, else over its
+ * session; so many blobs are under way at once, the others queue, and while the pipe is full new wants are gathered
+ * until half of it is free: 10,000 small blobs cost some hundred questions. Bytes are unverified; the store that they are
+ * put into compares digests.
  */
 import type { Clock } from '../base/clock.ts'
-import type { HoloError } from '../base/errors.ts'
+import { HoloError } from '../base/errors.ts'
 import {
   BLOB_BYTES_MAX,
+  BLOB_WHOLE_BYTES_MAX,
   CATALOG_STORED_BYTES_MAX,
   PEER_BLOBS_IN_FLIGHT_MAX,
-  PEER_CREDIT_BYTES,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
 import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
 import { gzipBytesMax } from '../blob/gzip.ts'
 import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
+import { Channel } from './channel.ts'
 import { Incoming } from './incoming.ts'
 import type { HeldCatalog, Message } from './messages.ts'
-import { Requests } from './requests.ts'
 
 interface Pending {
   readonly ref: BlobRef & { readonly digest: Sha256Digest }
   readonly incoming: Incoming
   /** Set once the want is out. */
-  sent: { readonly request: number; readonly index: number } | undefined
+  sent: { readonly channel: Channel; readonly request: number; readonly index: number } | undefined
+}
+
+export interface PeerSourceEvents {
+  /** The peer begins to owe us something. */
+  onOwed(): void
+  /** Blobs are about to be asked for: the time to see to a lane. */
+  onWanted(): void
 }
 
 export class PeerSource implements BlobSource {
-  readonly requests = new Requests()
+  readonly session: Channel
+  /** Where blobs are asked for, if there is one. */
+  lane: Channel | undefined
+  /** While a lane is on its way large blobs wait for it, unless nothing else is under way. */
+  laneIsOpening = false
   #pending: Pending[] = []
   #flushing = false
-  #consumedBytes = 0
   #ended: HoloError | undefined
 
   /**
    * @param name in every error and log line: `peer k5w3-8xqh-9m2p (10.0.0.7:49738)`
-   * @param send queues one message on the connection
-   * @param onOwed called when the peer begins to owe us something
+   * @param send queues one message on the session
    */
   constructor(
     readonly name: string,
-    private readonly send: (message: Message) => void,
+    send: (message: Message) => void,
     private readonly clock: Clock,
-    private readonly onOwed: () => void,
-  ) {}
+    private readonly events: PeerSourceEvents,
+  ) {
+    this.session = new Channel(send)
+  }
+
+  /** Whether the peer owes us anything. */
+  get isOwed(): boolean {
+    return this.session.requests.isOwed || this.lane?.requests.isOwed === true
+  }
 
   async has(digests: readonly Digest[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
     const asked = digests.filter(isSha256)
@@ -55,9 +72,9 @@ export class PeerSource implements BlobSource {
       signal.throwIfAborted()
       if (this.#ended !== undefined) throw this.#ended
       const some = asked.slice(from, from + WANT_DIGESTS_MAX)
-      const { request, answer } = this.requests.ask(some.length, this.clock.nowMs())
-      this.send({ type: 'ask', request, digests: some })
-      this.onOwed()
+      const { request, answer } = this.session.requests.ask(some.length, this.clock.nowMs())
+      this.session.send({ type: 'ask', request, digests: some })
+      this.events.onOwed()
       for (const index of await abortable(answer, signal)) {
         const digest = some[index]
         if (digest !== undefined) held.add(digest)
@@ -67,11 +84,72 @@ export class PeerSource implements BlobSource {
   }
 
   async get(ref: BlobRef, signal: AbortSignal): Promise<BlobStream | undefined> {
+    const { digest, sizeBytes } = ref
+    if (!isSha256(digest) || sizeBytes > BLOB_BYTES_MAX) return undefined
+    for (;;) {
+      try {
+        return await this.#getOnce({ digest, sizeBytes }, signal)
+      } catch (error) {
+        // Nothing of it has come: it is asked for again over the session, or over a new lane much later.
+        if (!(error instanceof HoloError) || error.code !== 'lane-lost') throw error
+      }
+    }
+  }
+
+  /**
+   * Fetch the stored form of a catalog that this peer has announced.
+   *
+   * @returns undefined where the peer does not have it any more
+   * @throws {HoloError} blame `source`, or `signal.reason`
+   */
+  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
-    if (!isSha256(ref.digest) || ref.sizeBytes > BLOB_BYTES_MAX) return undefined
-    const incoming = new Incoming((bytes) => this.#consumed(bytes))
-    const pending: Pending = { ref: { digest: ref.digest, sizeBytes: ref.sizeBytes }, incoming, sent: undefined }
+    const incoming = new Incoming((bytes) => this.session.consumed(bytes))
+    const label = `Catalog ${held.name} of ${this.name}`
+    const storedBytesMax = CATALOG_STORED_BYTES_MAX
+    const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
+    const request = this.session.requests.open([wanted], this.clock.nowMs())
+    this.session.send({ type: 'catalog', request, name: held.name })
+    this.events.onOwed()
+    const abandon = () => {
+      incoming.discard()
+      this.session.cancel(request, 0)
+    }
+    const onAbort = () => {
+      incoming.fail(signal.reason)
+      abandon()
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      if ((await incoming.head) === undefined) return undefined
+      const chunks: Uint8Array[] = []
+      for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
+      return { name: held.name, stored: Buffer.concat(chunks), source: this.name, announced: held.sha256 }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Something of ours has ended, or there is another way to the peer: there may be room for more. */
+  advance(): void {
+    this.#flushSoon()
+  }
+
+  /** The connection has ended; whatever is under way fails with `error`. */
+  end(error: HoloError): void {
+    this.#ended ??= error
+    for (const { incoming } of this.#pending) incoming.fail(error)
+    this.#pending = []
+    this.session.end(error)
+    this.lane?.end(error)
+  }
+
+  async #getOnce(ref: Pending['ref'], signal: AbortSignal): Promise<BlobStream | undefined> {
+    signal.throwIfAborted()
+    if (this.#ended !== undefined) throw this.#ended
+    const incoming = new Incoming((bytes) => pending.sent?.channel.consumed(bytes))
+    const pending: Pending = { ref, incoming, sent: undefined }
     this.#pending.push(pending)
     this.#flushSoon()
     // Stays until the blob has ended: a reader that leaves before it read is noticed when its signal aborts.
@@ -96,57 +174,13 @@ export class PeerSource implements BlobSource {
     }
   }
 
-  /**
-   * Fetch the stored form of a catalog that this peer has announced.
-   *
-   * @returns undefined where the peer does not have it any more
-   * @throws {HoloError} blame `source`, or `signal.reason`
-   */
-  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
-    signal.throwIfAborted()
-    if (this.#ended !== undefined) throw this.#ended
-    const incoming = new Incoming((bytes) => this.#consumed(bytes))
-    const label = `Catalog ${held.name} of ${this.name}`
-    const storedBytesMax = CATALOG_STORED_BYTES_MAX
-    const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
-    const request = this.requests.open([wanted], this.clock.nowMs())
-    this.send({ type: 'catalog', request, name: held.name })
-    this.onOwed()
-    const abandon = () => {
-      incoming.discard()
-      this.#cancel(request, 0)
-    }
-    const onAbort = () => {
-      incoming.fail(signal.reason)
-      abandon()
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    try {
-      if ((await incoming.head) === undefined) return undefined
-      const chunks: Uint8Array[] = []
-      for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
-      return { name: held.name, stored: Buffer.concat(chunks), source: this.name, announced: held.sha256 }
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
-  }
-
-  /** Something of ours has ended: there may be room for more. */
-  advance(): void {
-    this.#flushSoon()
-  }
-
-  /** The connection has ended; whatever is under way fails with `error`. */
-  end(error: HoloError): void {
-    this.#ended ??= error
-    for (const { incoming } of this.#pending) incoming.fail(error)
-    this.#pending = []
-    this.requests.failAll(error)
+  get #openThings(): number {
+    return this.session.requests.openThings + (this.lane?.requests.openThings ?? 0)
   }
 
   #flushSoon(): void {
     if (this.#flushing || this.#pending.length === 0) return
-    if (this.requests.openThings > PEER_BLOBS_IN_FLIGHT_MAX / 2) return
+    if (this.#openThings > PEER_BLOBS_IN_FLIGHT_MAX / 2) return
     this.#flushing = true
     queueMicrotask(() => {
       this.#flushing = false
@@ -156,41 +190,36 @@ export class PeerSource implements BlobSource {
 
   #flush(): void {
     if (this.#ended !== undefined || this.#pending.length === 0) return
-    const room = PEER_BLOBS_IN_FLIGHT_MAX - this.requests.openThings
-    const batch = this.#pending.splice(0, room)
+    this.events.onWanted()
+    const batch = this.#nextBatch()
     if (batch.length === 0) return
+    const channel = this.lane ?? this.session
     const wanted = batch.map(({ ref, incoming }) => ({
       incoming,
       sizeBytes: ref.sizeBytes,
       storedBytesMax: gzipBytesMax(ref.sizeBytes),
       label: `Blob ${ref.digest} of ${this.name}`,
     }))
-    const request = this.requests.open(wanted, this.clock.nowMs())
-    for (const [index, pending] of batch.entries()) pending.sent = { request, index }
-    this.send({ type: 'want', request, digests: batch.map(({ ref }) => ref.digest) })
-    this.onOwed()
+    const request = channel.requests.open(wanted, this.clock.nowMs())
+    for (const [index, pending] of batch.entries()) pending.sent = { channel, request, index }
+    channel.send({ type: 'want', request, digests: batch.map(({ ref }) => ref.digest) })
+    this.events.onOwed()
+  }
+
+  #nextBatch(): Pending[] {
+    const room = PEER_BLOBS_IN_FLIGHT_MAX - this.#openThings
+    if (!this.laneIsOpening) return this.#pending.splice(0, room)
+    const batch = this.#pending.filter(({ ref }) => ref.sizeBytes <= BLOB_WHOLE_BYTES_MAX).slice(0, room)
+    if (batch.length === 0 && this.#openThings === 0) return this.#pending.splice(0, 1)
+    const asked = new Set(batch)
+    this.#pending = this.#pending.filter((pending) => !asked.has(pending))
+    return batch
   }
 
   #abandon(pending: Pending): void {
     pending.incoming.discard()
-    if (pending.sent !== undefined) this.#cancel(pending.sent.request, pending.sent.index)
+    if (pending.sent !== undefined) pending.sent.channel.cancel(pending.sent.request, pending.sent.index)
     else this.#pending = this.#pending.filter((each) => each !== pending)
-  }
-
-  #cancel(request: number, index: number): void {
-    if (this.#ended !== undefined) return
-    const cancel = this.requests.cancel(request, index)
-    if (cancel !== undefined) this.send(cancel)
-  }
-
-  /** Give credit back in quarters, so that it costs few frames. */
-  #consumed(bytes: number): void {
-    this.#consumedBytes += bytes
-    if (this.#consumedBytes < PEER_CREDIT_BYTES / 4 || this.#ended !== undefined) return
-    const given = this.#consumedBytes
-    this.#consumedBytes = 0
-    this.requests.grant(given)
-    this.send({ type: 'credit', bytes: given })
   }
 }
 

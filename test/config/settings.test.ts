@@ -29,6 +29,7 @@ describe('loadSettings()', () => {
     const settings = await loadSettings(join(folder, 'absent.yaml'), { environment: {} })
     expect(settings).toEqual({
       discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
+      lane: { port: 49737 },
       peers: { allow: [], ban: [] },
       holotree: {
         strategy: 'auto',

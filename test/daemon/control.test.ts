@@ -16,7 +16,16 @@ let count = 0
 const freshSocket = () => join(folder, `${count++}.sock`)
 
 const totals: WireTotals = { blobs: 1, blobBytes: 2, wireBytes: 3, bySource: { a: 1 }, dropped: {} }
-const status: DaemonStatus = { version: '1', pid: 7, fleets: ['f'], key: 'k', port: 1, catalogs: [], peers: [] }
+const status: DaemonStatus = {
+  version: '1',
+  pid: 7,
+  fleets: ['f'],
+  key: 'k',
+  port: 1,
+  lanePort: 2,
+  catalogs: [],
+  peers: [],
+}
 const sha256 = 'a'.repeat(64)
 const found = { source: 'peer x', sha256, stored: 'AAAA', warnings: [] }
 

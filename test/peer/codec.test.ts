@@ -35,9 +35,11 @@ function outcome(frame: Uint8Array): string {
 // Goal: whatever a hostile peer sends is a message within its bounds or a named error, never a crash.
 test('decodeMessage() answers any bytes with a message or a protocol violation', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(12), (bytes, type) => {
-      expect(outcome(bytes)).toMatch(/^[a-z]+$|^protocol-violation\/source$/)
-      expect(outcome(Buffer.concat([Buffer.from([type]), bytes]))).toMatch(/^[a-z]+$|^protocol-violation\/source$/)
+    fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(14), (bytes, type) => {
+      expect(outcome(bytes)).toMatch(/^[a-z]+(-wish|-offer)?$|^protocol-violation\/source$/)
+      expect(outcome(Buffer.concat([Buffer.from([type]), bytes]))).toMatch(
+        /^[a-z]+(-wish|-offer)?$|^protocol-violation\/source$/,
+      )
     }),
     { numRuns: runs(2000) },
   )
@@ -70,7 +72,10 @@ test('decodeMessage() refuses counts and lengths beyond their bounds before it r
     'index of a part': [5, 1, 0, 0xfd, 0x00, 0x04, 0, 0],
     'flags of a part': [5, 1, 0, 0, 8, 0],
     credit: [8, ...huge],
-    'unknown type': [11],
+    'unknown type': [13],
+    'port of a lane': [12, 1, 0xfe, 0, 0, 1, 0, ...Array(64).fill(0)],
+    'ticket of a lane': [12, 1, 80, ...Array(63).fill(0)],
+    'flag of a lane': [12, 2],
     'unsafe integer': [8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
     'no catalog name': [3, 0, 3, 46, 46, 47],
     'versions turned round': [0, 2, 1, 0],

@@ -44,4 +44,11 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant('missing' as const), request, reason: fc.constantFrom(...MISSING_REASONS), indexes }),
   fc.record({ type: fc.constantFrom('cancel' as const, 'holding' as const), request, indexes }),
   fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
+  fc.record({ type: fc.constant('lane-wish' as const) }),
+  fc.record({
+    type: fc.constant('lane-offer' as const),
+    lane: fc.option(fc.record({ port: fc.nat(65535), certificate: bytesOf(32), ticket: bytesOf(32) }), {
+      nil: undefined,
+    }),
+  }),
 )

@@ -104,7 +104,7 @@ export function member(
   clock: Clock = systemClock,
   special: Partial<SwarmOptions> = {},
 ): Member {
-  const keys = keyPairFrom(randomSecret())
+  const keys = special.lanes?.keyPair ?? keyPairFrom(randomSecret())
   const library = new MemoryLibrary()
   const swarm = new FleetSwarm({
     secrets: () => [secret],
@@ -118,9 +118,9 @@ export function member(
   return { keys, library, swarm }
 }
 
-/** Link two members. */
-export function connect(left: Member, right: Member): void {
-  const [first, second] = memoryLink(left.keys, right.keys)
+/** Link two members. @param host address of both, as the other one sees it */
+export function connect(left: Member, right: Member, host = 'memory'): void {
+  const [first, second] = memoryLink(left.keys, right.keys, [`${host}:1`, `${host}:2`])
   left.swarm.accept(first)
   right.swarm.accept(second)
 }
@@ -132,8 +132,9 @@ export class HandPlayed {
   readonly heard: Message[] = []
   #waiting: (() => void)[] = []
 
-  constructor(other: Member, secret: Uint8Array | undefined) {
-    const [own, theirs] = memoryLink(this.keys, other.keys)
+  /** @param versionHighest that it says it speaks */
+  constructor(other: Member, secret: Uint8Array | undefined, versionHighest = 1) {
+    const [own, theirs] = memoryLink(this.keys, other.keys, ['127.0.0.1:1', '127.0.0.1:2'])
     this.link = own
     own.onFrame((frame) => {
       this.heard.push(decodeMessage(new Uint8Array(frame)))
@@ -146,7 +147,7 @@ export class HandPlayed {
     this.say({
       type: 'hello',
       versionLowest: 1,
-      versionHighest: 1,
+      versionHighest,
       proofs: [proof],
       role: 'daemon',
       agent: 'by hand',

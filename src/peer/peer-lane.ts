@@ -1,0 +1,110 @@
+/**
+ * One lane of a peer in use: wishes and blobs of both sides, by the same messages as on the session.
+ *
+ * Only `want`, `parts`, `missing`, `cancel`, `credit` and `bye` are said on it; request numbers, credit and bounds are its
+ * own. What breaks the protocol on it ends the peer, what merely breaks it off does not.
+ */
+import type { Clock } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import type { LaneLink } from '../base/lane.ts'
+import type { Logger } from '../base/log.ts'
+import { Channel } from './channel.ts'
+import { decodeMessage, encodeMessage } from './codec.ts'
+import type { Message } from './messages.ts'
+import { OpenQuestions } from './open-questions.ts'
+import { type ServedLibrary, Uploads } from './serve.ts'
+import { violation } from './wire.ts'
+
+export interface PeerLaneOptions {
+  readonly library: ServedLibrary
+  readonly clock: Clock
+  readonly log: Logger
+  /** Of the peer, in errors. */
+  readonly peerName: string
+}
+
+export interface PeerLaneEvents {
+  /** Something that we wanted has come, or has ended. */
+  onProgress(): void
+  /** The peer broke the protocol. */
+  onViolation(error: HoloError): void
+  /** It is of no use any more; what was wanted over it has failed with code `lane-lost`. */
+  onEnd(): void
+}
+
+export class PeerLane {
+  readonly channel: Channel
+  readonly #uploads: Uploads
+  readonly #questions = new OpenQuestions()
+  #over = false
+
+  constructor(
+    private readonly link: LaneLink,
+    private readonly options: PeerLaneOptions,
+    private readonly events: PeerLaneEvents,
+  ) {
+    const { library, log, peerName } = options
+    const send = (message: Message) => link.send(encodeMessage(message))
+    this.channel = new Channel(send)
+    this.#uploads = new Uploads({
+      library,
+      log,
+      send,
+      drained: (signal) => link.drained(signal),
+      onAnswered: (request, count) => this.#questions.answered(request, count),
+      onCrash: (error) => {
+        log.error(`Serving ${peerName} over its lane crashed: ${messageOf(error)}`)
+        this.end('internal error')
+      },
+    })
+    link.onFrame((frame) => this.#receive(frame))
+    void link.closed.then((error) => this.end(error?.message ?? 'the peer closed it'))
+  }
+
+  /** Bytes of blobs sent so far. */
+  get sentBytes(): number {
+    return this.#uploads.sentBytes
+  }
+
+  /** @param why it is given up, as what follows a colon */
+  end(why: string): void {
+    if (this.#over) return
+    this.#over = true
+    this.#uploads.stop()
+    const { peerName } = this.options
+    this.channel.end(
+      new HoloError(`The lane to ${peerName} was lost: ${why}`, {
+        code: 'lane-lost',
+        blame: 'source',
+        hint: 'nothing has to be done: what was under way is asked for again',
+      }),
+    )
+    this.link.destroy()
+    this.events.onEnd()
+  }
+
+  #receive(frame: Uint8Array): void {
+    if (this.#over) return
+    try {
+      this.#take(decodeMessage(frame))
+    } catch (error) {
+      if (!(error instanceof HoloError)) throw error
+      this.events.onViolation(error)
+    }
+  }
+
+  /** @throws {HoloError} `protocol-violation` */
+  #take(message: Message): void {
+    if (message.type === 'parts' || message.type === 'missing') {
+      this.channel.take(message, this.options.clock.nowMs())
+      this.events.onProgress()
+    } else if (message.type === 'want') {
+      this.#questions.admit(message.request, message.digests.length)
+      this.#uploads.want(message.request, message.digests)
+    } else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
+    else if (message.type === 'credit') {
+      if (!this.#uploads.credit(message.bytes)) throw violation('credit for more than it has got')
+    } else if (message.type === 'bye') this.end(`the peer said: ${message.text}`)
+    else throw violation(`"${message.type}" on a lane`)
+  }
+}
