@@ -79,6 +79,8 @@ describe('Tickets', () => {
 
   test('a call is what docs/protocol.md says', () => {
     const { signature } = callOf(new Uint8Array(32).fill(4), client)
-    expect(Buffer.from(signature).toString('hex')).toMatchInlineSnapshot(`"bd64195ca58a7e1f34759c1b29b96c46057d70220d76f1851371e2f7ab947894d04f216b48001881b16ddfe5c89869c69d3cf832aa9c80452e473c9863bd5403"`)
+    expect(Buffer.from(signature).toString('hex')).toMatchInlineSnapshot(
+      `"bd64195ca58a7e1f34759c1b29b96c46057d70220d76f1851371e2f7ab947894d04f216b48001881b16ddfe5c89869c69d3cf832aa9c80452e473c9863bd5403"`,
+    )
   })
 })
