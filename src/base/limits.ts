@@ -128,6 +128,16 @@ export const INVITE_CHARACTERS_MAX = 32 * KIB
 export const CHUNK_BYTES_MAX = 64 * KIB
 /** One frame of a link, header included: far above what our messages need, far below what hurts. */
 export const FRAME_BYTES_MAX = 1 * MIB
+/**
+ * What environments travel in: some hundred pieces for ten thousand blobs. Compression wants them large, a crowd small;
+ * a group has no more blobs than one want can name.
+ */
+export const PIECE_BYTES = 1 * MIB
+export const PIECE_BLOBS_MAX = 1024
+/** Pieces of one environment: one of `ENVIRONMENT_BYTES_MAX`, or of a million one-blob groups, would have that many. */
+export const PIECES_MAX = 1_048_576
+/** The wire form of one piece: raw, or less. */
+export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */

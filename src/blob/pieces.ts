@@ -1,0 +1,68 @@
+/**
+ * The doors between pieces on the wire and blobs at rest, for the fetching side and for the serving one.
+ *
+ * A piece is numbered within its catalog (catalog/pieces.ts). Its wire form is its content as it is, or one zstd frame
+ * that tells its content size.
+ */
+import type { HoloError } from '../base/errors.ts'
+import type { Sha256Digest } from './digest.ts'
+
+export interface PieceOnWire {
+  readonly encoding: 'identity' | 'zstd'
+  /** Owned by whoever is given it: it may be handed to another thread. */
+  readonly bytes: Uint8Array
+}
+
+/** What became of a piece that was received. */
+export type PieceVerdict =
+  /** Its bytes are proved by digest, and at rest: a group's blobs, or a range of a blob that is whole now or is in the table. */
+  | { readonly verdict: 'stored' }
+  /** A range at rest that only the rest of its blob can prove. */
+  | { readonly verdict: 'held' }
+  /** Those bytes are not what the catalog, or the piece table, says; `error` names source and blob. */
+  | { readonly verdict: 'wrong'; readonly error: HoloError }
+  /** The blob is whole and wrong, and no table tells which range is: all of these are to be fetched again, from one source. */
+  | { readonly verdict: 'blob-wrong'; readonly pieces: readonly number[]; readonly error: HoloError }
+
+export interface PieceReceipt {
+  readonly verdict: PieceVerdict
+  /** Pieces that this one has proved besides itself: ranges of the same blob. */
+  readonly proved: readonly number[]
+  /** Sources whose earlier ranges of this blob are known to be wrong now, with the error that names them. */
+  readonly liars: ReadonlyMap<string, HoloError>
+  /** Blobs that have come to rest by this piece, and their bytes. */
+  readonly blobs: number
+  readonly blobBytes: number
+}
+
+/** Where the pieces of one environment come to rest, away from the thread that runs the network. */
+export interface PieceSink extends AsyncDisposable {
+  /**
+   * Decode, verify and write one piece. Many may be under way; each holds its bytes until it is through.
+   *
+   * @param source who sent it, for errors and for tracing liars
+   * @throws {HoloError} blame `host` when writing fails; `signal.reason`
+   */
+  put(piece: number, wire: PieceOnWire, source: string, signal: AbortSignal): Promise<PieceReceipt>
+}
+
+/** How a piece may be sent: `small` may cost the sender time to compress it, `fast` never does. */
+export type PiecePreference = 'fast' | 'small'
+
+/** Pieces of what this machine holds, complete catalogs and those that are being fetched. */
+export interface ServedPieces {
+  /** @returns undefined where the catalog is neither held nor being fetched */
+  pieceCount(catalog: Sha256Digest): number | undefined
+  /**
+   * @returns undefined where the piece is not held (any more)
+   * @throws {HoloError} blame `host`; `signal.reason`
+   */
+  piece(
+    catalog: Sha256Digest,
+    piece: number,
+    preference: PiecePreference,
+    signal: AbortSignal,
+  ): Promise<PieceOnWire | undefined>
+  /** The SHA-256 of every piece, back to back. @returns undefined where it is not made yet */
+  table(catalog: Sha256Digest, signal: AbortSignal): Promise<Uint8Array | undefined>
+}
