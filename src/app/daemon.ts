@@ -16,6 +16,7 @@ import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/con
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
+import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
@@ -71,7 +72,7 @@ export async function runDaemon(
   following.then(looked.resolve, looked.reject)
   await looked.promise
   await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
-  const jobs = new FetchJobs(library, node, signal)
+  const jobs = new FetchJobs(library, machine.state.directory, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
   onReady(readyOf(node, served))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
@@ -130,6 +131,16 @@ function handlers(
         key: Buffer.from(machineKey).toString('hex'),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       })),
+      sentBytes: node.sentBytes,
+      fetching: jobs.underWay,
+      banned: node.bans().map(({ key, name, reason, untilWallMs }) => ({
+        name,
+        fingerprint: fingerprint(key),
+        key: Buffer.from(key).toString('hex'),
+        reason: reason.message,
+        code: reason.code,
+        until: new Date(untilWallMs).toISOString(),
+      })),
     }),
     find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
@@ -154,14 +165,23 @@ function catalogNameOf(text: string): CatalogName {
 
 /** Fetches of this daemon, one per catalog at a time however many commands wait for it. */
 class FetchJobs {
-  readonly #jobs = new Map<string, FetchJob>()
+  readonly #jobs = new Map<string, FetchJob & { readonly catalog: CatalogName }>()
   #found: VerifiedCatalog | undefined
 
   constructor(
     private readonly library: Library,
+    private readonly stateDirectory: string,
     private readonly node: FleetNode,
     private readonly signal: AbortSignal,
   ) {}
+
+  /** What is on its way. */
+  get underWay(): DaemonStatus['fetching'] {
+    return [...this.#jobs.values()].map(({ catalog, progress }) => {
+      const { totals, blobs } = progress()
+      return { catalog, blobs, done: totals.blobs, wireBytes: totals.wireBytes }
+    })
+  }
 
   /** A command that had this found will have it fetched next: then it need not travel again. */
   remember(catalog: VerifiedCatalog): void {
@@ -179,7 +199,7 @@ class FetchJobs {
     const done = this.#fetch(name, wanted, totals, (count) => {
       blobs = count
     }).finally(() => this.#jobs.delete(key))
-    const job: FetchJob = { progress: () => ({ totals: wireTotals(totals), blobs }), done }
+    const job = { catalog: name, progress: () => ({ totals: wireTotals(totals), blobs }), done }
     this.#jobs.set(key, job)
     return job
   }
@@ -194,9 +214,10 @@ class FetchJobs {
     const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
-    const sources = this.node.sourcesFor(name, wanted)
+    const { library, node, stateDirectory } = this
+    const place = { library, stateDirectory, sources: node.sourcesFor(name, wanted), exchange: node.exchange }
     await fetchEnvironment(
-      { library: this.library, sources },
+      place,
       catalog,
       totals,
       (_totals, blobs) => onBlobs(blobs),

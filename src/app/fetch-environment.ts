@@ -1,36 +1,158 @@
 /**
- * Bring one verified environment into the library: blobs first, the catalog last. The daemon and a command that has no
- * daemon do it by the same steps.
+ * Bring one verified environment into the library: pieces from many peers first, then what is left blob by blob, the
+ * catalog last. The daemon and a command that has no daemon do it by the same steps.
  */
+import { join } from 'node:path'
+import { systemClock } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN } from '../base/limits.ts'
+import { roomLogger } from '../base/log.ts'
+import { systemRandom } from '../base/random.ts'
 import { type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
+import type { BlobRef } from '../blob/source.ts'
+import { type Pieces, piecesOf } from '../catalog/pieces.ts'
+import { PieceFetch } from '../peer/piece-fetch.ts'
 import type { Library } from '../store/library.ts'
+import { acquireLock } from '../store/lock.ts'
+import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import type { PieceExchange } from './piece-exchange.ts'
 import type { FetchProgress } from './supply.ts'
+
+const log = roomLogger('app')
+
+export interface FetchPlace {
+  readonly library: Library
+  /** Where the lock of this fetch lies. */
+  readonly stateDirectory: string
+  readonly sources: SourceSet
+  readonly exchange: PieceExchange
+}
 
 /**
  * @param totals what the call does is added to it, also when it throws
  * @throws {HoloError} as `fetchAll` and `Library.putCatalog`
  */
 export async function fetchEnvironment(
-  { library, sources }: { library: Library; sources: SourceSet },
+  place: FetchPlace,
   verified: VerifiedCatalog,
   totals: FetchTotals,
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
+  const { library, stateDirectory, sources } = place
+  // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
+  await using _single = await acquireLock(
+    join(stateDirectory, `fetch-${verified.name}.lck`),
+    { waitMs: FETCH_LOCK_WAIT_MS, shared: false },
+    signal,
+  )
   const missing = await library.missing(verified.catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
-  try {
-    await fetchAll(
-      missing,
-      { store: library, sources, onProgress: (moment) => onProgress(moment, blobs) },
-      totals,
-      signal,
-    )
-  } finally {
-    library.notes.flush()
+  if (missing.length > 0) {
+    const pieces = piecesOf(verified.catalog)
+    await using sink = new LibraryPieceSink(library, pieces, {
+      onFrame: (piece, frame) => place.exchange.keepFrame(verified.sha256, piece, frame),
+    })
+    const told = () => onProgress(totals, blobs)
+    try {
+      await fetchInPieces(place, verified, { pieces, missing, sink }, totals, told, signal)
+      const left = await library.missingOf(missing, signal)
+      await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
+    } finally {
+      library.notes.flush()
+    }
   }
   // A usable catalog that is here wins over the one that was found; a torn one gives way.
   if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
+}
+
+interface PieceWork {
+  readonly pieces: Pieces
+  readonly missing: readonly BlobRef[]
+  readonly sink: LibraryPieceSink
+}
+
+async function fetchInPieces(
+  { exchange }: FetchPlace,
+  { name, sha256 }: VerifiedCatalog,
+  { pieces, missing, sink }: PieceWork,
+  totals: FetchTotals,
+  onProgress: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { wanted, held } = piecesLacking(pieces, missing)
+  if (wanted.length === 0) return
+  using holding = exchange.begin(sha256, sink, held)
+  const fetch = new PieceFetch({
+    catalog: sha256,
+    pieces: pieces.pieces,
+    wanted,
+    sink,
+    clock: systemClock,
+    random: systemRandom,
+    log: roomLogger('peer'),
+    holding,
+    downloadLimit: exchange.downloadLimit,
+    totals,
+    onProgress,
+    drop: (peer, error) => exchange.drop(peer, error),
+  })
+  const over = new AbortController()
+  void proveByTable(exchange, { sha256, pieces, sink, fetch }, AbortSignal.any([signal, over.signal]))
+  try {
+    const left = await exchange.fetchPieces(fetch, signal)
+    if (left.length > 0) log.info`${left.length} of ${wanted.length} pieces of ${name} were not to be had as such`
+  } finally {
+    over.abort(new Error('the pieces are here'))
+  }
+}
+
+interface TableWork {
+  readonly sha256: VerifiedCatalog['sha256']
+  readonly pieces: Pieces
+  readonly sink: LibraryPieceSink
+  readonly fetch: PieceFetch
+}
+
+/** With the table, ranges of large blobs may be passed on before their blob is whole; without it all goes on. */
+async function proveByTable(
+  exchange: PieceExchange,
+  { sha256, pieces, sink, fetch }: TableWork,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!exchange.passesOn) return
+  try {
+    const found = await exchange.findTable(sha256, pieces.pieces.length, signal)
+    if (found !== undefined) fetch.proved(await sink.setTable(found.table, found.source, signal))
+  } catch (error) {
+    if (!signal.aborted) log.warning`the piece table is done without: ${messageOf(error)}`
+    if (!signal.aborted && !(error instanceof HoloError)) throw error
+  }
+}
+
+/**
+ * Which pieces are worth fetching, and which are here already.
+ *
+ * A group of which only little is missing is left to its blobs; of a large blob every range is needed.
+ */
+export function piecesLacking(
+  { blobs, pieces }: Pieces,
+  missing: readonly BlobRef[],
+): { readonly wanted: readonly number[]; readonly held: readonly number[] } {
+  const lacking = new Set(missing.map(({ digest }) => digest))
+  const isMissing = (blob: number) => lacking.has(blobs[blob]?.digest ?? ('' as never))
+  const wanted: number[] = []
+  const held: number[] = []
+  for (const [number, piece] of pieces.entries()) {
+    const absent = piece.kind === 'range' ? [piece.blob].filter(isMissing) : piece.blobs.filter(isMissing)
+    if (absent.length === 0) held.push(number)
+    else if (piece.kind === 'range') wanted.push(number)
+    else {
+      const bytes = absent.reduce((sum, blob) => sum + (blobs[blob]?.sizeBytes ?? 0), 0)
+      if (bytes >= piece.bytes * PIECE_MISSING_SHARE_MIN) wanted.push(number)
+    }
+  }
+  return { wanted, held }
 }

@@ -18,7 +18,11 @@ import { loadMachineKey } from '../config/state.ts'
 import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { startLanes } from '../lane/tcp-lanes.ts'
+import type { Ban } from '../peer/bans.ts'
 import { FleetSwarm } from '../peer/fleet-swarm.ts'
+import { OwnHoldings } from '../peer/own-holdings.ts'
+import { PieceServer } from '../peer/piece-server.ts'
+import { RateLimit } from '../peer/rate-limit.ts'
 import type { PeerView } from '../peer/peer-view.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
@@ -27,6 +31,8 @@ import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
 import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
+import { PieceExchange } from './piece-exchange.ts'
+import type { LibraryServedPieces } from '../store/served-pieces.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
 
@@ -39,6 +45,8 @@ export interface FleetNodeOptions {
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
   readonly mode: 'daemon' | 'client'
   readonly served: ServedLibrary
+  /** What a daemon sends in pieces; undefined for a command, which sends nothing. */
+  readonly servedPieces: LibraryServedPieces | undefined
 }
 
 export class FleetNode implements AsyncDisposable {
@@ -53,6 +61,7 @@ export class FleetNode implements AsyncDisposable {
     private readonly swarm: FleetSwarm,
     private readonly discovery: Discovery,
     private readonly lanes: Lanes,
+    readonly exchange: PieceExchange,
     settings: Settings,
   ) {
     this.#settings = settings
@@ -64,14 +73,17 @@ export class FleetNode implements AsyncDisposable {
    * @throws {HoloError} blame `host`: the machine key cannot be used, no UDP port is free; `signal.reason`
    */
   static async start(options: FleetNodeOptions, signal: AbortSignal): Promise<FleetNode> {
-    const { machine, settings, fleets, mode, served } = options
+    const { machine, settings, fleets, mode, served, servedPieces } = options
     const machineKey = await loadMachineKey(machine.state)
     // One key cannot be in a swarm twice, and a daemon may run beside this command.
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
     let node: FleetNode | undefined
     const secrets = () => node?.secrets() ?? countingSecrets(fleets)
     const keyPair = session?.keyPair ?? machineKey
-    const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, systemClock)
+    const { limits } = settings
+    const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, limits.connectionMemory, systemClock)
+    const ownHoldings = new OwnHoldings(systemClock)
+    const pieceServer = servedPieces === undefined ? undefined : pieceServerOf(servedPieces, limits)
     const swarm = new FleetSwarm({
       secrets,
       role: mode,
@@ -80,6 +92,7 @@ export class FleetNode implements AsyncDisposable {
       library: served,
       rules: new KeyRules(settings.peers),
       lanes: { lanes, keyPair },
+      ...(pieceServer === undefined ? {} : { pieceServer, ownHoldings }),
       clock: systemClock,
     })
     const discovery = await startHyperswarm(
@@ -102,7 +115,13 @@ export class FleetNode implements AsyncDisposable {
     })
     discovery.onLink((link) => swarm.accept(link))
     const { os, arch } = machine.roots.platform
-    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, lanes, settings)
+    const exchange = new PieceExchange({
+      swarm,
+      passingOn: servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings },
+      downloadLimit: rateLimit(limits.download),
+    })
+    const print = fingerprint(machineKey.publicKey)
+    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, settings)
     await node.takePart(fleets, settings)
     return node
   }
@@ -127,6 +146,16 @@ export class FleetNode implements AsyncDisposable {
 
   peers(): readonly PeerView[] {
     return this.swarm.peers()
+  }
+
+  /** Whom this process shuts out for what they did. */
+  bans(): readonly Ban[] {
+    return this.swarm.bans()
+  }
+
+  /** Bytes of blobs and pieces sent so far. */
+  get sentBytes(): number {
+    return this.swarm.sentBytes
   }
 
   /** Take part in exactly these fleets from now on. */
@@ -263,4 +292,20 @@ function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
 
 function hostPorts(texts: readonly string[]): HostPort[] {
   return texts.map(parseHostPort).filter((address) => address !== undefined)
+}
+
+function pieceServerOf(served: LibraryServedPieces, limits: Settings['limits']): PieceServer {
+  return new PieceServer({
+    served,
+    clock: systemClock,
+    random: systemRandom,
+    log: roomLogger('peer'),
+    slots: limits.slots,
+    wantsPerPeer: limits.slotsPerPeer,
+    uploadLimit: rateLimit(limits.upload),
+  })
+}
+
+function rateLimit(bytesPerSecond: number | undefined): RateLimit | undefined {
+  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond, systemClock)
 }

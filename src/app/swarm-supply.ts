@@ -29,7 +29,8 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
       const sources = node.sourcesFor(catalog.name, catalog.sha256)
       // Where the catalog came from the library, nobody was asked yet: this waits for holders, or says why there are none.
       if (sources.list().length === 0) await node.find(catalog.name, catalog.sha256, inner)
-      await fetchEnvironment({ library, sources }, catalog, totals, onProgress, inner)
+      const place = { library, stateDirectory: machine.state.directory, sources, exchange: node.exchange }
+      await fetchEnvironment(place, catalog, totals, onProgress, inner)
     },
     [Symbol.asyncDispose]: async () => {
       await node?.[Symbol.asyncDispose]()

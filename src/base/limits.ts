@@ -138,6 +138,28 @@ export const PIECE_BLOBS_MAX = 1024
 export const PIECES_MAX = 1_048_576
 /** The wire form of one piece: raw, or less. */
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
+/** Bytes of a piece in one frame: a lane takes large ones with few calls, and other frames wait for one at most. */
+export const PIECE_CHUNK_BYTES_MAX = 256 * KIB
+/** Pieces that one want, or one word about what is held, may name: all of an environment of 4 GiB. */
+export const PIECE_CHOICES_MAX = 4096
+/** What a limited rate lets go at once after a pause, as time at that rate. */
+export const RATE_BURST_MS = 100
+/** Raw bytes of pieces of one fetch that are asked for, under way, or on their way to rest, whatever the peers send. */
+export const PIECES_IN_FLIGHT_BYTES_MAX = 64 * MIB
+/** Above 150 Mbit/s a piece is sent raw sooner than it is made small (limits.md §5). */
+export const FAST_LINK_BYTES_PER_SECOND = 19_000_000
+/** A piece of which less is missing here is not fetched whole: its blobs are. Its small form is a third of it. */
+export const PIECE_MISSING_SHARE_MIN = 1 / 3
+/** How long pieces that were just fetched wait before peers are told of them together. */
+export const HOLDINGS_BATCH_MS = 50
+/** Prepared pieces that a daemon keeps: those of three environments of 1 GB. */
+export const PIECE_STORE_BYTES_MAX = 1 * GIB
+/** Peers that are served pieces at the same time, where the settings do not say otherwise: the wire is full with few. */
+export const UPLOAD_SLOTS = 8
+/** Wants of pieces that one peer may have open at us. */
+export const UPLOAD_WANTS_MAX = 64
+/** Catalogs that one peer may hold partly: a machine fetches one or two environments at a time. */
+export const PARTIAL_CATALOGS_MAX = 8
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */
@@ -170,6 +192,10 @@ export const PEERS_WANTED = 24
 export const PEERS_MAX = 64
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32
+/** How long a peer that lied or broke the protocol is shut out: its disk may be mended meanwhile. */
+export const BAN_MS = 60 * 60 * 1000
+/** Things that we do not have and never told of, which one peer may ask for before it is taken for hostile. */
+export const BAD_REQUESTS_MAX = 64
 /** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */
 export const BANNED_KEYS_MAX = 4096
 /** Entries of an allow-list or ban-list: every machine of a large fleet. */
@@ -206,13 +232,13 @@ export const WALL_CLOCK_LOOK_MS = 3_600_000
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300
 
-/** A lane that is not open by then is done without: on a LAN it takes some milliseconds, and the swarm carries on. */
+/** Large blobs wait so long for a lane; on a LAN it is open within milliseconds, and the swarm carries the rest. */
 export const LANE_CONNECT_MS = 500
 /** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
 export const LANE_RETRY_MS = 30_000
 /** Lanes that may be lost in the middle of one blob before its source is taken for failing. */
 export const LANE_LOSSES_MAX = 3
-/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends. */
+/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends, and gives up itself. */
 export const LANE_OPENING_MS = 2_000
 /** Callers of the lane's port that have shown no ticket yet: each costs a socket and a TLS state of some 10 KiB. */
 export const LANE_STRANGERS_MAX = 32

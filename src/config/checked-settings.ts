@@ -13,6 +13,7 @@ import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts
 import { isKeyText } from '../trust/key-rules.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
+import { limitsSection, limitsSettings } from './limits-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
 
 const port = z.int().min(0).max(65535)
@@ -31,6 +32,7 @@ const keys = z
 const section = z.strictObject({
   peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
   lane: z.strictObject({ port }).partial().optional(),
+  limits: limitsSection.optional(),
   discovery: z
     .strictObject({
       dht: z.enum(['private', 'public']),
@@ -64,6 +66,7 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       port: overrides.port ?? discovery.port ?? defaults.port,
       multicast: discovery.multicast ?? defaults.multicast,
     },
+    limits: limitsSettings(fromFile.limits ?? {}),
     lane: { port: fromEnvironment.lane?.port ?? fromFile.lane?.port ?? DEFAULT_SETTINGS.lane.port },
     peers: {
       allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,

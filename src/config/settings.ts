@@ -5,6 +5,7 @@
  * schemas are not even loaded: they would take a tenth of a restore's time.
  */
 import { existsSync } from 'node:fs'
+import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
@@ -31,6 +32,18 @@ export interface Settings {
     /** TCP, of a daemon. */
     readonly port: number
   }
+  readonly limits: {
+    /** Bytes a second that leave this machine in pieces, and that come; undefined for as many as go. */
+    readonly upload: number | undefined
+    readonly download: number | undefined
+    /** Peers that are served at the same time, and wants that one of them may have open. */
+    readonly slots: number
+    readonly slotsPerPeer: number
+    /** Bytes that wait for the network, at most, per connection. */
+    readonly connectionMemory: number
+    /** Bytes of prepared pieces that are kept. */
+    readonly pieceStore: number
+  }
   /** Machines by key or fingerprint. */
   readonly peers: {
     /** Empty: every member of the fleet. */
@@ -49,6 +62,14 @@ export interface SettingsOverrides extends HolotreeFlags {
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
   lane: { port: DEFAULT_LANE_PORT },
+  limits: {
+    upload: undefined,
+    download: undefined,
+    slots: UPLOAD_SLOTS,
+    slotsPerPeer: UPLOAD_WANTS_MAX,
+    connectionMemory: LANE_QUEUE_BYTES,
+    pieceStore: PIECE_STORE_BYTES_MAX,
+  },
   peers: { allow: [], ban: [] },
   holotree: {
     strategy: 'auto',
@@ -80,11 +101,12 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, limits, peers, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     lane,
+    limits,
     peers,
     holotree: {
       ...holotree,

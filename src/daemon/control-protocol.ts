@@ -53,6 +53,23 @@ export const status = z.object({
   lanePort: count,
   catalogs: z.array(catalog).max(100_000),
   peers: z.array(peerStatus).max(100_000),
+  /** Of blobs and pieces, since it started. */
+  sentBytes: count,
+  fetching: z.array(z.object({ catalog, blobs: count, done: count, wireBytes: count })).max(1_000),
+  banned: z
+    .array(
+      z.object({
+        name: z.string().max(300),
+        fingerprint: z.string().max(100),
+        /** The machine's key, in hex. */
+        key: z.string().max(100),
+        reason: z.string().max(10_000),
+        code: z.string().max(100),
+        /** ISO 8601, UTC. */
+        until: z.string().max(40),
+      }),
+    )
+    .max(10_000),
 })
 export type DaemonStatus = z.infer<typeof status>
 

@@ -16,7 +16,7 @@ import {
   PEER_CREDIT_BYTES,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
-import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import {
@@ -29,9 +29,11 @@ import {
   VERSION_HIGHEST,
   VERSION_LOWEST,
 } from './messages.ts'
+import { PIECE_READERS, pieceFields } from './piece-codec.ts'
 import {
   type Cursor,
   readBytes,
+  readDigest,
   readFixed,
   readList,
   readText,
@@ -56,6 +58,15 @@ const TYPES = [
   'holding',
   'lane-wish',
   'lane-offer',
+  'pieces-held',
+  'pieces-got',
+  'want-pieces',
+  'piece',
+  'piece-more',
+  'refuse-pieces',
+  'cancel-pieces',
+  'choke',
+  'piece-table',
 ] as const
 
 /** `<16 hex digits>v12.<platform>` is at most 32 bytes long. */
@@ -69,7 +80,7 @@ const FLAG_GZIP = 4
 
 /** @returns one frame */
 export function encodeMessage(message: Message): Uint8Array {
-  return b4a.concat([b4a.from([TYPES.indexOf(message.type)]), ...piecesOf(message)])
+  return b4a.concat([b4a.from([TYPES.indexOf(message.type)]), ...fieldsOf(message)])
 }
 
 /**
@@ -91,10 +102,10 @@ export function decodeMessage(frame: Uint8Array): Message {
   }
 }
 
-function piecesOf(message: Message): Uint8Array[] {
+function fieldsOf(message: Message): Uint8Array[] {
   switch (message.type) {
     case 'hello':
-      return helloPieces(message)
+      return helloFields(message)
     case 'bye':
       return [uintBytes(BYE_CODES.indexOf(message.code)), textBytes(message.text, BYE_TEXT_BYTES_MAX)]
     case 'have':
@@ -118,16 +129,16 @@ function piecesOf(message: Message): Uint8Array[] {
         ...message.digests.map((digest) => b4a.from(digest, 'hex')),
       ]
     case 'parts':
-      return [uintBytes(message.parts.length), ...message.parts.flatMap(partPieces)]
+      return [uintBytes(message.parts.length), ...message.parts.flatMap(partFields)]
     case 'missing':
       return [
         uintBytes(message.request),
         uintBytes(MISSING_REASONS.indexOf(message.reason)),
-        ...indexPieces(message.indexes),
+        ...indexFields(message.indexes),
       ]
     case 'cancel':
     case 'holding':
-      return [uintBytes(message.request), ...indexPieces(message.indexes)]
+      return [uintBytes(message.request), ...indexFields(message.indexes)]
     case 'credit':
       return [uintBytes(message.bytes)]
     case 'lane-wish':
@@ -136,10 +147,12 @@ function piecesOf(message: Message): Uint8Array[] {
       const { lane } = message
       return lane === undefined ? [uintBytes(0)] : [uintBytes(1), uintBytes(lane.port), lane.certificate, lane.ticket]
     }
+    default:
+      return pieceFields(message)
   }
 }
 
-function helloPieces(hello: Hello): Uint8Array[] {
+function helloFields(hello: Hello): Uint8Array[] {
   const { delegation } = hello
   return [
     uintBytes(hello.versionLowest),
@@ -152,16 +165,16 @@ function helloPieces(hello: Hello): Uint8Array[] {
   ]
 }
 
-function partPieces({ request, index, encoding, storedBytes, last, chunk }: Part): Uint8Array[] {
+function partFields({ request, index, encoding, storedBytes, last, chunk }: Part): Uint8Array[] {
   const flags =
     (storedBytes === undefined ? 0 : FLAG_FIRST) | (last ? FLAG_LAST : 0) | (encoding === 'gzip' ? FLAG_GZIP : 0)
-  const pieces = [uintBytes(request), uintBytes(index), uintBytes(flags)]
-  if (storedBytes !== undefined) pieces.push(uintBytes(storedBytes))
-  pieces.push(uintBytes(chunk.byteLength), chunk)
-  return pieces
+  const fields = [uintBytes(request), uintBytes(index), uintBytes(flags)]
+  if (storedBytes !== undefined) fields.push(uintBytes(storedBytes))
+  fields.push(uintBytes(chunk.byteLength), chunk)
+  return fields
 }
 
-function indexPieces(indexes: readonly number[]): Uint8Array[] {
+function indexFields(indexes: readonly number[]): Uint8Array[] {
   return [uintBytes(indexes.length), ...indexes.map(uintBytes)]
 }
 
@@ -210,6 +223,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
             ticket: readFixed(cursor, 32),
           },
   }),
+  ...PIECE_READERS,
 }
 
 function readHello(cursor: Cursor): Hello {
@@ -265,10 +279,6 @@ function readName(cursor: Cursor): CatalogName {
   const name = parseCatalogName(text)
   if (name === undefined) throw violation(`a catalog name that is none: "${text}"`)
   return name
-}
-
-function readDigest(cursor: Cursor): Sha256Digest {
-  return parseSha256(b4a.toString(readFixed(cursor, 32), 'hex')) as Sha256Digest
 }
 
 function readDigests(cursor: Cursor): Sha256Digest[] {

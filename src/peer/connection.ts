@@ -9,11 +9,16 @@ import { HoloError, messageOf } from '../base/errors.ts'
 import { HAVE_ENTRIES_MAX, PEER_STALL_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, fingerprint } from '../trust/keys.ts'
 import { encodeMessage } from './codec.ts'
 import { type LaneAccess, LaneKeeper } from './lane-keeper.ts'
 import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts, Role } from './messages.ts'
+import type { OwnHoldings } from './own-holdings.ts'
+import type { PieceServer } from './piece-server.ts'
+import { isPieceMessage, PieceTraffic, type ToldOfPieces } from './piece-traffic.ts'
+import type { PieceChannel } from './piece-wants.ts'
 import { type ServedLibrary, Uploads } from './serve.ts'
 import { type MemberMessage, type Remote, Session, type SessionAction } from './session.ts'
 import { PeerSource } from './source.ts'
@@ -26,6 +31,10 @@ export interface ConnectionOptions {
   readonly agent: string
   readonly delegation: Delegation | undefined
   readonly library: ServedLibrary
+  /** Sends pieces, for all connections; undefined where this process sends none. */
+  readonly pieceServer?: PieceServer
+  /** What this machine is fetching, and may be asked for already. */
+  readonly ownHoldings?: OwnHoldings
   readonly clock: Clock
   /** Undefined where this process has no lanes. */
   readonly laneAccess?: LaneAccess
@@ -37,6 +46,9 @@ export interface ConnectionEvents {
   onOpen(remote: Remote): void
   /** The remote's catalogs have changed. */
   onHave(): void
+  /** What it holds of a catalog has changed: by these pieces, or altogether. */
+  onPieces(catalog: Sha256Digest, pieces: readonly number[] | undefined): void
+  onChoke(choked: boolean): void
   onEnd(error: HoloError | undefined): void
 }
 
@@ -48,6 +60,9 @@ export class PeerConnection {
   readonly #session: Session
   readonly #uploads: Uploads
   readonly #lanes: LaneKeeper
+  readonly #pieces: PieceTraffic
+  /** Pieces over the session, where there is no lane. */
+  readonly #pieceChannel: PieceChannel
   readonly #over = new AbortController()
   #source: PeerSource
   #remote: Remote | undefined
@@ -69,19 +84,28 @@ export class PeerConnection {
       initiator: link.initiator,
       remoteName: name,
     })
+    this.#pieceChannel = { send: (message) => this.#send(message), drained: (signal) => link.drained(signal) }
     this.#uploads = new Uploads({
       library: options.library,
       log: this.#log,
       send: (message) => this.#send(message),
       drained: (signal) => link.drained(signal),
       onAnswered: (request, count) => this.#session.answered(request, count),
-      onCrash: (error) => {
-        this.#log.error(`Serving ${this.name} crashed: ${messageOf(error)}`)
-        this.leave('dropped', 'internal error', undefined)
-      },
+      onCrash: (error) => this.#crashed(error),
+    })
+    this.#pieces = new PieceTraffic({
+      name: () => this.name,
+      complete: () => this.catalogs.values(),
+      channel: () => this.#lanes.pieceChannel ?? this.#pieceChannel,
+      onWanted: () => this.#lanes.wanted(),
+      giveUp: (why) => this.#giveUp(why),
+      onHeld: (catalog) => events.onPieces(catalog, undefined),
+      onGot: (catalog, pieces) => events.onPieces(catalog, pieces),
+      onChoke: (choked) => events.onChoke(choked),
     })
     this.#lanes = new LaneKeeper({
       ...options,
+      pieces: this.#pieces,
       localKey: link.localKey,
       remoteKey: link.remoteKey,
       address: link.address,
@@ -128,13 +152,18 @@ export class PeerConnection {
     return this.#source
   }
 
+  /** The same for pieces; undefined where it does not speak of them. */
+  get pieces(): PieceTraffic | undefined {
+    return (this.#remote?.version ?? 0) >= 2 ? this.#pieces : undefined
+  }
+
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs()
   }
 
   /** Bytes of blobs and catalogs sent so far. */
   get sentBytes(): number {
-    return this.#uploads.sentBytes + this.#lanes.sentBytes
+    return this.#uploads.sentBytes + this.#lanes.sentBytes + this.#pieces.sentBytes
   }
 
   /** Whether bulk goes over a lane. */
@@ -182,9 +211,40 @@ export class PeerConnection {
   #opened(remote: Remote): void {
     this.#remote = remote
     this.#source = this.#sourceNamed(peerName(remote.machineKey, this.#link.address))
-    this.#unsubscribe = this.#options.library.subscribe(() => this.#announce())
+    const unsubscribe = this.#options.library.subscribe(() => this.#announce())
     this.#announce()
+    const untell = remote.version < 2 ? () => {} : this.#tellPieces()
+    this.#unsubscribe = () => {
+      unsubscribe()
+      untell()
+    }
     this.#events.onOpen(remote)
+  }
+
+  /** Serve pieces, and tell what is being fetched here. @returns ends the telling */
+  #tellPieces(): () => void {
+    const { pieceServer, ownHoldings } = this.#options
+    if (pieceServer !== undefined) {
+      const client = {
+        id: `${this.name} ${connections++}`,
+        send: (message: Message) => void this.#send(message),
+        onCrash: (error: unknown) => this.#crashed(error),
+      }
+      this.#pieces.serve(pieceServer.attach(client))
+    }
+    for (const message of ownHoldings?.summary() ?? []) this.#send(message)
+    return ownHoldings?.subscribe((message) => this.#send(message)) ?? (() => {})
+  }
+
+  #crashed(error: unknown): void {
+    this.#log.error(`Serving ${this.name} crashed: ${messageOf(error)}`)
+    this.leave('dropped', 'internal error', undefined)
+  }
+
+  /** What it owes us does not come: over TCP something may swallow it, and the session be well. */
+  #giveUp(why: string): void {
+    if (this.#lanes.isOpen) this.#lanes.giveUp(why)
+    else this.#stalled(why)
   }
 
   /** Tell the remote how our catalogs differ from what it knows. */
@@ -204,7 +264,8 @@ export class PeerConnection {
       if (message.type === 'have') this.#events.onHave()
       else if (message.type === 'parts' || message.type === 'missing' || message.type === 'holding') {
         this.#take(message)
-      } else this.#answer(message)
+      } else if (isPieceMessage(message)) this.#pieces.take(message, this.#pieceChannel)
+      else this.#answer(message)
     } catch (error) {
       if (!(error instanceof HoloError)) throw error
       this.#carryOut(this.#session.fail(error))
@@ -212,9 +273,10 @@ export class PeerConnection {
   }
 
   /** What the remote wants of us. @throws {HoloError} `protocol-violation` */
-  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding>): void {
+  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding | ToldOfPieces>): void {
     if (message.type === 'want') this.#uploads.want(message.request, message.digests)
     else if (message.type === 'catalog') this.#uploads.catalog(message.request, message.name)
+    else if (message.type === 'piece-table') this.#uploads.table(message.request, message.catalog)
     else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
     else if (message.type === 'lane-wish') this.#lanes.onWish()
     else if (message.type === 'lane-offer') this.#lanes.onOffer(message)
@@ -244,6 +306,7 @@ export class PeerConnection {
     const gone = new HoloError(`P${this.name.slice(1)} has left`, { code: 'peer-lost', blame: 'source' })
     this.#source.end(error ?? gone)
     this.#lanes.stop()
+    this.#pieces.end(error ?? gone)
     this.#events.onEnd(error)
   }
 
@@ -274,19 +337,23 @@ export class PeerConnection {
           this.#lanes.giveUp(`nothing came over it for ${PEER_STALL_MS / 1000} seconds`)
         }
         if (session.requests.idleMs(nowMs) < PEER_STALL_MS) continue
-        const text = `sent nothing of what it owes us for ${PEER_STALL_MS / 1000} seconds`
-        const error = new HoloError(`P${this.name.slice(1)} ${text}`, {
-          code: 'peer-stalled',
-          blame: 'source',
-          hint: 'look at the load and the network of that machine',
-        })
-        this.leave('stalled', `you ${text.replace('owes', 'owe')}`, error)
+        this.#stalled(`sent nothing of what it owes us for ${PEER_STALL_MS / 1000} seconds`)
       }
     } catch {
       // The connection has ended, and with it what it owed.
     } finally {
       this.#watching = false
     }
+  }
+
+  /** @param what as the end of the sentence `the peer …` */
+  #stalled(what: string): void {
+    const error = new HoloError(`P${this.name.slice(1)} ${what}`, {
+      code: 'peer-stalled',
+      blame: 'source',
+      hint: 'look at the load and the network of that machine',
+    })
+    this.leave('stalled', `you ${what.replace('owes', 'owe')}`, error)
   }
 
   #sourceNamed(name: string): PeerSource {
@@ -298,6 +365,9 @@ export class PeerConnection {
     })
   }
 }
+
+/** So that a peer which comes back is another client of the piece server. */
+let connections = 0
 
 /** How a peer is called in errors, reports and logs. */
 export function peerName(key: Uint8Array, address: string): string {

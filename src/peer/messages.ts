@@ -7,6 +7,7 @@
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { Delegation } from '../trust/keys.ts'
+import type { PieceMessage } from './piece-messages.ts'
 
 /** Versions of the protocol that this code speaks. */
 export const VERSION_LOWEST = 1
@@ -167,6 +168,7 @@ export type Message =
   | Holding
   | LaneWish
   | LaneOffer
+  | PieceMessage
 
 /** Request numbers go up from 0 and are not used again on a connection. */
 export const REQUEST_MAX = 0xffffffff

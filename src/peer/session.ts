@@ -188,11 +188,13 @@ export class Session {
 
   /** Hold a member's message against the bounds that span messages. @throws {HoloError} `protocol-violation` */
   #admit(message: MemberMessage): void {
+    if (this.#version < 2 && !VERSION_1.has(message.type)) {
+      throw violation(`"${message.type}", which version ${this.#version} does not know`)
+    }
     if (message.type === 'have') this.#note(message)
     else if (message.type === 'want') this.#questions.admit(message.request, message.digests.length)
-    else if (message.type === 'ask' || message.type === 'catalog') this.#questions.admit(message.request, 1)
-    else if (this.#version < 2 && (message.type === 'lane-wish' || message.type === 'lane-offer')) {
-      throw violation(`"${message.type}", which version ${this.#version} does not know`)
+    else if (message.type === 'ask' || message.type === 'catalog' || message.type === 'piece-table') {
+      this.#questions.admit(message.request, 1)
     }
   }
 
@@ -206,3 +208,16 @@ export class Session {
     return named(new HoloError(`The peer ${what}`, { code, blame: 'source', hint }), this.facts.remoteName)
   }
 }
+
+/** What members may say in version 1. */
+const VERSION_1: ReadonlySet<Message['type']> = new Set([
+  'have',
+  'catalog',
+  'want',
+  'parts',
+  'missing',
+  'cancel',
+  'credit',
+  'ask',
+  'holding',
+])

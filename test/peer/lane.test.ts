@@ -1,6 +1,7 @@
 /** Members that fetch over lanes: real TCP beside in-memory sessions. */
 import { afterEach, describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
+import { LANE_QUEUE_BYTES } from '../../src/base/limits.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import type { LaneLink, Lanes } from '../../src/base/lane.ts'
 import { emptyTotals, fetchAll } from '../../src/blob/fetch-all.ts'
@@ -34,7 +35,7 @@ interface Meddling {
 
 /** A member with lanes over real TCP: a daemon is called, both call. */
 function laneMember(role: 'daemon' | 'client', { port, onLink }: Meddling = {}): LaneMember {
-  const real = startLanes(role === 'daemon' ? 0 : undefined, systemClock)
+  const real = startLanes(role === 'daemon' ? 0 : undefined, LANE_QUEUE_BYTES, systemClock)
   opened.push(real)
   const links: LaneLink[] = []
   const lanes: Lanes = {
@@ -175,7 +176,7 @@ describe('a caller by hand', () => {
     const { port, certificate } = lane
     const call = (by = hand.keys, ticket = lane.ticket) => {
       const sign = (binding: Uint8Array) => signLaneCall({ ticket, binding, calledKey: holder.keys.publicKey }, by)
-      return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, clock: systemClock }, never)
+      return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, queueBytes: LANE_QUEUE_BYTES, clock: systemClock }, never)
     }
     return { hand, call }
   }
