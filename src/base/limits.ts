@@ -138,6 +138,15 @@ export const PIECE_BLOBS_MAX = 1024
 export const PIECES_MAX = 1_048_576
 /** The wire form of one piece: raw, or less. */
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
+/** Attempts at one large blob whose ranges are remembered, 32 bytes a range, to name liars later: each costs one of them. */
+export const RANGE_ATTEMPTS_MAX = 8
+/** Workers that verify and write what comes over the wire: four connections gain nothing over two (limits of disks, too). */
+export const INGEST_WORKERS_MAX = 4
+/** Small blobs of the path by digest are handed to a Worker when so many bytes have gathered, or the event loop has turned. */
+export const INGEST_BATCH_BYTES = 256 * KIB
+export const INGEST_BATCH_BLOBS = 64
+/** Bytes of one large blob that wait for its Worker: its source is asked for more when they are written. */
+export const INGEST_AHEAD_BYTES = 2 * MIB
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */
