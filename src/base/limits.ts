@@ -140,12 +140,10 @@ export const PIECES_MAX = 1_048_576
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
 /** Bytes of a piece in one frame: a lane takes large ones with few calls, and other frames wait for one at most. */
 export const PIECE_CHUNK_BYTES_MAX = 256 * KIB
-/** Pieces that one want, or one word about what is held, may name: all of an environment of 4 GiB. */
-export const PIECE_CHOICES_MAX = 4096
+/** Pieces in one word about what has been got. */
+export const PIECES_TOLD_MAX = 4096
 /** What a limited rate lets go at once after a pause, as time at that rate. */
 export const RATE_BURST_MS = 100
-/** Raw bytes of pieces of one fetch that are asked for, under way, or on their way to rest, whatever the peers send. */
-export const PIECES_IN_FLIGHT_BYTES_MAX = 64 * MIB
 /** Above 150 Mbit/s a piece is sent raw sooner than it is made small (limits.md §5). */
 export const FAST_LINK_BYTES_PER_SECOND = 19_000_000
 /** A piece of which less is missing here is not fetched whole: its blobs are. Its small form is a third of it. */
@@ -154,12 +152,37 @@ export const PIECE_MISSING_SHARE_MIN = 1 / 3
 export const HOLDINGS_BATCH_MS = 50
 /** Prepared pieces that a daemon keeps: those of three environments of 1 GB. */
 export const PIECE_STORE_BYTES_MAX = 1 * GIB
-/** Peers that are served pieces at the same time, where the settings do not say otherwise: the wire is full with few. */
-export const UPLOAD_SLOTS = 8
-/** Wants of pieces that one peer may have open at us. */
-export const UPLOAD_WANTS_MAX = 64
 /** Catalogs that one peer may hold partly: a machine fetches one or two environments at a time. */
 export const PARTIAL_CATALOGS_MAX = 8
+/** Attempts at one large blob whose ranges are remembered, 32 bytes a range, to name liars later: each costs one of them. */
+export const RANGE_ATTEMPTS_MAX = 8
+/** Workers that verify and write what comes over the wire: four connections gain nothing over two (limits of disks, too). */
+export const INGEST_WORKERS_MAX = 4
+/** Small blobs of the path by digest are handed to a Worker when so many bytes have gathered, or the event loop has turned. */
+export const INGEST_BATCH_BYTES = 256 * KIB
+export const INGEST_BATCH_BLOBS = 64
+/** Bytes of one large blob that wait for its Worker: its source is asked for more when they are written. */
+export const INGEST_AHEAD_BYTES = 2 * MIB
+/** Pieces that one want may offer a seed to choose from: twice as many gain nothing in a crowd, and cost bytes. */
+export const PIECE_CHOICES_MAX = 128
+/** Raw bytes of one fetch that are asked for and not at rest yet: what a peer may make us hold, whatever it sends. */
+export const FETCH_IN_FLIGHT_BYTES_MAX = 64 * MIB
+/** Pieces asked of one peer at once: two, so that the wire never waits; at most what 1 GB/s needs over 30 ms. */
+export const PEER_PIECES_IN_FLIGHT_MIN = 2
+export const PEER_PIECES_IN_FLIGHT_MAX = 32
+/** A peer that owes us pieces is not stalled while it sends this much in `PEER_STALL_MS`: a byte a second is no progress. */
+export const PEER_STALL_BYTES = 16 * KIB
+/** Pieces that a peer may refuse though it announced them, before nothing more is asked of it. */
+export const PEER_REFUSALS_MAX = 64
+/** Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. */
+export const UPLOAD_SLOTS = 8
+/** How long a choked peer waits at least until the slots are dealt out anew: some pieces of a slow wire. */
+export const UPLOAD_TURN_MS = 2_000
+/** Wants of one peer that wait here, and the choices in them: more than any pipeline needs. */
+export const UPLOAD_WANTS_MAX = 64
+export const UPLOAD_CHOICES_MAX = 8192
+/** Catalogs of which is remembered how often each piece was served. */
+export const UPLOAD_CATALOGS_MAX = 64
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */

@@ -4,7 +4,7 @@
  * What was verified a moment ago is served at once: that is what lets a crowd share one seed.
  */
 import type { Clock } from '../base/clock.ts'
-import { HOLDINGS_BATCH_MS, PIECE_CHOICES_MAX } from '../base/limits.ts'
+import { HOLDINGS_BATCH_MS, PIECES_TOLD_MAX } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { Bitfield } from './bitfield.ts'
 import type { PiecesGot, PiecesHeld } from './piece-messages.ts'
@@ -71,7 +71,7 @@ export class OwnHoldings {
       this.#flushing = false
       for (const [catalog, holding] of this.#partial) {
         while (holding.fresh.length > 0) {
-          this.#tell({ type: 'pieces-got', catalog, pieces: holding.fresh.splice(0, PIECE_CHOICES_MAX) })
+          this.#tell({ type: 'pieces-got', catalog, pieces: holding.fresh.splice(0, PIECES_TOLD_MAX) })
         }
       }
     })

@@ -5,7 +5,7 @@
  * for those who know the catalog.
  */
 import b4a from 'b4a'
-import { PIECE_CHOICES_MAX, PIECE_CHUNK_BYTES_MAX, PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
+import { PIECE_CHOICES_MAX, PIECE_CHUNK_BYTES_MAX, PIECE_WIRE_BYTES_MAX, PIECES_MAX, PIECES_TOLD_MAX } from '../base/limits.ts'
 import { REQUEST_MAX } from './messages.ts'
 import { type PieceMessage, REFUSALS } from './piece-messages.ts'
 import { type Cursor, readBytes, readDigest, readFixed, readList, readUint, uintBytes, violation } from './wire.ts'
@@ -59,7 +59,7 @@ export const PIECE_READERS: Readers = {
     if (((bits.at(-1) ?? 0) & ((1 << unused) - 1)) !== 0) throw violation('a bitfield with bits beyond its end')
     return { type: 'pieces-held', catalog, count, bits }
   },
-  'pieces-got': (cursor) => ({ type: 'pieces-got', catalog: readDigest(cursor), pieces: readNumbers(cursor) }),
+  'pieces-got': (cursor) => ({ type: 'pieces-got', catalog: readDigest(cursor), pieces: readNumbers(cursor, PIECES_TOLD_MAX) }),
   'want-pieces': (cursor) => {
     const request = readRequest(cursor)
     const catalog = readDigest(cursor)
@@ -98,8 +98,8 @@ function numberFields(numbers: readonly number[]): Uint8Array[] {
   return [uintBytes(numbers.length), ...numbers.map(uintBytes)]
 }
 
-function readNumbers(cursor: Cursor): number[] {
-  return readList(cursor, PIECE_CHOICES_MAX, 'pieces', () => readPiece(cursor))
+function readNumbers(cursor: Cursor, countMax = PIECE_CHOICES_MAX): number[] {
+  return readList(cursor, countMax, 'pieces', () => readPiece(cursor))
 }
 
 function readPiece(cursor: Cursor): number {

@@ -1,12 +1,12 @@
 /**
  * One environment on its way from many peers: `Exchange` decides, this carries it out.
  *
- * What is under way is bounded by `PIECES_IN_FLIGHT_BYTES_MAX`, from the want to the blob at rest, whatever the peers
+ * What is under way is bounded by `FETCH_IN_FLIGHT_BYTES_MAX`, from the want to the blob at rest, whatever the peers
  * send. It ends when every piece is at rest, or when nobody who is here, or comes within `SOURCE_GRACE_MS`, has the rest.
  */
 import type { Clock } from '../base/clock.ts'
 import { type HoloError, messageOf } from '../base/errors.ts'
-import { FAST_LINK_BYTES_PER_SECOND, PIECES_IN_FLIGHT_BYTES_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
+import { FAST_LINK_BYTES_PER_SECOND, FETCH_IN_FLIGHT_BYTES_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -74,7 +74,7 @@ export class PieceFetch {
       pieceBytes: Uint32Array.from(pieces, ({ bytes }) => bytes),
       wanted,
       random,
-      inFlightBytesMax: PIECES_IN_FLIGHT_BYTES_MAX,
+      inFlightBytesMax: FETCH_IN_FLIGHT_BYTES_MAX,
     })
   }
 

@@ -65,10 +65,10 @@ export class LibraryFiles {
    */
   write(path: string, bytes: Uint8Array, temporaries: string): WrittenFile {
     const temporary = temporaryIn(temporaries)
-    const descriptor = this.#create(temporary)
+    const descriptor = this.create(temporary)
     try {
       writeAll(descriptor, bytes, path)
-      return this.#named(descriptor, temporary, path, bytes.byteLength)
+      return this.named(descriptor, temporary, path, bytes.byteLength)
     } catch (error) {
       removeQuietly(temporary)
       throw error
@@ -80,14 +80,14 @@ export class LibraryFiles {
   /** The same chunk by chunk. @throws also whatever `chunks` throws, unchanged */
   async writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, temporaries: string): Promise<WrittenFile> {
     const temporary = temporaryIn(temporaries)
-    const descriptor = this.#create(temporary)
+    const descriptor = this.create(temporary)
     let total = 0
     try {
       for await (const chunk of chunks) {
         writeAll(descriptor, chunk, path)
         total += chunk.byteLength
       }
-      return this.#named(descriptor, temporary, path, total)
+      return this.named(descriptor, temporary, path, total)
     } catch (error) {
       removeQuietly(temporary)
       throw error
@@ -96,15 +96,21 @@ export class LibraryFiles {
     }
   }
 
-  #named(descriptor: number, temporary: string, path: string, bytes: number): WrittenFile {
+  /**
+   * Give a temporary of `create` its name, once all of it is written; the caller closes the descriptor.
+   *
+   * @throws {HoloError} blame `host`: the temporary still stands then
+   */
+  named(descriptor: number, temporary: string, path: string, bytes: number): WrittenFile {
     this.#retried(path, () => fs.renameSync(temporary, path))
     return { bytes, stamp: stampOf(fs.fstatSync(descriptor, { bigint: true })) }
   }
 
-  #create(path: string): number {
+  /** Make a new file for reading and writing. @returns its descriptor @throws {HoloError} blame `host` */
+  create(path: string): number {
     return this.#retried(path, () => {
       const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
-      const descriptor = fs.openSync(path, 'wx', mode)
+      const descriptor = fs.openSync(path, 'wx+', mode)
       if (this.shared) fs.fchmodSync(descriptor, mode)
       return descriptor
     })

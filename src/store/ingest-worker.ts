@@ -1,0 +1,136 @@
+/**
+ * The Worker behind `IngestPool`: verifies and writes blobs away from the thread that runs the network.
+ *
+ * An entry of its own (base/worker-entry.ts). Pieces and batches are done one after the other, in the order in which
+ * they came; large blobs of the path by digest beside them, chunk by chunk. It ends when it is terminated.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { HoloError } from '../base/errors.ts'
+import { freeNow } from '../base/free-now.ts'
+import { GzipError, gunzipExactly } from '../blob/gzip.ts'
+import type { BlobRef, BlobStream } from '../blob/source.ts'
+import { blobPath, libraryDirectory } from '../catalog/layout.ts'
+import { ChunkQueue } from './chunk-queue.ts'
+import { corrupt, ingestBlob, ingestContent } from './ingest.ts'
+import {
+  type BatchedBlob,
+  type BlobOutcome,
+  type IngestAnswer,
+  type IngestPlan,
+  type IngestRequest,
+  type OneBlob,
+  sentError,
+} from './ingest-messages.ts'
+import { LibraryFiles } from './library-files.ts'
+import { NoteRecords } from './note-records.ts'
+import type { PackedPieces } from './packed-pieces.ts'
+import { PieceIngest } from './piece-ingest.ts'
+
+const { roots, compression } = workerData as IngestPlan
+const files = new LibraryFiles(roots.shared)
+const notes = new NoteRecords()
+const temporaries = libraryDirectory(roots)
+const open = new Map<number, { readonly queue: ChunkQueue; readonly stop: AbortController }>()
+let catalog: PackedPieces | undefined
+let ingest: PieceIngest | undefined
+/** The end of what was asked for so far. */
+let last: Promise<void> = Promise.resolve()
+
+function placeOf({ digest }: BlobRef) {
+  return { files, notes, compression, temporaries, target: blobPath(roots, digest) }
+}
+
+function answer(message: IngestAnswer, transfer: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, transfer)
+}
+
+async function inTurn(
+  request: Extract<IngestRequest, { kind: 'pieces' | 'piece' | 'table' | 'batch' }>,
+): Promise<void> {
+  switch (request.kind) {
+    case 'pieces':
+      catalog = request.pieces
+      return
+    case 'piece': {
+      const { id, piece, encoding, bytes, source } = request
+      const outcome = await pieces().put(piece, encoding, bytes, source)
+      const frame = outcome.frame?.buffer
+      if (frame === undefined) freeNow(bytes)
+      const records = notes.take()
+      const transfer = frame instanceof ArrayBuffer ? [records.buffer, frame] : [records.buffer]
+      return answer({ kind: 'piece', id, outcome, notes: records }, transfer)
+    }
+    case 'table':
+      return answer({ kind: 'table', id: request.id, proved: pieces().setTable(request.table) })
+    case 'batch': {
+      const outcomes = batchOutcomes(request.blobs, request.bytes)
+      const records = notes.take()
+      return answer({ kind: 'batch', id: request.id, outcomes, notes: records }, [records.buffer])
+    }
+  }
+}
+
+function pieces(): PieceIngest {
+  if (catalog === undefined) throw new Error('a piece came before its catalog')
+  ingest ??= new PieceIngest({ roots, compression, files, notes }, catalog)
+  return ingest
+}
+
+function batchOutcomes(blobs: readonly BatchedBlob[], bytes: Uint8Array): BlobOutcome[] {
+  let at = 0
+  return blobs.map((blob) => {
+    const { encoding, sizeBytes, storedBytes, source } = blob
+    const stored = bytes.subarray(at, at + storedBytes)
+    at += storedBytes
+    try {
+      ingestContent(placeOf(blob), blob, encoding === 'gzip' ? gunzipExactly(stored, sizeBytes) : stored, source)
+      return { error: undefined }
+    } catch (error) {
+      if (error instanceof GzipError) return { error: sentError(corrupt(blob, blob, `it ${error.message}`)) }
+      if (error instanceof HoloError) return { error: sentError(error) }
+      throw error
+    }
+  })
+}
+
+/** One large blob, from its first chunk to its end. */
+async function ingestOpen(id: number, blob: OneBlob): Promise<void> {
+  const queue = new ChunkQueue(() => answer({ kind: 'room', id }))
+  const stop = new AbortController()
+  open.set(id, { queue, stop })
+  const stream: BlobStream = { source: blob.source, encoding: blob.encoding, bytes: queue }
+  try {
+    await ingestBlob(placeOf(blob), blob, stream, stop.signal)
+    const records = notes.take()
+    answer({ kind: 'blob', id, outcome: { error: undefined }, notes: records }, [records.buffer])
+  } finally {
+    open.delete(id)
+  }
+}
+
+function failed(id: number, error: unknown): void {
+  if (error instanceof HoloError) answer({ kind: 'failed', id, error: sentError(error) })
+  else answer({ kind: 'crashed', id, stack: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+}
+
+parentPort?.on('message', (request: IngestRequest) => {
+  switch (request.kind) {
+    case 'open': {
+      const { id, blob } = request
+      return void ingestOpen(id, blob).catch((error) => failed(id, error))
+    }
+    case 'chunk':
+      return open.get(request.id)?.queue.push(request.bytes)
+    case 'end':
+      return open.get(request.id)?.queue.end()
+    case 'drop': {
+      const dropped = open.get(request.id)
+      dropped?.stop.abort(new Error('nobody waits for it'))
+      return dropped?.queue.end()
+    }
+    default: {
+      const id = 'id' in request ? request.id : 0
+      last = last.then(() => inTurn(request)).catch((error) => failed(id, error))
+    }
+  }
+})
