@@ -15,6 +15,7 @@ import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
+import { LibraryServedPieces } from '../store/served-pieces.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
@@ -71,7 +72,9 @@ export async function runDaemon(
   // Also where it was told to stop before the first look was through.
   following.then(looked.resolve, looked.reject)
   await looked.promise
-  await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
+  const servedPieces = new LibraryServedPieces(library, (sha256) => served.catalogBy(sha256))
+  const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
+  await using node = await FleetNode.start(options, signal)
   const jobs = new FetchJobs(library, machine.state.directory, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
   onReady(readyOf(node, served))
@@ -216,13 +219,7 @@ class FetchJobs {
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
     const { library, node, stateDirectory } = this
     const place = { library, stateDirectory, sources: node.sourcesFor(name, wanted), exchange: node.exchange }
-    await fetchEnvironment(
-      place,
-      catalog,
-      totals,
-      (_totals, blobs) => onBlobs(blobs),
-      this.signal,
-    )
+    await fetchEnvironment(place, catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }
 

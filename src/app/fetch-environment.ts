@@ -26,7 +26,8 @@ export interface FetchPlace {
   /** Where the lock of this fetch lies. */
   readonly stateDirectory: string
   readonly sources: SourceSet
-  readonly exchange: PieceExchange
+  /** Undefined where there are no peers to fetch from. */
+  readonly exchange: PieceExchange | undefined
 }
 
 /**
@@ -40,7 +41,7 @@ export async function fetchEnvironment(
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { library, stateDirectory, sources } = place
+  const { library, stateDirectory, sources, exchange } = place
   // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
   await using _single = await acquireLock(
     join(stateDirectory, `fetch-${verified.name}.lck`),
@@ -53,12 +54,13 @@ export async function fetchEnvironment(
   if (missing.length > 0) {
     const pieces = piecesOf(verified.catalog)
     await using sink = new LibraryPieceSink(library, pieces, {
-      onFrame: (piece, frame) => place.exchange.keepFrame(verified.sha256, piece, frame),
+      onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
     })
     const told = () => onProgress(totals, blobs)
     try {
-      await fetchInPieces(place, verified, { pieces, missing, sink }, totals, told, signal)
-      const left = await library.missingOf(missing, signal)
+      const work = { pieces, missing, sink }
+      if (exchange !== undefined) await fetchInPieces(exchange, verified, work, totals, told, signal)
+      const left = exchange === undefined ? missing : await library.missingOf(missing, signal)
       await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
     } finally {
       library.notes.flush()
@@ -75,7 +77,7 @@ interface PieceWork {
 }
 
 async function fetchInPieces(
-  { exchange }: FetchPlace,
+  exchange: PieceExchange,
   { name, sha256 }: VerifiedCatalog,
   { pieces, missing, sink }: PieceWork,
   totals: FetchTotals,

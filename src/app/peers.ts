@@ -8,7 +8,10 @@ import type { Machine } from './machine.ts'
  * @returns in the order of their fingerprints; and those that it shuts out for what they did
  * @throws {HoloError} blame `host`, code `daemon-absent` where no daemon runs, `daemon-unusable` where it hangs
  */
-export async function listPeers(machine: Machine, signal: AbortSignal): Promise<{ readonly peers: readonly PeerStatus[]; readonly banned: DaemonStatus['banned'] }> {
+export async function listPeers(
+  machine: Machine,
+  signal: AbortSignal,
+): Promise<{ readonly peers: readonly PeerStatus[]; readonly banned: DaemonStatus['banned'] }> {
   const status = await daemonStatus(machine.state.controlSocket, signal)
   if (status === undefined) {
     throw new HoloError('No daemon runs for this library, so nobody is connected with it', {

@@ -2,11 +2,12 @@
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
-import type { CatalogName } from '../catalog/tree.ts'
+import type { Catalog, CatalogName } from '../catalog/tree.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
+import { localCatalog } from './local-catalog.ts'
 
 export class ServedCatalogs implements ServedLibrary {
   readonly #held = new Map<CatalogName, HeldCatalog>()
@@ -43,6 +44,14 @@ export class ServedCatalogs implements ServedLibrary {
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** A held catalog by the SHA-256 of its decoded JSON. */
+  catalogBy(sha256: Sha256Digest): Catalog | undefined {
+    for (const held of this.#held.values()) {
+      if (held.sha256 === sha256) return localCatalog(held.name, this.library, () => {})?.catalog
+    }
+    return undefined
   }
 
   async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {

@@ -37,7 +37,7 @@ export class Supplies implements AsyncDisposable {
     // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
     const zip: Opener = async () => {
       const { openZipSupply } = await import('./zip-supply.ts')
-      return openZipSupply(robotFile, library)
+      return openZipSupply(robotFile, machine, library)
     }
     const daemon: Opener = async (signal) => {
       const { openDaemonSupply } = await import('./daemon-supply.ts')

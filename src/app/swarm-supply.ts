@@ -16,7 +16,10 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
   const node =
     fleets.length === 0
       ? undefined
-      : await FleetNode.start({ machine, settings, fleets, mode: 'client', served: nothingServed }, signal)
+      : await FleetNode.start(
+          { machine, settings, fleets, mode: 'client', served: nothingServed, servedPieces: undefined },
+          signal,
+        )
   return {
     label: 'the swarm',
     final: true,

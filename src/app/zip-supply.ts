@@ -5,10 +5,15 @@ import type { Library } from '../store/library.ts'
 import { ZipSource } from '../store/zip-source.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
+import type { Machine } from './machine.ts'
 import type { Supply } from './supply.ts'
 
 /** @returns undefined where there is no such file @throws {HoloError} blame `input`: it is no usable zip */
-export async function openZipSupply(robotFile: string, library: Library): Promise<Supply | undefined> {
+export async function openZipSupply(
+  robotFile: string,
+  { state }: Machine,
+  library: Library,
+): Promise<Supply | undefined> {
   const path = join(dirname(robotFile), 'hololib.zip')
   if (!existsSync(path)) return undefined
   const zip = await ZipSource.open(path)
@@ -21,8 +26,10 @@ export async function openZipSupply(robotFile: string, library: Library): Promis
       if (stored === undefined) return undefined
       return { catalog: verifyCatalog({ name, stored, source: path, announced: undefined }), warnings: [] }
     },
-    fetch: (catalog, totals, onProgress, signal) =>
-      fetchEnvironment({ library, sources }, catalog, totals, onProgress, signal),
+    fetch: (catalog, totals, onProgress, signal) => {
+      const place = { library, stateDirectory: state.directory, sources, exchange: undefined }
+      return fetchEnvironment(place, catalog, totals, onProgress, signal)
+    },
     [Symbol.asyncDispose]: () => zip[Symbol.asyncDispose](),
   }
 }

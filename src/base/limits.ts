@@ -238,6 +238,8 @@ export const ZIP_DIRECTORY_BYTES_MAX = 512 * MIB
 /** Usage stamps younger than this are left alone in lite mode: rcc's clean-up counts in days. */
 export const LITE_STAMP_AGE_MS = 24 * 60 * 60 * 1000
 
+/** How long a fetch waits for another one of the same environment on this machine: as long as that may take on a slow line. */
+export const FETCH_LOCK_WAIT_MS = 6 * 60 * 60 * 1000
 /** How long a restore waits for another process that restores into the same space: a large cold restore of rcc. */
 export const LOCK_WAIT_MS = 120_000
 

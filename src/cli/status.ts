@@ -23,7 +23,10 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
     `${out.style('bold', `Daemon ${key}`)} (holo-peer ${version}, process ${pid})`,
     ...common,
     row('ports', `UDP ${port}, TCP ${lanePort}`),
-    row('serves', `${counted(catalogs.length, 'environment')} to ${counted(peers.length, 'peer')}; ${humanBytes(sentBytes)} sent`),
+    row(
+      'serves',
+      `${counted(catalogs.length, 'environment')} to ${counted(peers.length, 'peer')}; ${humanBytes(sentBytes)} sent`,
+    ),
     row('fetches', fetching.length === 0 ? 'nothing' : ''),
     ...fetching.map(({ catalog, blobs, done, wireBytes }) =>
       row('', `${catalog}: ${done} of ${counted(blobs, 'blob')}, ${humanBytes(wireBytes)}`),

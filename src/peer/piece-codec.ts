@@ -5,7 +5,13 @@
  * for those who know the catalog.
  */
 import b4a from 'b4a'
-import { PIECE_CHOICES_MAX, PIECE_CHUNK_BYTES_MAX, PIECE_WIRE_BYTES_MAX, PIECES_MAX, PIECES_TOLD_MAX } from '../base/limits.ts'
+import {
+  PIECE_CHOICES_MAX,
+  PIECE_CHUNK_BYTES_MAX,
+  PIECE_WIRE_BYTES_MAX,
+  PIECES_MAX,
+  PIECES_TOLD_MAX,
+} from '../base/limits.ts'
 import { REQUEST_MAX } from './messages.ts'
 import { type PieceMessage, REFUSALS } from './piece-messages.ts'
 import { type Cursor, readBytes, readDigest, readFixed, readList, readUint, uintBytes, violation } from './wire.ts'
@@ -59,7 +65,11 @@ export const PIECE_READERS: Readers = {
     if (((bits.at(-1) ?? 0) & ((1 << unused) - 1)) !== 0) throw violation('a bitfield with bits beyond its end')
     return { type: 'pieces-held', catalog, count, bits }
   },
-  'pieces-got': (cursor) => ({ type: 'pieces-got', catalog: readDigest(cursor), pieces: readNumbers(cursor, PIECES_TOLD_MAX) }),
+  'pieces-got': (cursor) => ({
+    type: 'pieces-got',
+    catalog: readDigest(cursor),
+    pieces: readNumbers(cursor, PIECES_TOLD_MAX),
+  }),
   'want-pieces': (cursor) => {
     const request = readRequest(cursor)
     const catalog = readDigest(cursor)

@@ -14,7 +14,8 @@ import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { PieceOnWire, PieceReceipt, PieceSink } from '../blob/pieces.ts'
 import type { Piece } from '../catalog/pieces.ts'
 import { Bitfield } from './bitfield.ts'
-import { Exchange, type ExchangeAction } from './exchange.ts'
+import { Exchange } from './exchange.ts'
+import type { ExchangeAction } from './exchange-want.ts'
 import type { PartialHolding } from './own-holdings.ts'
 import type { PieceQuestion, WantEvents } from './piece-wants.ts'
 import type { RateLimit } from './rate-limit.ts'
@@ -24,6 +25,8 @@ export interface PiecePeer {
   /** As in every error and log line. */
   readonly name: string
   readonly choked: boolean
+  /** Whether its connection stands. */
+  readonly isOpen: boolean
   holdings(catalog: Sha256Digest): 'all' | Bitfield | undefined
   ask(question: PieceQuestion, events: WantEvents): number
   cancel(request: number, pieces: readonly number[]): void
@@ -186,12 +189,17 @@ export class PieceFetch {
     if (peer === undefined) return
     if (action.do === 'want') this.#want(peer, action)
     else if (action.do === 'cancel') this.#cancel(requestKey(action.peer, action.request), [action.piece])
-    else peer.giveUp(action.why)
+    else {
+      this.leave(peer.name)
+      peer.giveUp(action.why)
+      // Where it was a lane that did not carry, its session is still to be tried.
+      if (peer.isOpen) this.look(peer)
+    }
   }
 
   #want(peer: PiecePeer, { request, count, choices }: Extract<ExchangeAction, { do: 'want' }>): void {
     const { pieces, catalog } = this.#options
-    const rate = this.#exchange.peers().find(({ peer: name }) => name === peer.name)?.bytesPerSecond
+    const rate = this.#exchange.peers(this.#nowMs()).find(({ peer: name }) => name === peer.name)?.bytesPerSecond
     const preference = rate !== undefined && rate >= FAST_LINK_BYTES_PER_SECOND ? 'fast' : 'small'
     const key = requestKey(peer.name, request)
     const number = peer.ask(
@@ -217,8 +225,8 @@ export class PieceFetch {
       },
       onReceived: (piece, wire) => {
         if (!present()) return
-        this.#exchange.onReceived(name, request, piece, this.#nowMs())
-        void this.#rest(peer, piece, wire)
+        const wanted = this.#exchange.onReceived(name, request, piece, this.#nowMs()) === 'expected'
+        if (wanted) void this.#rest(peer, piece, wire)
         this.#holdBack(wire.bytes.byteLength)
         this.#soon()
       },
@@ -228,7 +236,7 @@ export class PieceFetch {
       },
       onLost: () => {
         this.#requests.delete(key)
-        if (present()) this.#exchange.onRefused(name, request, [], 'failed', this.#nowMs())
+        if (present()) this.#exchange.onRefused(name, request, 'all', 'failed', this.#nowMs())
         this.#soon()
       },
     }

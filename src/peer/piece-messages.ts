@@ -55,7 +55,7 @@ export interface PieceMore {
 export const REFUSALS = ['not-held', 'choked', 'cancelled', 'failed'] as const
 export type Refusal = (typeof REFUSALS)[number]
 
-/** These choices do not come, the one under way included; with none named, nothing more of the request does. */
+/** These choices do not come, or no further; with none named, nothing of the request does that has not begun. */
 export interface RefusePieces {
   readonly type: 'refuse-pieces'
   readonly request: number
@@ -63,7 +63,7 @@ export interface RefusePieces {
   readonly pieces: readonly number[]
 }
 
-/** Do not send these any more; with none named, nothing more of the request. */
+/** Do not send these any more, the one under way included; with none named, nothing of the request. */
 export interface CancelPieces {
   readonly type: 'cancel-pieces'
   readonly request: number

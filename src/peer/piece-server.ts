@@ -6,15 +6,15 @@
  */
 import { type Clock, nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { PIECE_CHUNK_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { parseSha256 } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
-import type { CancelPieces, Choke, RefusePieces, WantPieces } from './piece-messages.ts'
+import type { CancelPieces, Choke, Refusal, WantPieces } from './piece-messages.ts'
 import type { PieceChannel } from './piece-wants.ts'
 import type { RateLimit } from './rate-limit.ts'
-import { UploadQueue } from './upload-queue.ts'
+import { type Upload, UploadQueue } from './upload-queue.ts'
 import { violation } from './wire.ts'
 
 export interface PieceServerOptions {
@@ -43,19 +43,16 @@ export interface PieceClient {
 interface Asked {
   readonly channel: PieceChannel
   readonly preference: PiecePreference
-  /** Pieces that may still be sent, or refused. */
-  readonly left: Set<number>
-  remaining: number
-  /** The piece that is being sent, and whether the peer has cancelled it meanwhile. */
-  underWay: number | undefined
-  cancelled: boolean
+  /** Pieces that are still to be sent or refused. */
+  left: number
 }
 
 /** The pieces of one process for all its peers. */
 export class PieceServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
-  #ticking = false
+  readonly #over = new AbortController()
+  #wake: AbortController | undefined
 
   constructor(readonly options: PieceServerOptions) {
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
@@ -75,19 +72,23 @@ export class PieceServer {
     this.advance()
   }
 
-  /** Slots may have come free, or filled: tell those concerned, and look again when it is time. */
+  /** Something was asked for, sent or given up: carry out what follows, and look again when it is time. */
   advance(): void {
     const { clock } = this.options
-    for (const { peer, choked } of this.#queue.tick(clock.nowMs())) this.#peers.get(peer)?.choke(choked)
+    for (const action of this.#queue.tick(clock.nowMs())) {
+      const uploads = this.#peers.get(action.peer)
+      if (action.do === 'choke') uploads?.choke(action.choked)
+      else uploads?.refuse(action.request, action.pieces, action.reason)
+    }
     for (const uploads of this.#peers.values()) uploads.pump()
+    this.#wake?.abort(new Error('another time has been set'))
     const { wakeMs } = this.#queue
-    if (this.#ticking || wakeMs === undefined || this.#peers.size === 0) return
-    this.#ticking = true
-    // Peers that leave end what it is for; the wait itself is bounded by the choke interval.
-    void clock.sleep(Math.max(10, wakeMs - clock.nowMs()), new AbortController().signal).then(() => {
-      this.#ticking = false
-      this.advance()
-    })
+    if (wakeMs === undefined || this.#peers.size === 0 || this.#over.signal.aborted) return
+    this.#wake = new AbortController()
+    clock.sleep(Math.max(1, wakeMs - clock.nowMs()), this.#wake.signal).then(
+      () => this.advance(),
+      () => {},
+    )
   }
 }
 
@@ -96,6 +97,10 @@ export class PieceUploads {
   readonly #asked = new Map<number, Asked>()
   readonly #over = new AbortController()
   #pumping = false
+  /** The peer does not want what is being sent to it any more. */
+  #cancelled = false
+  /** Wants of catalogs that are neither here nor on their way here. */
+  badRequests = 0
   /** Bytes of wire forms sent so far. */
   sentBytes = 0
 
@@ -108,45 +113,54 @@ export class PieceUploads {
   /** @throws {HoloError} `protocol-violation` */
   want(channel: PieceChannel, { request, catalog, count, preference, choices }: WantPieces): void {
     if (this.#asked.has(request)) throw violation(`request ${request} twice`)
-    if (this.#asked.size >= UPLOAD_WANTS_MAX) throw violation(`more than ${UPLOAD_WANTS_MAX} wants of pieces at once`)
     const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
-    if (this.#asked.size >= wantsPerPeer) {
-      channel.send({ type: 'refuse-pieces', request, reason: 'choked', pieces: [] })
-      return
-    }
     const pieces = served.pieceCount(catalog)
-    if (pieces === undefined) {
-      channel.send({ type: 'refuse-pieces', request, reason: 'not-held', pieces: [] })
+    const refusal = pieces === undefined ? 'not-held' : this.#asked.size >= wantsPerPeer ? 'choked' : undefined
+    if (pieces === undefined && ++this.badRequests > BAD_REQUESTS_MAX) {
+      throw violation(`${this.badRequests} wants of what we neither have nor told of`)
+    }
+    if (pieces !== undefined && choices.some((piece) => piece >= pieces)) {
+      throw violation(`a want beyond the ${pieces} pieces of its catalog`)
+    }
+    if (refusal !== undefined) {
+      channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
       return
     }
-    if (choices.some((piece) => piece >= pieces)) throw violation(`a want beyond the ${pieces} pieces of its catalog`)
-    const left = new Set(choices)
-    this.#asked.set(request, { channel, preference, left, remaining: count, underWay: undefined, cancelled: false })
-    this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
+    this.#asked.set(request, { channel, preference, left: count })
+    const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
+    if (verdict === 'violation') throw violation('a want that asks for too much')
     this.server.advance()
   }
 
-  /** Unknown numbers are of what ended while the cancel was on its way. */
+  /** What ended while the cancel was on its way is passed over. */
   cancel({ request, pieces }: CancelPieces): void {
-    const asked = this.#asked.get(request)
-    if (asked === undefined) return
-    const { underWay } = asked
-    if (underWay !== undefined && (pieces.length === 0 || pieces.includes(underWay))) asked.cancelled = true
-    const waiting = pieces.length === 0 ? [...asked.left] : pieces.filter((piece) => asked.left.has(piece))
-    this.#refuse(request, asked, 'cancelled', waiting)
+    const one = (piece: number | undefined) => {
+      if (this.queue.onCancel(this.client.id, request, piece)) this.#cancelled = true
+    }
+    if (pieces.length === 0) one(undefined)
+    for (const piece of pieces) one(piece)
+    this.server.advance()
   }
 
-  /** Wants over this channel are its own end's business no more. */
+  /** Nothing more can be said over this channel. */
   channelLost(channel: PieceChannel): void {
     for (const [request, asked] of [...this.#asked]) {
-      if (asked.channel === channel) this.#forget(request)
+      if (asked.channel !== channel) continue
+      this.#asked.delete(request)
+      if (this.queue.onCancel(this.client.id, request, undefined)) this.#cancelled = true
     }
+    this.server.advance()
   }
 
   choke(choked: boolean): void {
     this.client.send({ type: 'choke', choked })
-    if (!choked) return
-    for (const [request, asked] of [...this.#asked]) this.#refuse(request, asked, 'choked', [...asked.left])
+  }
+
+  refuse(request: number, pieces: 'all' | readonly number[], reason: Refusal): void {
+    const asked = this.#asked.get(request)
+    if (asked === undefined) return
+    asked.channel.send({ type: 'refuse-pieces', request, reason, pieces: pieces === 'all' ? [] : pieces })
+    if (pieces === 'all') this.#asked.delete(request)
   }
 
   stop(): void {
@@ -156,6 +170,7 @@ export class PieceUploads {
     this.server.detach(this.client.id)
   }
 
+  /** Send what is wanted, unless that is being done. */
   pump(): void {
     if (this.#pumping || this.#over.signal.aborted) return
     this.#pumping = true
@@ -173,32 +188,29 @@ export class PieceUploads {
   async #send(): Promise<void> {
     const { signal } = this.#over
     const { clock } = this.server.options
-    for (let job = this.#next(); job !== undefined; job = this.#next()) {
-      const { request, catalog, piece } = job
-      const asked = this.#asked.get(request)
-      let sentBytes = 0
-      if (asked?.left.delete(piece)) {
-        asked.remaining--
-        asked.underWay = piece
-        asked.cancelled = false
-        const wire = await this.#read(catalog, piece, asked.preference)
-        signal.throwIfAborted()
-        sentBytes = wire === undefined ? 0 : await this.#transmit(request, piece, asked, wire)
-        signal.throwIfAborted()
-        if (wire === undefined)
-          asked.channel.send({ type: 'refuse-pieces', request, reason: 'failed', pieces: [piece] })
-        asked.underWay = undefined
-        if (asked.remaining === 0) this.#forget(request)
+    const { id } = this.client
+    for (;;) {
+      const upload = this.queue.next(id, clock.nowMs())
+      if (upload === undefined) return
+      this.#cancelled = false
+      const asked = this.#asked.get(upload.request)
+      const wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
+      signal.throwIfAborted()
+      const sent = asked === undefined || wire === undefined ? 'nothing' : await this.#transmit(upload, asked, wire)
+      signal.throwIfAborted()
+      const { request, piece } = upload
+      if (wire !== undefined && sent === 'all') {
+        this.queue.onSent(id, upload, wire.bytes.byteLength, clock.nowMs())
+      } else {
+        this.queue.onUnsent(id, upload, { begun: sent === 'some' }, clock.nowMs())
+        this.refuse(request, [piece], this.#cancelled ? 'cancelled' : 'failed')
       }
-      this.queue.onSent(this.client.id, request, catalog, piece, sentBytes, clock.nowMs())
+      if (asked !== undefined && --asked.left === 0) this.#asked.delete(request)
+      this.server.advance()
     }
   }
 
-  #next(): ReturnType<UploadQueue['next']> {
-    return this.queue.next(this.client.id, this.server.options.clock.nowMs())
-  }
-
-  async #read(catalog: string, piece: number, preference: PiecePreference): Promise<PieceOnWire | undefined> {
+  async #read({ catalog, piece }: Upload, preference: PiecePreference): Promise<PieceOnWire | undefined> {
     const { served, log } = this.server.options
     const sha256 = parseSha256(catalog)
     if (sha256 === undefined) return undefined
@@ -212,8 +224,12 @@ export class PieceUploads {
     }
   }
 
-  /** Chunk by chunk, as far as the peer still wants it. @returns bytes that were sent */
-  async #transmit(request: number, piece: number, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<number> {
+  /** Chunk by chunk, as far as the peer still wants it. @returns how much of it was sent */
+  async #transmit(
+    { request, piece }: Upload,
+    asked: Asked,
+    { encoding, bytes }: PieceOnWire,
+  ): Promise<'nothing' | 'some' | 'all'> {
     const { signal } = this.#over
     const { uploadLimit } = this.server.options
     const { channel } = asked
@@ -222,10 +238,7 @@ export class PieceUploads {
     do {
       const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
       if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
-      if (asked.cancelled) {
-        channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })
-        return at
-      }
+      if (this.#cancelled) return at === 0 ? 'nothing' : 'some'
       const hasRoom = channel.send(
         at === 0 ? { type: 'piece', request, piece, encoding, wireBytes, chunk } : { type: 'piece-more', chunk },
       )
@@ -235,22 +248,6 @@ export class PieceUploads {
     } while (at < wireBytes)
     // So that other connections get their turn.
     await nextTurn()
-    return at
-  }
-
-  /** @param pieces that wait to be sent */
-  #refuse(request: number, asked: Asked, reason: RefusePieces['reason'], pieces: readonly number[]): void {
-    for (const piece of pieces) {
-      asked.left.delete(piece)
-      this.queue.onCancel(this.client.id, request, piece, this.server.options.clock.nowMs())
-    }
-    asked.remaining = Math.min(asked.remaining, asked.left.size)
-    if (pieces.length > 0) asked.channel.send({ type: 'refuse-pieces', request, reason, pieces })
-    if (asked.remaining === 0 && asked.underWay === undefined) this.#forget(request)
-  }
-
-  #forget(request: number): void {
-    this.#asked.delete(request)
-    this.queue.onCancel(this.client.id, request, undefined, this.server.options.clock.nowMs())
+    return 'all'
   }
 }

@@ -41,6 +41,7 @@ export class PieceTraffic implements PiecePeer {
   readonly #ends: PieceTrafficEnds
   #uploads: PieceUploads | undefined
   #choked = false
+  #over = false
 
   constructor(ends: PieceTrafficEnds) {
     this.#ends = ends
@@ -58,6 +59,10 @@ export class PieceTraffic implements PiecePeer {
   /** Whether the peer refuses our wants for now. */
   get choked(): boolean {
     return this.#choked
+  }
+
+  get isOpen(): boolean {
+    return !this.#over
   }
 
   /** Bytes of pieces sent so far. */
@@ -134,6 +139,7 @@ export class PieceTraffic implements PiecePeer {
 
   /** The connection has ended. */
   end(error: HoloError): void {
+    this.#over = true
     this.#uploads?.stop()
     this.#wants.end(error)
   }

@@ -27,8 +27,8 @@ export interface WantEvents {
   onBytes(piece: number, bytes: number): void
   /** All of it has come; the bytes are the callee's. */
   onReceived(piece: number, wire: PieceOnWire): void
-  /** These do not come; with none named, the rest of the request does not. */
-  onRefused(pieces: readonly number[], reason: Refusal): void
+  /** These do not come, the one that is under way only where it is named; 'all': whatever else is left of the request. */
+  onRefused(pieces: 'all' | readonly number[], reason: Refusal): void
   /** The channel is lost, and with it the rest of the request. */
   onLost(error: HoloError): void
 }
@@ -113,8 +113,7 @@ export class PieceWants {
   /** @throws {HoloError} `protocol-violation` */
   onRefused(channel: PieceChannel, { request, reason, pieces }: RefusePieces): void {
     const underWay = this.#underWay.get(channel)
-    const broken = underWay?.request === request && (pieces.length === 0 || pieces.includes(underWay.piece))
-    // The rest of a request that has ended with the piece under way is nobody's.
+    const broken = underWay?.request === request && pieces.includes(underWay.piece)
     const open = broken ? underWay.open : this.#find(channel, request)
     if (broken) this.#underWay.delete(channel)
     for (const piece of pieces) {
@@ -122,11 +121,10 @@ export class PieceWants {
         throw violation(`a refusal of piece ${piece}, which nobody asked for`)
       }
     }
-    const named = pieces.length === 0 && broken ? [underWay.piece, ...open.left] : pieces
     if (pieces.length === 0) open.left.clear()
     open.remaining = Math.min(open.remaining, open.left.size)
     this.#closeIfEnded(request, open, channel)
-    open.events.onRefused(named, reason)
+    open.events.onRefused(pieces.length === 0 ? 'all' : pieces, reason)
   }
 
   /** A channel is of no use any more. */

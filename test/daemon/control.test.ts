@@ -25,6 +25,9 @@ const status: DaemonStatus = {
   lanePort: 2,
   catalogs: [],
   peers: [],
+  sentBytes: 0,
+  fetching: [],
+  banned: [],
 }
 const sha256 = 'a'.repeat(64)
 const found = { source: 'peer x', sha256, stored: 'AAAA', warnings: [] }

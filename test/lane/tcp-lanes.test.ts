@@ -35,7 +35,16 @@ function open(listening: LaneListener): { links: LaneLink[]; calls: LaneCall[] }
 }
 
 function call(port: number, certificate: Uint8Array, sign = (_binding: Uint8Array) => signature): Promise<LaneLink> {
-  return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, queueBytes: LANE_QUEUE_BYTES, clock: systemClock }, never)
+  return callLane(
+    {
+      address: { host: '127.0.0.1', port, certificate },
+      ticket,
+      sign,
+      queueBytes: LANE_QUEUE_BYTES,
+      clock: systemClock,
+    },
+    never,
+  )
 }
 
 /** Resolves with all that came before the other end closed. */
@@ -220,7 +229,13 @@ describe('callLane()', () => {
     const stop = new AbortController()
     const { port, certificate } = listening
     const calling = callLane(
-      { address: { host: '127.0.0.1', port, certificate }, ticket, sign: () => signature, queueBytes: LANE_QUEUE_BYTES, clock: systemClock },
+      {
+        address: { host: '127.0.0.1', port, certificate },
+        ticket,
+        sign: () => signature,
+        queueBytes: LANE_QUEUE_BYTES,
+        clock: systemClock,
+      },
       stop.signal,
     )
     const reason = new Error('no time')

@@ -1,9 +1,9 @@
 /** Members that fetch over lanes: real TCP beside in-memory sessions. */
 import { afterEach, describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
-import { LANE_QUEUE_BYTES } from '../../src/base/limits.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import type { LaneLink, Lanes } from '../../src/base/lane.ts'
+import { LANE_QUEUE_BYTES } from '../../src/base/limits.ts'
 import { emptyTotals, fetchAll } from '../../src/blob/fetch-all.ts'
 import { callLane } from '../../src/lane/call.ts'
 import { startLanes } from '../../src/lane/tcp-lanes.ts'
@@ -176,7 +176,16 @@ describe('a caller by hand', () => {
     const { port, certificate } = lane
     const call = (by = hand.keys, ticket = lane.ticket) => {
       const sign = (binding: Uint8Array) => signLaneCall({ ticket, binding, calledKey: holder.keys.publicKey }, by)
-      return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, queueBytes: LANE_QUEUE_BYTES, clock: systemClock }, never)
+      return callLane(
+        {
+          address: { host: '127.0.0.1', port, certificate },
+          ticket,
+          sign,
+          queueBytes: LANE_QUEUE_BYTES,
+          clock: systemClock,
+        },
+        never,
+      )
     }
     return { hand, call }
   }
