@@ -1,6 +1,8 @@
 /** How a fetch is shown while it runs, and what it did, whatever the command. */
-import type { FetchTotals } from '../blob/fetch-all.ts'
+import type { FetchOutcome } from '../app/fetch.ts'
 import { counted, humanBytes, humanMs, type Output } from './output.ts'
+
+type FetchTotals = FetchOutcome['fetched']
 
 /** @returns what is to be called with the totals so far, and the number of blobs there will be */
 export function fetchProgress(out: Output): (totals: FetchTotals, blobs: number) => void {

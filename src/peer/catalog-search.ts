@@ -98,6 +98,7 @@ async function fetchCatalog(
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.catalogs.get(name)
   if (held === undefined) return undefined
+  connection.expectBulk()
   try {
     const found = await connection.source.findCatalog(held, signal)
     return found === undefined ? undefined : verifyCatalog(found)

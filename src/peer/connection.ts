@@ -4,53 +4,23 @@
  * Carries out what the session decides. It ends once, with the error that ended it or undefined after an orderly
  * goodbye; whatever was under way fails then. Which peer is asked for what is decided elsewhere.
  */
-import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { HAVE_ENTRIES_MAX, PEER_STALL_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
-import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import { type Delegation, fingerprint } from '../trust/keys.ts'
+import { CatalogAnnouncer } from './catalog-announcer.ts'
 import { encodeMessage } from './codec.ts'
-import { type LaneAccess, LaneKeeper } from './lane-keeper.ts'
-import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts, Role } from './messages.ts'
-import type { OwnHoldings } from './own-holdings.ts'
-import type { PieceServer } from './piece-server.ts'
+import type { ConnectionEvents, ConnectionOptions } from './connection-options.ts'
+import { LaneKeeper } from './lane-keeper.ts'
+import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts } from './messages.ts'
+import { peerName } from './peer-name.ts'
 import { isPieceMessage, PieceTraffic, type ToldOfPieces } from './piece-traffic.ts'
 import type { PieceChannel } from './piece-wants.ts'
-import { type ServedLibrary, Uploads } from './serve.ts'
+import { Uploads } from './serve.ts'
 import { type MemberMessage, type Remote, Session, type SessionAction } from './session.ts'
 import { PeerSource } from './source.ts'
+import { StallWatch } from './stall-watch.ts'
 import { violation } from './wire.ts'
-
-export interface ConnectionOptions {
-  /** Of every fleet of this machine. */
-  readonly secrets: readonly Uint8Array[]
-  readonly role: Role
-  readonly agent: string
-  readonly delegation: Delegation | undefined
-  readonly library: ServedLibrary
-  /** Sends pieces, for all connections; undefined where this process sends none. */
-  readonly pieceServer?: PieceServer
-  /** What this machine is fetching, and may be asked for already. */
-  readonly ownHoldings?: OwnHoldings
-  readonly clock: Clock
-  /** Undefined where this process has no lanes. */
-  readonly laneAccess?: LaneAccess
-}
-
-/** Who is told what happens; all are called outside of any call into the connection but `start`. */
-export interface ConnectionEvents {
-  /** The remote is a member. */
-  onOpen(remote: Remote): void
-  /** The remote's catalogs have changed. */
-  onHave(): void
-  /** What it holds of a catalog has changed: by these pieces, or altogether. */
-  onPieces(catalog: Sha256Digest, pieces: readonly number[] | undefined): void
-  onChoke(choked: boolean): void
-  onEnd(error: HoloError | undefined): void
-}
 
 export class PeerConnection {
   readonly #link: FrameLink
@@ -66,9 +36,9 @@ export class PeerConnection {
   readonly #over = new AbortController()
   #source: PeerSource
   #remote: Remote | undefined
-  #announced = new Map<CatalogName, HeldCatalog>()
+  readonly #announcer = new CatalogAnnouncer((message) => this.#send(message))
   #unsubscribe = () => {}
-  #watching = false
+  readonly #stallWatch: StallWatch
 
   constructor(link: FrameLink, options: ConnectionOptions, events: ConnectionEvents) {
     this.#link = link
@@ -84,6 +54,11 @@ export class PeerConnection {
       initiator: link.initiator,
       remoteName: name,
     })
+    this.#stallWatch = new StallWatch(
+      options.clock,
+      { onLaneStall: (why) => this.#lanes.giveUp(why), onStall: (what) => this.#stalled(what) },
+      this.#over.signal,
+    )
     this.#pieceChannel = { send: (message) => this.#send(message), drained: (signal) => link.drained(signal) }
     this.#uploads = new Uploads({
       library: options.library,
@@ -157,6 +132,11 @@ export class PeerConnection {
     return (this.#remote?.version ?? 0) >= 2 ? this.#pieces : undefined
   }
 
+  /** Something will be fetched from here: see to a lane meanwhile. */
+  expectBulk(): void {
+    if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
+  }
+
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs()
   }
@@ -211,8 +191,10 @@ export class PeerConnection {
   #opened(remote: Remote): void {
     this.#remote = remote
     this.#source = this.#sourceNamed(peerName(remote.machineKey, this.#link.address))
-    const unsubscribe = this.#options.library.subscribe(() => this.#announce())
-    this.#announce()
+    const { library } = this.#options
+    const announce = () => this.#announcer.tell(library.catalogs())
+    const unsubscribe = library.subscribe(announce)
+    announce()
     const untell = remote.version < 2 ? () => {} : this.#tellPieces()
     this.#unsubscribe = () => {
       unsubscribe()
@@ -245,18 +227,6 @@ export class PeerConnection {
   #giveUp(why: string): void {
     if (this.#lanes.isOpen) this.#lanes.giveUp(why)
     else this.#stalled(why)
-  }
-
-  /** Tell the remote how our catalogs differ from what it knows. */
-  #announce(): void {
-    const held = new Map(this.#options.library.catalogs().map((catalog) => [catalog.name, catalog]))
-    const added = [...held.values()].filter(({ name, sha256 }) => this.#announced.get(name)?.sha256 !== sha256)
-    const removed = [...this.#announced.keys()].filter((name) => !held.has(name))
-    this.#announced = held
-    for (let from = 0; from < Math.max(added.length, removed.length); from += HAVE_ENTRIES_MAX) {
-      const to = from + HAVE_ENTRIES_MAX
-      this.#send({ type: 'have', added: added.slice(from, to), removed: removed.slice(from, to) })
-    }
   }
 
   #deliver(message: MemberMessage): void {
@@ -322,30 +292,6 @@ export class PeerConnection {
     }
   }
 
-  /** While the peer owes us something: give it up when nothing of it comes. */
-  async #watchStall(): Promise<void> {
-    if (this.#watching) return
-    this.#watching = true
-    const { clock } = this.#options
-    try {
-      while (this.#source.isOwed) {
-        await clock.sleep(PEER_STALL_MS / 10, this.#over.signal)
-        const nowMs = clock.nowMs()
-        const { session, lane } = this.#source
-        // Its session may still be well: something between us has begun to swallow TCP.
-        if ((lane?.requests.idleMs(nowMs) ?? 0) >= PEER_STALL_MS) {
-          this.#lanes.giveUp(`nothing came over it for ${PEER_STALL_MS / 1000} seconds`)
-        }
-        if (session.requests.idleMs(nowMs) < PEER_STALL_MS) continue
-        this.#stalled(`sent nothing of what it owes us for ${PEER_STALL_MS / 1000} seconds`)
-      }
-    } catch {
-      // The connection has ended, and with it what it owed.
-    } finally {
-      this.#watching = false
-    }
-  }
-
   /** @param what as the end of the sentence `the peer …` */
   #stalled(what: string): void {
     const error = new HoloError(`P${this.name.slice(1)} ${what}`, {
@@ -358,18 +304,11 @@ export class PeerConnection {
 
   #sourceNamed(name: string): PeerSource {
     return new PeerSource(name, (message) => this.#send(message), this.#options.clock, {
-      onOwed: () => void this.#watchStall(),
-      onWanted: () => {
-        if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
-      },
+      onOwed: () => this.#stallWatch.watch(() => this.#source),
+      onWanted: () => this.expectBulk(),
     })
   }
 }
 
 /** So that a peer which comes back is another client of the piece server. */
 let connections = 0
-
-/** How a peer is called in errors, reports and logs. */
-export function peerName(key: Uint8Array, address: string): string {
-  return `peer ${fingerprint(key)} (${address})`
-}
