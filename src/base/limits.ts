@@ -138,6 +138,26 @@ export const PIECE_BLOBS_MAX = 1024
 export const PIECES_MAX = 1_048_576
 /** The wire form of one piece: raw, or less. */
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
+/** Pieces that one want may offer a seed to choose from: twice as many gain nothing in a crowd, and cost bytes. */
+export const PIECE_CHOICES_MAX = 128
+/** Raw bytes of one fetch that are asked for and not at rest yet: what a peer may make us hold, whatever it sends. */
+export const FETCH_IN_FLIGHT_BYTES_MAX = 64 * MIB
+/** Pieces asked of one peer at once: two, so that the wire never waits; at most what 1 GB/s needs over 30 ms. */
+export const PEER_PIECES_IN_FLIGHT_MIN = 2
+export const PEER_PIECES_IN_FLIGHT_MAX = 32
+/** A peer that owes us pieces is not stalled while it sends this much in `PEER_STALL_MS`: a byte a second is no progress. */
+export const PEER_STALL_BYTES = 16 * KIB
+/** Pieces that a peer may refuse though it announced them, before nothing more is asked of it. */
+export const PEER_REFUSALS_MAX = 64
+/** Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. */
+export const UPLOAD_SLOTS = 8
+/** How long a choked peer waits at least until the slots are dealt out anew: some pieces of a slow wire. */
+export const UPLOAD_TURN_MS = 2_000
+/** Wants of one peer that wait here, and the choices in them: more than any pipeline needs. */
+export const UPLOAD_WANTS_MAX = 64
+export const UPLOAD_CHOICES_MAX = 8192
+/** Catalogs of which is remembered how often each piece was served. */
+export const UPLOAD_CATALOGS_MAX = 64
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */
