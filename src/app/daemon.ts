@@ -16,7 +16,7 @@ import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/con
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
-import { LibraryServedPieces } from '../store/served-pieces.ts'
+import { LibraryPieces } from '../store/served-pieces.ts'
 import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
@@ -72,7 +72,8 @@ export async function runDaemon(
   // Also where it was told to stop before the first look was through.
   following.then(looked.resolve, looked.reject)
   await looked.promise
-  const servedPieces = new LibraryServedPieces(library, (sha256) => served.catalogBy(sha256))
+  await using servedPieces = new LibraryPieces(library, served, { quotaBytes: settings.limits.pieceStore })
+  served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
   const jobs = new FetchJobs(library, machine.state.directory, node, signal)

@@ -25,7 +25,7 @@ import type { PeerView } from '../peer/peer-view.ts'
 import { PieceServer } from '../peer/piece-server.ts'
 import { RateLimit } from '../peer/rate-limit.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
-import type { LibraryServedPieces } from '../store/served-pieces.ts'
+import type { LibraryPieces } from '../store/served-pieces.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
@@ -46,7 +46,7 @@ export interface FleetNodeOptions {
   readonly mode: 'daemon' | 'client'
   readonly served: ServedLibrary
   /** What a daemon sends in pieces; undefined for a command, which sends nothing. */
-  readonly servedPieces: LibraryServedPieces | undefined
+  readonly servedPieces: LibraryPieces | undefined
 }
 
 export class FleetNode implements AsyncDisposable {
@@ -294,7 +294,7 @@ function hostPorts(texts: readonly string[]): HostPort[] {
   return texts.map(parseHostPort).filter((address) => address !== undefined)
 }
 
-function pieceServerOf(served: LibraryServedPieces, limits: Settings['limits']): PieceServer {
+function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {
   return new PieceServer({
     served,
     clock: systemClock,

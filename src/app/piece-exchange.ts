@@ -9,12 +9,12 @@ import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
 import type { RateLimit } from '../peer/rate-limit.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
-import type { LibraryServedPieces } from '../store/served-pieces.ts'
+import type { LibraryPieces } from '../store/served-pieces.ts'
 
 export interface PieceExchangeOptions {
   readonly swarm: FleetSwarm
   /** Undefined in a command, which serves nobody. */
-  readonly passingOn: { readonly served: LibraryServedPieces; readonly holdings: OwnHoldings } | undefined
+  readonly passingOn: { readonly served: LibraryPieces; readonly holdings: OwnHoldings } | undefined
   readonly downloadLimit: RateLimit | undefined
 }
 
@@ -34,7 +34,8 @@ export class PieceExchange {
   begin(catalog: Sha256Digest, sink: LibraryPieceSink, held: readonly number[]): PartialHolding | undefined {
     const { passingOn } = this.options
     if (passingOn === undefined) return undefined
-    const partial = passingOn.served.begin(catalog, sink, held)
+    sink.hold(held)
+    const partial = passingOn.served.serve(catalog, sink)
     const holding = passingOn.holdings.begin(catalog, sink.pieces.pieces.length, held)
     return {
       add: (pieces) => holding.add(pieces),

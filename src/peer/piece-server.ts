@@ -43,6 +43,7 @@ export interface PieceClient {
 interface Asked {
   readonly channel: PieceChannel
   readonly preference: PiecePreference
+  readonly choices: readonly number[]
   /** Pieces that are still to be sent or refused. */
   left: number
 }
@@ -126,7 +127,7 @@ export class PieceUploads {
       channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
       return
     }
-    this.#asked.set(request, { channel, preference, left: count })
+    this.#asked.set(request, { channel, preference, choices, left: count })
     const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
     if (verdict === 'violation') throw violation('a want that asks for too much')
     this.server.advance()
@@ -134,12 +135,14 @@ export class PieceUploads {
 
   /** What ended while the cancel was on its way is passed over. */
   cancel({ request, pieces }: CancelPieces): void {
-    const one = (piece: number | undefined) => {
-      if (this.queue.onCancel(this.client.id, request, piece)) this.#cancelled = true
-    }
-    if (pieces.length === 0) one(undefined)
-    for (const piece of pieces) one(piece)
+    const asked = this.#asked.get(request)
+    if (asked === undefined) return
+    this.#cancel(request, pieces.length === 0 ? asked.choices : pieces)
     this.server.advance()
+  }
+
+  #cancel(request: number, pieces: readonly number[]): void {
+    for (const piece of pieces) if (this.queue.onCancel(this.client.id, request, piece)) this.#cancelled = true
   }
 
   /** Nothing more can be said over this channel. */
@@ -147,7 +150,7 @@ export class PieceUploads {
     for (const [request, asked] of [...this.#asked]) {
       if (asked.channel !== channel) continue
       this.#asked.delete(request)
-      if (this.queue.onCancel(this.client.id, request, undefined)) this.#cancelled = true
+      this.#cancel(request, asked.choices)
     }
     this.server.advance()
   }
