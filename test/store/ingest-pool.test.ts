@@ -8,9 +8,8 @@ import { BLOB_WHOLE_BYTES_MAX, INGEST_AHEAD_BYTES } from '../../src/base/limits.
 import { sha256Of } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobStream } from '../../src/blob/source.ts'
 import { libraryDirectory, noCompressMarker } from '../../src/catalog/layout.ts'
-import { IngestLane } from '../../src/store/ingest-lane.ts'
 import type { IngestPlan } from '../../src/store/ingest-messages.ts'
-import { IngestPool } from '../../src/store/ingest-pool.ts'
+import { IngestPool, ingestLane } from '../../src/store/ingest-pool.ts'
 import { Library } from '../../src/store/library.ts'
 import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
@@ -136,7 +135,7 @@ describe('put()', () => {
 })
 
 test('ask() fails at once and ever after where the Worker has crashed', async () => {
-  await using lane = new IngestLane({} as unknown as IngestPlan)
+  await using lane = ingestLane({} as unknown as IngestPlan)
   const ask = () => failureOf(lane.ask({ kind: 'table', id: lane.nextId(), table: undefined }, 0, []))
   expect(await ask()).toBeInstanceOf(Error)
   expect(await ask()).toBeInstanceOf(Error)
