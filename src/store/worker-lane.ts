@@ -56,6 +56,11 @@ export class WorkerLane<Request, Answer extends { readonly id: number }> impleme
     this.#worker.on('exit', (status) => this.#end(new Error(`the Worker ${purpose} ended with status ${status}`)))
   }
 
+  /** It has crashed, or was ended: whatever is asked fails. */
+  get hasEnded(): boolean {
+    return this.#ended !== undefined
+  }
+
   /** A number for `ask` and the messages that belong to it. */
   nextId(): number {
     return this.#next++
