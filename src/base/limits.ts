@@ -160,6 +160,29 @@ export const PIECE_STORE_BYTES_MAX = 1 * GIB
 export const PARTIAL_CATALOGS_MAX = 8
 /** Attempts at one large blob whose ranges are remembered, 32 bytes a range, to name liars later: each costs one of them. */
 export const RANGE_ATTEMPTS_MAX = 8
+/** Prepared frames of all catalogs, which spare the time of making them: 20 environments of 180 MB raw each. */
+export const PIECE_STORE_BYTES = 1 * GIB
+/** Catalogs that have a file of frames or a table. */
+export const PIECE_STORE_CATALOGS_MAX = 256
+/** Frames that wait for a slow disk; beyond that they are not kept. */
+export const FRAMES_WAITING_BYTES_MAX = 16 * MIB
+/** Catalogs whose pieces are known to a process that serves: 10,000 blobs take half a MiB. */
+export const SERVED_CATALOGS_MAX = 32
+/**
+ * Level of zstd for a frame that somebody waits for, and for one that is made ahead: of 194 MB they make 0.275 and 0.271, in 7
+ * and 11 ms a piece; level 3 makes 0.294 in 3 ms (`bench/pieces.ts`).
+ */
+export const FRAME_LEVEL = 6
+export const FRAME_LEVEL_AHEAD = 9
+/** A frame that is not shorter than its content by so much is not worth its decoding. */
+export const FRAME_GAIN_MIN = 0.05
+/** Decoded copies of large blobs that are gzip at rest, which cannot be read in ranges: on disk, for each Worker. */
+export const DECODED_COPIES_BYTES_MAX = 512 * MIB
+/** Workers that read, verify and compress what is served; and how long without work until they are ended. */
+export const SERVE_WORKERS_MAX = 2
+export const SERVE_WORKERS_IDLE_MS = 30_000
+/** How nice the thread is that makes tables and frames ahead: any other work comes first. */
+export const BACKGROUND_NICE = 15
 /** Workers that verify and write what comes over the wire: four connections gain nothing over two (limits of disks, too). */
 export const INGEST_WORKERS_MAX = 4
 /** Small blobs of the path by digest are handed to a Worker when so many bytes have gathered, or the event loop has turned. */

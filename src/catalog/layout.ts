@@ -220,6 +220,8 @@ export interface StatePaths {
   readonly quarantine: string
   /** Decoded catalogs in a form of our own, named by the SHA-256 of what they were decoded from; 0600. */
   readonly packedCatalogs: string
+  /** Prepared forms of pieces, and their tables; may be removed at any time. */
+  readonly pieces: string
   /** A unix socket; on windows the name of a pipe. */
   readonly controlSocket: string
   /** Held while a daemon runs. */
@@ -238,6 +240,7 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     verifiedNotes: join(directory, 'verified.notes'),
     quarantine: join(directory, 'quarantine'),
     packedCatalogs: join(directory, 'catalogs'),
+    pieces: join(directory, 'pieces'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),
     daemonLock: join(directory, 'daemon.lck'),

@@ -1,11 +1,11 @@
 /** What an ingest Worker is told, and what it answers: few messages, each for about 1 MiB of blobs. */
-import { type Blame, HoloError } from '../base/errors.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { PieceOnWire } from '../blob/pieces.ts'
 import type { BlobStream } from '../blob/source.ts'
 import type { Roots } from '../catalog/layout.ts'
 import type { PackedPieces } from './packed-pieces.ts'
+import type { SentError } from './sent-error.ts'
 
 /** What a Worker is started with. */
 export interface IngestPlan {
@@ -52,14 +52,6 @@ export interface PieceTable {
   readonly source: string
 }
 
-/** A HoloError between threads. */
-export interface SentError {
-  readonly message: string
-  readonly code: string
-  readonly blame: Blame
-  readonly hint: string | undefined
-}
-
 export interface PieceOutcome {
   readonly verdict: 'stored' | 'held' | 'wrong' | 'blob-wrong'
   /** Of `wrong` and `blob-wrong`. */
@@ -88,17 +80,4 @@ export type IngestAnswer = { readonly id: number } & (
   | { readonly kind: 'table'; readonly proved: readonly number[] }
   | { readonly kind: 'batch'; readonly outcomes: readonly BlobOutcome[]; readonly notes: Uint32Array }
   | { readonly kind: 'blob'; readonly outcome: BlobOutcome; readonly notes: Uint32Array }
-  /** One chunk of an open blob has been written: not the answer yet. */
-  | { readonly kind: 'room' }
-  | { readonly kind: 'failed'; readonly error: SentError }
-  /** A bug, with its stack. */
-  | { readonly kind: 'crashed'; readonly stack: string }
 )
-
-export function sentError({ message, code, blame, hint }: HoloError): SentError {
-  return { message, code, blame, hint }
-}
-
-export function receivedError({ message, code, blame, hint }: SentError): HoloError {
-  return new HoloError(message, { code, blame, ...(hint === undefined ? {} : { hint }) })
-}

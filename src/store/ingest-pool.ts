@@ -20,10 +20,17 @@ import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
 import { libraryDirectory } from '../catalog/layout.ts'
 import { checkRef, readStored } from './ingest.ts'
-import { IngestLane } from './ingest-lane.ts'
-import { type BatchedBlob, type BlobOutcome, receivedError } from './ingest-messages.ts'
+import type { BatchedBlob, BlobOutcome, IngestAnswer, IngestPlan, IngestRequest } from './ingest-messages.ts'
 import type { Library } from './library.ts'
+import { receivedError } from './sent-error.ts'
 import { removeTemporariesOf } from './temporary.ts'
+import { idlestOf, WorkerLane } from './worker-lane.ts'
+
+export type IngestLane = WorkerLane<IngestRequest, IngestAnswer>
+
+export function ingestLane(plan: IngestPlan): IngestLane {
+  return new WorkerLane('store/ingest-worker', plan, 'that verifies blobs')
+}
 
 export interface IngestPoolOptions {
   /** Default: one a core, at most `INGEST_WORKERS_MAX`. */
@@ -52,12 +59,12 @@ export class IngestPool implements BlobStore, AsyncDisposable {
   ) {
     library.demandSha256()
     const { roots, compression } = library
-    this.lanes = Array.from({ length: workers }, () => new IngestLane({ roots, compression }))
+    this.lanes = Array.from({ length: workers }, () => ingestLane({ roots, compression }))
   }
 
   /** The Worker with the least to do. */
   idlest(): IngestLane {
-    return this.lanes.reduce((least, lane) => (lane.outstandingBytes < least.outstandingBytes ? lane : least))
+    return idlestOf(this.lanes)
   }
 
   async has(digest: Digest): Promise<boolean> {

@@ -12,19 +12,13 @@ import type { BlobRef, BlobStream } from '../blob/source.ts'
 import { blobPath, libraryDirectory } from '../catalog/layout.ts'
 import { ChunkQueue } from './chunk-queue.ts'
 import { corrupt, ingestBlob, ingestContent } from './ingest.ts'
-import {
-  type BatchedBlob,
-  type BlobOutcome,
-  type IngestAnswer,
-  type IngestPlan,
-  type IngestRequest,
-  type OneBlob,
-  sentError,
-} from './ingest-messages.ts'
+import type { BatchedBlob, BlobOutcome, IngestAnswer, IngestPlan, IngestRequest, OneBlob } from './ingest-messages.ts'
 import { LibraryFiles } from './library-files.ts'
 import { NoteRecords } from './note-records.ts'
 import type { PackedPieces } from './packed-pieces.ts'
 import { PieceIngest } from './piece-ingest.ts'
+import { sentError } from './sent-error.ts'
+import { type LaneFailure, type LaneRoom, laneFailure } from './worker-lane.ts'
 
 const { roots, compression } = workerData as IngestPlan
 const files = new LibraryFiles(roots.shared)
@@ -40,7 +34,7 @@ function placeOf({ digest }: BlobRef) {
   return { files, notes, compression, temporaries, target: blobPath(roots, digest) }
 }
 
-function answer(message: IngestAnswer, transfer: ArrayBuffer[] = []): void {
+function post(message: IngestAnswer | LaneFailure | LaneRoom, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer)
 }
 
@@ -58,14 +52,14 @@ async function inTurn(
       if (frame === undefined) freeNow(bytes)
       const records = notes.take()
       const transfer = frame instanceof ArrayBuffer ? [records.buffer, frame] : [records.buffer]
-      return answer({ kind: 'piece', id, outcome, notes: records }, transfer)
+      return post({ kind: 'piece', id, outcome, notes: records }, transfer)
     }
     case 'table':
-      return answer({ kind: 'table', id: request.id, proved: pieces().setTable(request.table) })
+      return post({ kind: 'table', id: request.id, proved: pieces().setTable(request.table) })
     case 'batch': {
       const outcomes = batchOutcomes(request.blobs, request.bytes)
       const records = notes.take()
-      return answer({ kind: 'batch', id: request.id, outcomes, notes: records }, [records.buffer])
+      return post({ kind: 'batch', id: request.id, outcomes, notes: records }, [records.buffer])
     }
   }
 }
@@ -95,29 +89,24 @@ function batchOutcomes(blobs: readonly BatchedBlob[], bytes: Uint8Array): BlobOu
 
 /** One large blob, from its first chunk to its end. */
 async function ingestOpen(id: number, blob: OneBlob): Promise<void> {
-  const queue = new ChunkQueue(() => answer({ kind: 'room', id }))
+  const queue = new ChunkQueue(() => post({ kind: 'room', id }))
   const stop = new AbortController()
   open.set(id, { queue, stop })
   const stream: BlobStream = { source: blob.source, encoding: blob.encoding, bytes: queue }
   try {
     await ingestBlob(placeOf(blob), blob, stream, stop.signal)
     const records = notes.take()
-    answer({ kind: 'blob', id, outcome: { error: undefined }, notes: records }, [records.buffer])
+    post({ kind: 'blob', id, outcome: { error: undefined }, notes: records }, [records.buffer])
   } finally {
     open.delete(id)
   }
-}
-
-function failed(id: number, error: unknown): void {
-  if (error instanceof HoloError) answer({ kind: 'failed', id, error: sentError(error) })
-  else answer({ kind: 'crashed', id, stack: error instanceof Error ? (error.stack ?? error.message) : String(error) })
 }
 
 parentPort?.on('message', (request: IngestRequest) => {
   switch (request.kind) {
     case 'open': {
       const { id, blob } = request
-      return void ingestOpen(id, blob).catch((error) => failed(id, error))
+      return void ingestOpen(id, blob).catch((error) => post(laneFailure(id, error)))
     }
     case 'chunk':
       return open.get(request.id)?.queue.push(request.bytes)
@@ -130,7 +119,7 @@ parentPort?.on('message', (request: IngestRequest) => {
     }
     default: {
       const id = 'id' in request ? request.id : 0
-      last = last.then(() => inTurn(request)).catch((error) => failed(id, error))
+      last = last.then(() => inTurn(request)).catch((error) => post(laneFailure(id, error)))
     }
   }
 })

@@ -7,6 +7,7 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { nextTurn } from '../base/clock.ts'
 import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
@@ -324,8 +325,4 @@ function readBounded(path: string, bytesMax: number): Uint8Array | undefined {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw hostError(`read ${path}`, error)
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -17,11 +17,12 @@ import { unzstdExactly, ZstdError } from '../blob/zstd.ts'
 import { blobPath, blobTreeName, libraryDirectory, type Roots } from '../catalog/layout.ts'
 import { BlobPresence } from './blob-presence.ts'
 import { contentFault, corrupt, ingestContent } from './ingest.ts'
-import { type PieceOutcome, type PieceTable, sentError } from './ingest-messages.ts'
+import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
 import type { LibraryFiles } from './library-files.ts'
 import type { NoteRecords } from './note-records.ts'
 import { membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
 import { RangedBlob, type RangeOutcome, type RangeTable } from './ranged-blob.ts'
+import { sentError } from './sent-error.ts'
 
 const DIGEST_BYTES = 32
 const STORED: PieceOutcome = {

@@ -13,11 +13,12 @@ import type { PieceOnWire, PieceReceipt, PieceSink, PieceVerdict } from '../blob
 import type { BlobStore } from '../blob/source.ts'
 import type { Pieces } from '../catalog/pieces.ts'
 import { corrupt } from './ingest.ts'
-import { type IngestLane, ownBuffer } from './ingest-lane.ts'
-import { type PieceOutcome, type PieceTable, receivedError } from './ingest-messages.ts'
-import { IngestPool, type IngestPoolOptions } from './ingest-pool.ts'
+import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
+import { type IngestLane, IngestPool, type IngestPoolOptions } from './ingest-pool.ts'
 import type { Library } from './library.ts'
 import { packPieces } from './packed-pieces.ts'
+import { receivedError } from './sent-error.ts'
+import { ownBuffer } from './worker-lane.ts'
 
 const DIGEST_BYTES = 32
 const ABSENT = 0

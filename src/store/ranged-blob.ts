@@ -120,7 +120,7 @@ export class RangedBlob implements Disposable {
     this.#write(range, content)
     this.#ranges[range] = { source, hash, proved }
     this.#present++
-    if (range === this.#hashed) this.#advance(content)
+    this.#advance(range, content)
     if (this.#present < this.#ranges.length) return { kind: proved ? 'proved' : 'held' }
     const actual = this.#hasher.digest()
     return actual === this.ref.digest ? this.#whole(table) : this.#wrong(trusted, actual)
@@ -210,11 +210,10 @@ export class RangedBlob implements Disposable {
     this.#hashed = 0
   }
 
-  /** Hash what follows in order; `content` is the first of it, the rest is read back. */
-  #advance(content: Uint8Array): void {
-    this.#hasher.update(content)
-    for (this.#hashed++; this.#ranges[this.#hashed] !== undefined; this.#hashed++) {
-      this.#hasher.update(this.#read(this.#hashed))
+  /** Hash what follows in order; all but the present range is read back. */
+  #advance(range: number, content: Uint8Array): void {
+    for (; this.#ranges[this.#hashed] !== undefined; this.#hashed++) {
+      this.#hasher.update(this.#hashed === range ? content : this.#read(this.#hashed))
     }
   }
 

@@ -7,6 +7,7 @@
  */
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { messageOf } from '../base/errors.ts'
 import { type FileStamp, STAMP_LENGTH } from '../base/file-stamp.ts'
 import { NOTES_BYTES_MAX } from '../base/limits.ts'
@@ -76,7 +77,7 @@ export class VerifiedNotes implements BlobNotes {
   }
 
   #writeAnew(bytes: Uint8Array): void {
-    const temporary = `${dirname(this.path)}/${TEMPORARY_PREFIX}${process.pid}-notes`
+    const temporary = `${dirname(this.path)}/${TEMPORARY_PREFIX}${process.pid}-${threadId}-notes`
     fs.writeFileSync(temporary, bytes, { mode: 0o600 })
     fs.renameSync(temporary, this.path)
     this.#read = undefined
