@@ -25,6 +25,7 @@ import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { localCatalog } from './local-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import { preparePieces } from './prepare-pieces.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { settingsOf } from './settings-of.ts'
 import { VERSION } from './version.ts'
@@ -72,15 +73,17 @@ export async function runDaemon(
   // Also where it was told to stop before the first look was through.
   following.then(looked.resolve, looked.reject)
   await looked.promise
-  await using servedPieces = new LibraryPieces(library, served, { quotaBytes: settings.limits.pieceStore })
+  await using servedPieces = new LibraryPieces(library, served, { bytesMax: settings.limits.pieceStore })
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
   const jobs = new FetchJobs(library, machine.state.directory, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
   onReady(readyOf(node, served))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   await following
+  await preparing
   await jobs.settled()
   log.info`leaving`
 }

@@ -5,7 +5,7 @@
  * schemas are not even loaded: they would take a tenth of a restore's time.
  */
 import { existsSync } from 'node:fs'
-import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
@@ -68,7 +68,7 @@ export const DEFAULT_SETTINGS: Settings = {
     slots: UPLOAD_SLOTS,
     slotsPerPeer: UPLOAD_WANTS_MAX,
     connectionMemory: LANE_QUEUE_BYTES,
-    pieceStore: PIECE_STORE_BYTES_MAX,
+    pieceStore: PIECE_STORE_BYTES,
   },
   peers: { allow: [], ban: [] },
   holotree: {

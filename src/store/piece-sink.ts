@@ -132,6 +132,11 @@ export class LibraryPieceSink implements PieceSink {
     return proved
   }
 
+  /** These are in the library already: all of their blobs lie there. */
+  hold(pieces: readonly number[]): void {
+    for (const piece of pieces) this.#state[piece] = STORED
+  }
+
   /** @returns undefined where the piece is not here, or not proved */
   placeOf(piece: number): PiecePlace | undefined {
     const shape = this.pieces.pieces[piece]
