@@ -49,7 +49,7 @@ async function fetchAllOf(refs: readonly BlobRef[], port: number): Promise<void>
   await until(swarm, () => swarm.peers().length > 0)
   const linkMs = performance.now()
   await swarm.find(CATALOG, { waitMs: 5_000 }, never)
-  const source = swarm.sourcesFor(CATALOG, catalog.held.sha256).list()[0]
+  const source = swarm.sourcesFor(catalog.held.sha256, []).list()[0]
   if (source === undefined) throw new Error('no source')
   for (let run = 0; run < 4; run++) {
     const startMs = performance.now()

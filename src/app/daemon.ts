@@ -6,7 +6,7 @@ import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { roomLogger } from '../base/log.ts'
-import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
+import { type Digest, parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
@@ -222,7 +222,12 @@ class FetchJobs {
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
     const { library, node, stateDirectory } = this
-    const place = { library, stateDirectory, sources: node.sourcesFor(name, wanted), exchange: node.exchange }
+    const place = {
+      library,
+      stateDirectory,
+      sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(wanted, digests),
+      exchange: node.exchange,
+    }
     await fetchEnvironment(place, catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }

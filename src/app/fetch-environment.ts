@@ -5,9 +5,10 @@
 import { join } from 'node:path'
 import { systemClock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN } from '../base/limits.ts'
+import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN, SOURCE_GRACE_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
+import type { Digest } from '../blob/digest.ts'
 import { type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
@@ -25,7 +26,8 @@ export interface FetchPlace {
   readonly library: Library
   /** Where the lock of this fetch lies. */
   readonly stateDirectory: string
-  readonly sources: SourceSet
+  /** For what is fetched blob by blob. @param digests all that will be asked for */
+  readonly sourcesFor: (digests: readonly Digest[]) => SourceSet
   /** Undefined where there are no peers to fetch from. */
   readonly exchange: PieceExchange | undefined
 }
@@ -41,7 +43,7 @@ export async function fetchEnvironment(
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { library, stateDirectory, sources, exchange } = place
+  const { library, stateDirectory, sourcesFor, exchange } = place
   // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
   await using _single = await acquireLock(
     join(stateDirectory, `fetch-${verified.name}.lck`),
@@ -61,6 +63,7 @@ export async function fetchEnvironment(
       const work = { pieces, missing, sink }
       if (exchange !== undefined) await fetchInPieces(exchange, verified, work, totals, told, signal)
       const left = exchange === undefined ? missing : await library.missingOf(missing, signal)
+      const sources = sourcesFor(left.map(({ digest }) => digest))
       await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
     } finally {
       library.notes.flush()
@@ -97,6 +100,7 @@ async function fetchInPieces(
     log: roomLogger('peer'),
     holding,
     downloadLimit: exchange.downloadLimit,
+    graceMs: SOURCE_GRACE_MS,
     totals,
     onProgress,
     drop: (peer, error) => exchange.drop(peer, error),

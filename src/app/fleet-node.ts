@@ -9,7 +9,7 @@ import type { Lanes } from '../base/lane.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
-import type { Sha256Digest } from '../blob/digest.ts'
+import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
 import { catalogNameParts } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
@@ -226,9 +226,14 @@ export class FleetNode implements AsyncDisposable {
     )
   }
 
-  /** Those who hold this very catalog, as sources of its blobs. */
-  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
-    return this.swarm.sourcesFor(name, sha256)
+  /** Whether a member that is connected now holds this very catalog. */
+  isHeld(sha256: Sha256Digest): boolean {
+    return this.swarm.isHeld(sha256)
+  }
+
+  /** Members as sources of the blobs of this catalog. @param digests all that will be asked for */
+  sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
+    return this.swarm.sourcesFor(sha256, digests)
   }
 
   async #anyMember(signal: AbortSignal): Promise<boolean> {

@@ -1,7 +1,10 @@
 /** The fleet through a swarm of this command's own, where no daemon runs. */
 
+import { HoloError } from '../base/errors.ts'
+import type { Digest } from '../blob/digest.ts'
 import { nothingServed } from '../peer/serve.ts'
 import type { Library } from '../store/library.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode, noFleet } from './fleet-node.ts'
@@ -29,14 +32,39 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
     },
     fetch: async (catalog, totals, onProgress, inner) => {
       if (node === undefined) throw noFleet(catalog.name)
-      const sources = node.sourcesFor(catalog.name, catalog.sha256)
-      // Where the catalog came from the library, nobody was asked yet: this waits for holders, or says why there are none.
-      if (sources.list().length === 0) await node.find(catalog.name, catalog.sha256, inner)
-      const place = { library, stateDirectory: machine.state.directory, sources, exchange: node.exchange }
-      await fetchEnvironment(place, catalog, totals, onProgress, inner)
+      const place = {
+        library,
+        stateDirectory: machine.state.directory,
+        sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(catalog.sha256, digests),
+        exchange: node.exchange,
+      }
+      // Where the catalog came from the library, nobody was asked yet: this waits for holders.
+      const nowhere = node.isHeld(catalog.sha256) ? undefined : await whyNowhere(node, catalog, inner)
+      try {
+        await fetchEnvironment(place, catalog, totals, onProgress, inner)
+      } catch (error) {
+        inner.throwIfAborted()
+        // Those who hold other environments share some of its blobs, but not all.
+        throw nowhere !== undefined && error instanceof HoloError && error.blame === 'missing' ? nowhere : error
+      }
     },
     [Symbol.asyncDispose]: async () => {
       await node?.[Symbol.asyncDispose]()
     },
+  }
+}
+
+/** @returns why nobody holds it, undefined where somebody does */
+async function whyNowhere(
+  node: FleetNode,
+  { name, sha256 }: VerifiedCatalog,
+  signal: AbortSignal,
+): Promise<HoloError | undefined> {
+  try {
+    await node.find(name, sha256, signal)
+    return undefined
+  } catch (error) {
+    if (error instanceof HoloError && error.code === 'environment-nowhere') return error
+    throw error
   }
 }

@@ -27,7 +27,7 @@ export async function openZipSupply(
       return { catalog: verifyCatalog({ name, stored, source: path, announced: undefined }), warnings: [] }
     },
     fetch: (catalog, totals, onProgress, signal) => {
-      const place = { library, stateDirectory: state.directory, sources, exchange: undefined }
+      const place = { library, stateDirectory: state.directory, sourcesFor: () => sources, exchange: undefined }
       return fetchEnvironment(place, catalog, totals, onProgress, signal)
     },
     [Symbol.asyncDispose]: () => zip[Symbol.asyncDispose](),

@@ -137,8 +137,9 @@ function fieldsOf(message: Message): Uint8Array[] {
         ...indexFields(message.indexes),
       ]
     case 'cancel':
-    case 'holding':
       return [uintBytes(message.request), ...indexFields(message.indexes)]
+    case 'holding':
+      return [uintBytes(message.request), ...bitFields(message.indexes)]
     case 'credit':
       return [uintBytes(message.bytes)]
     case 'lane-wish':
@@ -210,7 +211,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
   cancel: (cursor) => ({ type: 'cancel', request: readRequest(cursor), indexes: readIndexes(cursor) }),
   credit: (cursor) => ({ type: 'credit', bytes: readUint(cursor, PEER_CREDIT_BYTES, 'a credit') }),
   ask: (cursor) => ({ type: 'ask', request: readRequest(cursor), digests: readDigests(cursor) }),
-  holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readIndexes(cursor) }),
+  holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readBits(cursor) }),
   'lane-wish': () => ({ type: 'lane-wish' }),
   'lane-offer': (cursor) => ({
     type: 'lane-offer',
@@ -289,4 +290,21 @@ function readDigests(cursor: Cursor): Sha256Digest[] {
 
 function readIndexes(cursor: Cursor): number[] {
   return readList(cursor, WANT_DIGESTS_MAX, 'indexes', () => readUint(cursor, WANT_DIGESTS_MAX - 1, 'an index'))
+}
+
+/** As bits, the first in the highest bit of the first byte, without zero bytes at the end. */
+function bitFields(indexes: readonly number[]): Uint8Array[] {
+  const bits = new Uint8Array(Math.ceil((Math.max(-1, ...indexes) + 1) / 8))
+  for (const index of indexes) bits[index >> 3] = (bits[index >> 3] ?? 0) | (0x80 >> (index & 7))
+  return [uintBytes(bits.byteLength), bits]
+}
+
+/** Ascending. */
+function readBits(cursor: Cursor): number[] {
+  const bits = readBytes(cursor, WANT_DIGESTS_MAX / 8, 'a bitfield of length')
+  const indexes: number[] = []
+  for (const [at, byte] of bits.entries()) {
+    for (let bit = 0; bit < 8; bit++) if ((byte & (0x80 >> bit)) !== 0) indexes.push(at * 8 + bit)
+  }
+  return indexes
 }

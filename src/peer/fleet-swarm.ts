@@ -5,23 +5,26 @@
  * peers that proved bad. Which links are tried, and when, is discovery's business.
  */
 import type { Clock } from '../base/clock.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
+import { type HoloError, messageOf } from '../base/errors.ts'
 import { GOODBYE_MS, PEERS_MAX, SOURCE_GRACE_MS, STRANGERS_MAX } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
-import type { Sha256Digest } from '../blob/digest.ts'
+import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
 import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { KeyRules } from '../trust/key-rules.ts'
+import { AskedSource } from './asked-source.ts'
 import { type Ban, Bans } from './bans.ts'
 import { type CatalogWish, type FoundInSwarm, findCatalog } from './catalog-search.ts'
 import { PeerConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
+import type { HeldCatalog } from './messages.ts'
 import { peerName } from './peer-name.ts'
 import { type PeerView, viewOf } from './peer-view.ts'
 import type { PieceFetch } from './piece-fetch.ts'
+import { type FoundTable, findTable } from './table-search.ts'
 import { Tickets } from './tickets.ts'
 
 export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets' | 'laneAccess'> {
@@ -131,16 +134,34 @@ export class FleetSwarm implements AsyncDisposable {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Whether a member holds this very catalog. @param sha256 of the decoded catalog */
+  isHeld(sha256: Sha256Digest): boolean {
+    return [...this.#members.values()].some(({ catalogs }) => holds(catalogs.values(), sha256))
+  }
+
   /**
-   * The members that hold this very catalog, as sources of its blobs; follows their coming and going.
+   * The members that hold this very catalog, as sources of its blobs; follows their coming and going. Where nobody holds
+   * it, those that hold others are asked which of the blobs they share.
    *
-   * @param sha256 of the decoded catalog; where nobody has it, holders of another one under this name are asked, since
-   *   two builds of one blueprint share most blobs
+   * @param sha256 of the decoded catalog
+   * @param digests all that will be asked for
    */
-  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
+  sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
+    const asked = new Map<PeerConnection, AskedSource>()
+    const askedOf = (connection: PeerConnection): AskedSource => {
+      const source = asked.get(connection) ?? new AskedSource(connection.source, digests)
+      asked.set(connection, source)
+      return source
+    }
+    const list = (): BlobSource[] => {
+      const members = [...this.#members.values()]
+      const exact = members.filter(({ catalogs }) => holds(catalogs.values(), sha256))
+      if (exact.length > 0) return exact.map(({ source }) => source)
+      return members.filter(({ remote }) => remote?.role === 'daemon').map(askedOf)
+    }
     return {
       graceMs: SOURCE_GRACE_MS,
-      list: () => this.#holders(name, sha256).map(({ source }): BlobSource => source),
+      list,
       subscribe: (listener) => this.subscribe(listener),
       drop: (source, error) => this.drop(source, error),
     }
@@ -161,28 +182,9 @@ export class FleetSwarm implements AsyncDisposable {
     }
   }
 
-  /**
-   * The piece table of a catalog, from the first member that has it.
-   *
-   * @param pieces of the catalog
-   * @returns 32 bytes for each, and whose word it is; undefined where nobody has it
-   */
-  async findTable(
-    catalog: Sha256Digest,
-    pieces: number,
-    signal: AbortSignal,
-  ): Promise<{ readonly source: string; readonly table: Uint8Array } | undefined> {
-    for (const connection of [...this.#members.values()]) {
-      if (connection.pieces?.holdings(catalog) === undefined) continue
-      try {
-        const table = await connection.source.findTable(catalog, pieces, signal)
-        if (table !== undefined) return { source: connection.name, table }
-      } catch (error) {
-        signal.throwIfAborted()
-        if (!(error instanceof HoloError) || error.blame !== 'source') throw error
-      }
-    }
-    return undefined
+  /** The piece table of a catalog, from the first member that has it. @returns, @throws as `findTable` */
+  findTable(catalog: Sha256Digest, pieces: number, signal: AbortSignal): Promise<FoundTable | undefined> {
+    return findTable([...this.#members.values()], catalog, pieces, signal)
   }
 
   /** Part with members whose secret counts no more: its fleet was left, or its grace is over. */
@@ -235,12 +237,6 @@ export class FleetSwarm implements AsyncDisposable {
     const enough = this.#clock.sleep(GOODBYE_MS, patience.signal).catch(() => {})
     await Promise.race([Promise.all(connections.map(({ closed }) => closed)), enough])
     patience.abort(new Error('no need to wait'))
-  }
-
-  #holders(name: CatalogName, sha256: Sha256Digest): PeerConnection[] {
-    const holders = [...this.#members.values()].filter(({ catalogs }) => catalogs.has(name))
-    const exact = holders.filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
-    return exact.length > 0 ? exact : holders
   }
 
   #welcome(connection: PeerConnection): void {
@@ -312,4 +308,9 @@ function hex(key: Uint8Array): string {
 
 function lookAt(fetch: PieceFetch, { pieces }: PeerConnection): void {
   if (pieces !== undefined) fetch.look(pieces)
+}
+
+function holds(catalogs: Iterable<HeldCatalog>, sha256: Sha256Digest): boolean {
+  for (const held of catalogs) if (held.sha256 === sha256) return true
+  return false
 }

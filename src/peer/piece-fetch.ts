@@ -2,11 +2,11 @@
  * One environment on its way from many peers: `Exchange` decides, this carries it out.
  *
  * What is under way is bounded by `FETCH_IN_FLIGHT_BYTES_MAX`, from the want to the blob at rest, whatever the peers
- * send. It ends when every piece is at rest, or when nobody who is here, or comes within `SOURCE_GRACE_MS`, has the rest.
+ * send. It ends when every piece is at rest, or when nobody who is here, or comes within a grace, has the rest.
  */
 import type { Clock } from '../base/clock.ts'
 import { type HoloError, messageOf } from '../base/errors.ts'
-import { FAST_LINK_BYTES_PER_SECOND, FETCH_IN_FLIGHT_BYTES_MAX, SOURCE_GRACE_MS } from '../base/limits.ts'
+import { FAST_LINK_BYTES_PER_SECOND, FETCH_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -48,6 +48,8 @@ export interface PieceFetchOptions {
   /** Where what is here is told to others; undefined where this process serves nobody. */
   readonly holding: PartialHolding | undefined
   readonly downloadLimit: RateLimit | undefined
+  /** How long to wait for somebody who has what nobody here has, ms. */
+  readonly graceMs: number
   readonly totals: FetchTotals
   readonly onProgress: () => void
   /** Never talk to this peer again. */
@@ -169,7 +171,7 @@ export class PieceFetch {
     const stuck = this.#exchange.isStuck && this.#sinking === 0
     if (!stuck) this.#stuckSinceMs = undefined
     else this.#stuckSinceMs ??= nowMs
-    const graceEndMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + SOURCE_GRACE_MS
+    const graceEndMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + this.#options.graceMs
     if ((this.#exchange.isDone && this.#sinking === 0) || nowMs >= graceEndMs) this.#settle?.(undefined)
     else this.#wakeAt(Math.min(this.#exchange.wakeMs ?? Number.POSITIVE_INFINITY, graceEndMs), nowMs)
   }

@@ -100,7 +100,7 @@ export class PieceUploads {
   #pumping = false
   /** The peer does not want what is being sent to it any more. */
   #cancelled = false
-  /** Wants of catalogs that are neither here nor on their way here. */
+  /** Wants of catalogs that are neither here nor on their way here, and those beyond what may be open. */
   badRequests = 0
   /** Bytes of wire forms sent so far. */
   sentBytes = 0
@@ -117,8 +117,8 @@ export class PieceUploads {
     const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
     const pieces = served.pieceCount(catalog)
     const refusal = pieces === undefined ? 'not-held' : this.#asked.size >= wantsPerPeer ? 'choked' : undefined
-    if (pieces === undefined && ++this.badRequests > BAD_REQUESTS_MAX) {
-      throw violation(`${this.badRequests} wants of what we neither have nor told of`)
+    if (refusal !== undefined && ++this.badRequests > BAD_REQUESTS_MAX) {
+      throw violation(`${this.badRequests} wants of what we never told of, or beyond what may be open`)
     }
     if (pieces !== undefined && choices.some((piece) => piece >= pieces)) {
       throw violation(`a want beyond the ${pieces} pieces of its catalog`)

@@ -205,7 +205,7 @@ test('two daemons and a client exchange a catalog and blobs', async () => {
   network.join(topic)
   const found = await client.swarm.find(CATALOG, { waitMs: 5_000 }, never)
   expect(found?.catalog.sha256).toBe(catalog.held.sha256)
-  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
+  const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
   await until(client.swarm, () => sources.list().length === 2)
   const holder = await Promise.any(
     sources.list().map(async (source) => {

@@ -11,7 +11,7 @@ import { encodeMessage } from '../../src/peer/codec.ts'
 import type { Message } from '../../src/peer/messages.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { signLaneCall } from '../../src/trust/lane-call.ts'
-import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
+import { connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
 import { MemoryStore } from '../support/memory-blobs.ts'
 
 const secret = randomSecret()
@@ -65,7 +65,7 @@ function fill(holder: Member, contents: readonly Uint8Array[]) {
 }
 
 async function sourcesOf(client: Member, holders: number) {
-  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
+  const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
   await until(client.swarm, () => sources.list().length === holders)
   return { ...sources, graceMs: 0 }
 }

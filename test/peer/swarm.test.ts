@@ -27,7 +27,7 @@ async function read(source: BlobSource, ref: BlobRef, signal = never): Promise<B
 }
 
 async function sourceOf(client: Member): Promise<BlobSource> {
-  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
+  const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
   await until(client.swarm, () => sources.list().length > 0)
   return sources.list()[0] as BlobSource
 }
@@ -318,9 +318,9 @@ describe('FleetSwarm', () => {
     )
     const found = await client.swarm.find(CATALOG, { waitMs: 0 }, never)
     expect(found?.catalog.sha256).toBe(catalog.held.sha256)
-    const odd = client.swarm.sourcesFor(CATALOG, rare.held.sha256).list()[0]?.name
+    const odd = client.swarm.sourcesFor(rare.held.sha256, []).list()[0]?.name
     expect(found?.warnings).toEqual([expect.stringContaining(`not ${odd}`)])
-    expect(client.swarm.sourcesFor(CATALOG, catalog.held.sha256).list()).toHaveLength(2)
+    expect(client.swarm.sourcesFor(catalog.held.sha256, []).list()).toHaveLength(2)
     // The local one wins against any majority.
     const local = await client.swarm.find(CATALOG, { waitMs: 0, local: rare.held.sha256 }, never)
     expect(local?.catalog.sha256).toBe(rare.held.sha256)
@@ -333,7 +333,7 @@ describe('FleetSwarm', () => {
     honest.library.hold(catalog)
     connect(client, liar)
     connect(client, honest)
-    await until(client.swarm, () => client.swarm.sourcesFor(CATALOG, catalog.held.sha256).list().length === 2)
+    await until(client.swarm, () => client.swarm.sourcesFor(catalog.held.sha256, []).list().length === 2)
     const found = await client.swarm.find(CATALOG, { waitMs: 1_000 }, never)
     expect(found?.catalog.sha256).toBe(catalog.held.sha256)
     expect(found?.warnings.some((warning) => warning.includes('is not the one that was announced'))).toBe(true)
@@ -343,7 +343,7 @@ describe('FleetSwarm', () => {
   test('never talks again to a peer that was dropped', async () => {
     const { seed, client, source } = await linked()
     client.swarm.drop(source.name, new HoloError('it lied', { code: 'blob-corrupt', blame: 'source' }))
-    expect(client.swarm.sourcesFor(CATALOG, catalog.held.sha256).list()).toEqual([])
+    expect(client.swarm.sourcesFor(catalog.held.sha256, []).list()).toEqual([])
     connect(client, seed)
     expect(client.swarm.peers()).toEqual([])
     expect(client.swarm.isBanned(seed.keys.publicKey)).toBe(true)

@@ -12,6 +12,7 @@ const hexOf = (length: number) => bytesOf(length).map((bytes) => Buffer.from(byt
 const digest = hexOf(32).map((text) => text as Sha256Digest)
 const digests = fc.array(digest, { minLength: 1, maxLength: 20 })
 const indexes = fc.array(fc.nat(1023), { maxLength: 20 })
+const held = fc.uniqueArray(fc.nat(1023), { maxLength: 20 }).map((some) => some.sort((left, right) => left - right))
 const name = fc
   .tuple(hexOf(8), fc.constantFrom('linux_amd64', 'darwin_arm64', 'windows_amd64'))
   .map(([blueprint, platform]) => `${blueprint}v12.${platform}` as CatalogName)
@@ -88,7 +89,8 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constantFrom('want' as const, 'ask' as const), request, digests }),
   fc.record({ type: fc.constant('parts' as const), parts: fc.array(part, { maxLength: 20 }) }),
   fc.record({ type: fc.constant('missing' as const), request, reason: fc.constantFrom(...MISSING_REASONS), indexes }),
-  fc.record({ type: fc.constantFrom('cancel' as const, 'holding' as const), request, indexes }),
+  fc.record({ type: fc.constant('cancel' as const), request, indexes }),
+  fc.record({ type: fc.constant('holding' as const), request, indexes: held }),
   fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
   fc.record({ type: fc.constant('lane-wish' as const) }),
   fc.record({

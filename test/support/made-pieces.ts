@@ -68,7 +68,8 @@ export function madeContent(sizeBytes: number, seed: number): Uint8Array {
 
 /** `content` with one byte altered. */
 export function altered(content: Uint8Array, at: number): Uint8Array {
-  const copy = content.slice()
+  // Not slice(): that of a Buffer is a view.
+  const copy = Uint8Array.from(content)
   copy[at % copy.byteLength] = (copy[at % copy.byteLength] ?? 0) ^ 0x55
   return copy
 }
