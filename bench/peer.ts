@@ -15,7 +15,7 @@ const catalog = emptyCatalog()
 seed.library.hold(catalog)
 connect(client, seed)
 const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
-await until(client.swarm, () => sources.list().length > 0)
+await until(client.swarm, () => client.swarm.isHeld(catalog.held.sha256))
 const source = sources.list()[0]
 if (source === undefined) throw new Error('no source')
 

@@ -9,7 +9,7 @@ import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN, SOURCE_GRACE_MS } from '..
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Digest } from '../blob/digest.ts'
-import { type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
+import { FetchIncompleteError, type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import { PieceFetch } from '../peer/piece-fetch.ts'
@@ -61,10 +61,15 @@ export async function fetchEnvironment(
     const told = () => onProgress(totals, blobs)
     try {
       const work = { pieces, missing, sink }
-      if (exchange !== undefined) await fetchInPieces(exchange, verified, work, totals, told, signal)
+      const lost =
+        exchange === undefined ? undefined : await fetchInPieces(exchange, verified, work, totals, told, signal)
       const left = exchange === undefined ? missing : await library.missingOf(missing, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))
-      await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
+      try {
+        await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
+      } catch (error) {
+        throw blaming(lost, error)
+      }
     } finally {
       library.notes.flush()
     }
@@ -73,12 +78,24 @@ export async function fetchEnvironment(
   if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
 }
 
+/** That nobody has the rest is the fault of whoever had it, and was lost. */
+function blaming(lost: HoloError | undefined, error: unknown): unknown {
+  if (lost === undefined || !(error instanceof FetchIncompleteError) || error.blame !== 'missing') return error
+  return new HoloError(`${lost.message}; ${error.rest}`, {
+    code: lost.code,
+    blame: 'source',
+    cause: error,
+    hint: lost.hint ?? 'run the same command again when that machine is back',
+  })
+}
+
 interface PieceWork {
   readonly pieces: Pieces
   readonly missing: readonly BlobRef[]
   readonly sink: LibraryPieceSink
 }
 
+/** @returns the last peer that was lost on the way, as the error that names it */
 async function fetchInPieces(
   exchange: PieceExchange,
   { name, sha256 }: VerifiedCatalog,
@@ -86,9 +103,9 @@ async function fetchInPieces(
   totals: FetchTotals,
   onProgress: () => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<HoloError | undefined> {
   const { wanted, held } = piecesLacking(pieces, missing)
-  if (wanted.length === 0) return
+  if (wanted.length === 0) return undefined
   using holding = exchange.begin(sha256, sink, held)
   const fetch = new PieceFetch({
     catalog: sha256,
@@ -110,6 +127,7 @@ async function fetchInPieces(
   try {
     const left = await exchange.fetchPieces(fetch, signal)
     if (left.length > 0) log.info`${left.length} of ${wanted.length} pieces of ${name} were not to be had as such`
+    return [...fetch.failures.values()].at(-1)
   } finally {
     over.abort(new Error('the pieces are here'))
   }

@@ -64,6 +64,7 @@ export class PieceFetch {
   readonly #requests = new Map<string, number>()
   readonly #over = new AbortController()
   readonly #startedMs: number
+  readonly #failures = new Map<string, HoloError>()
   #settle: ((failure: { readonly error: unknown } | undefined) => void) | undefined
   #stepping = false
   #heldBack = false
@@ -81,6 +82,11 @@ export class PieceFetch {
       random,
       inFlightBytesMax: FETCH_IN_FLIGHT_BYTES_MAX,
     })
+  }
+
+  /** Peers that were lost while they owed us something, with the error that names each. */
+  get failures(): ReadonlyMap<string, HoloError> {
+    return this.#failures
   }
 
   get catalog(): Sha256Digest {
@@ -236,8 +242,9 @@ export class PieceFetch {
         if (present()) this.#exchange.onRefused(name, request, pieces, reason, this.#nowMs())
         this.#soon()
       },
-      onLost: () => {
+      onLost: (error) => {
         this.#requests.delete(key)
+        this.#failures.set(name, error)
         if (present()) this.#exchange.onRefused(name, request, 'all', 'failed', this.#nowMs())
         this.#soon()
       },

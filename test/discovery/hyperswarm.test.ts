@@ -206,7 +206,7 @@ test('two daemons and a client exchange a catalog and blobs', async () => {
   const found = await client.swarm.find(CATALOG, { waitMs: 5_000 }, never)
   expect(found?.catalog.sha256).toBe(catalog.held.sha256)
   const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
-  await until(client.swarm, () => sources.list().length === 2)
+  await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === 2)
   const holder = await Promise.any(
     sources.list().map(async (source) => {
       const held = await source.has(

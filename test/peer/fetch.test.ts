@@ -21,7 +21,7 @@ async function clientOf(...holders: readonly Member[]) {
   const client = member(secret, 'client')
   for (const each of holders) connect(client, each)
   const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
-  await until(client.swarm, () => sources.list().length === holders.length)
+  await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === holders.length)
   return { client, sources: { ...sources, graceMs: 0 } }
 }
 

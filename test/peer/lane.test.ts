@@ -66,7 +66,7 @@ function fill(holder: Member, contents: readonly Uint8Array[]) {
 
 async function sourcesOf(client: Member, holders: number) {
   const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
-  await until(client.swarm, () => sources.list().length === holders)
+  await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === holders)
   return { ...sources, graceMs: 0 }
 }
 

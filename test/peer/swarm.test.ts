@@ -28,7 +28,7 @@ async function read(source: BlobSource, ref: BlobRef, signal = never): Promise<B
 
 async function sourceOf(client: Member): Promise<BlobSource> {
   const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
-  await until(client.swarm, () => sources.list().length > 0)
+  await until(client.swarm, () => client.swarm.isHeld(catalog.held.sha256))
   return sources.list()[0] as BlobSource
 }
 
@@ -333,7 +333,7 @@ describe('FleetSwarm', () => {
     honest.library.hold(catalog)
     connect(client, liar)
     connect(client, honest)
-    await until(client.swarm, () => client.swarm.sourcesFor(catalog.held.sha256, []).list().length === 2)
+    await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === 2)
     const found = await client.swarm.find(CATALOG, { waitMs: 1_000 }, never)
     expect(found?.catalog.sha256).toBe(catalog.held.sha256)
     expect(found?.warnings.some((warning) => warning.includes('is not the one that was announced'))).toBe(true)
