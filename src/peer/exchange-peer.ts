@@ -20,6 +20,9 @@ const LATENCY_HALF_LIFE = 4
 /** What both ends take to turn to the next piece, beside the wire: with less a fast wire ran dry. */
 const TURN_MS = 20
 
+/** Silence that is no queue any more. */
+const SILENT_MS = 1_000
+
 /** For people, and for tests. */
 export interface PeerFigures {
   readonly peer: string
@@ -139,6 +142,11 @@ export class ExchangePeer {
     this.wants.delete(want.request)
     this.#progress(nowMs)
     if (this.wants.size === 0) this.#rate.end(nowMs)
+  }
+
+  /** It owes us something and has sent nothing for a while: others need not wait for it. */
+  isSilent(nowMs: number): boolean {
+    return this.wants.size > 0 && nowMs - this.#progressMs > SILENT_MS
   }
 
   /** When it counts as stalled, undefined while it owes us nothing. */

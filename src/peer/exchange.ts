@@ -27,12 +27,12 @@ export class Exchange {
   }
 
   /** It is gone: what it owed is asked of others. */
-  removePeer(name: string, _nowMs: number): void {
+  removePeer(name: string, nowMs: number): void {
     const peer = this.#state.peers.get(name)
     if (peer === undefined) return
     this.#state.setHoldings(peer, undefined)
     this.#state.releaseAll(peer, { begunToo: true })
-    for (const want of peer.wants.values()) this.#state.inFlightBytes -= want.reservedBytes
+    for (const want of [...peer.wants.values()]) this.#state.end(want, nowMs)
     this.#state.peers.delete(name)
   }
 
@@ -109,6 +109,7 @@ export class Exchange {
     if (want?.transfer === undefined || want.transfer.piece !== piece) return
     want.transfer.gotBytes += bytes
     want.peer.onBytes(bytes, nowMs)
+    this.#state.rate.add(bytes, nowMs)
   }
 
   /**

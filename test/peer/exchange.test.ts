@@ -95,14 +95,19 @@ describe('Exchange.next()', () => {
   })
 
   test('never has more in flight than it may, and asks for one piece in any case', () => {
-    const peers = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`p${index}`, 'all' as const]))
-    const exchange = exchangeWith(100, peers)
-    const tight = exchangeOf(100, 1)
-    tight.addPeer('seed', 0)
-    tight.onHoldings('seed', 'all', 0)
-    expect(wantsOf(tight.next(0)).length).toBe(1)
-    exchange.next(0)
-    expect(exchange.inFlightBytes).toBe(40 * MIB)
+    for (const [inFlightBytesMax, asked] of [
+      [1, 1],
+      [3 * MIB, 3],
+      [64 * MIB, 8],
+    ] as const) {
+      const exchange = exchangeOf(100, inFlightBytesMax)
+      for (let peer = 0; peer < 20; peer++) {
+        exchange.addPeer(`p${peer}`, 0)
+        exchange.onHoldings(`p${peer}`, 'all', 0)
+      }
+      expect(wantsOf(exchange.next(0)).length).toBe(asked)
+      expect(exchange.inFlightBytes).toBe(asked * MIB)
+    }
   })
 })
 
