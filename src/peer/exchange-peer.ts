@@ -47,7 +47,7 @@ export class ExchangePeer {
   givenUp = false
   /** Nothing that is open is held by it: found out, and true until something opens or it gets something. */
   barren = false
-  /** Blobs that turned out wrong as a whole and of which it sent a part. */
+  /** How often it had to do with a blob that turned out wrong as a whole, or then did not come. */
   suspicion = 0
   /** By request: everything that it has not answered yet, what we took back included. */
   readonly wants = new Map<number, Want>()

@@ -7,7 +7,7 @@
 import type { Random } from '../base/random.ts'
 import type { Bitfield } from './bitfield.ts'
 import { holdsAll } from './exchange-choice.ts'
-import type { ExchangePeer } from './exchange-peer.ts'
+import { ExchangePeer } from './exchange-peer.ts'
 import { ExchangePieces } from './exchange-pieces.ts'
 import type { ExchangeAction, Want } from './exchange-want.ts'
 import { BusyRate, MovingAverage, RecentPercentile } from './rates.ts'
@@ -50,6 +50,8 @@ export class ExchangeState {
   readonly headMs = new RecentPercentile(HEAD_FRACTION, HEAD_WINDOW)
   /** When it was last looked for work of slow peers that idle ones could do. */
   rescuedMs = Number.NEGATIVE_INFINITY
+  /** What peers have to do with fetches that failed, by name: it outlasts their connections. */
+  readonly #doubts = new Map<string, number>()
   readonly #wireShare = new MovingAverage(WIRE_HALF_LIFE)
   #actions: ExchangeAction[] = []
   #nextRequest = 0
@@ -61,6 +63,19 @@ export class ExchangeState {
     let wantedBytes = 0
     for (const piece of this.pieces.missing()) wantedBytes += this.pieces.bytes(piece)
     this.wantedBytes = wantedBytes
+  }
+
+  addPeer(name: string): void {
+    if (this.peers.has(name)) return
+    const peer = new ExchangePeer(name)
+    peer.suspicion = this.#doubts.get(name) ?? 0
+    this.peers.set(name, peer)
+  }
+
+  /** It may be to blame for a blob that is wrong, or did not come. */
+  suspect(peer: ExchangePeer): void {
+    peer.suspicion++
+    this.#doubts.set(peer.name, peer.suspicion)
   }
 
   takeActions(): ExchangeAction[] {
@@ -173,7 +188,12 @@ export class ExchangeState {
       if (want.transfer !== undefined && !begunToo) continue
       for (const piece of want.choices) this.drop(piece, want)
     }
-    for (const group of this.pieces.groups()) if (group.peer === peer) group.peer = undefined
+    for (const group of this.pieces.groups()) {
+      if (group.peer !== peer) continue
+      group.peer = undefined
+      // Else one that always leaves too early would be chosen for ever.
+      if (begunToo) this.suspect(peer)
+    }
     this.#reconsiderGroups()
   }
 

@@ -95,7 +95,11 @@ export class UploadSlots {
   deal(isBusy: (peer: string) => boolean, nowMs: number): SlotChange[] {
     const active = this.#active(isBusy, nowMs)
     const waiting = [...this.#waiting]
-    if (waiting.length === 0 && active.length <= this.slots) return []
+    if (waiting.length === 0 && active.length <= this.slots) {
+      this.#turnMs = undefined
+      this.#wakeMs = undefined
+      return []
+    }
     waiting.sort((left, right) => left.sinceMs - right.sinceMs || left.lot - right.lot)
     this.#chokeExcess(active, nowMs)
     this.#passOn(active, waiting, nowMs)
