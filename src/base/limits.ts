@@ -199,8 +199,11 @@ export const PEER_PIECES_IN_FLIGHT_MAX = 32
 export const PEER_STALL_BYTES = 16 * KIB
 /** Pieces that a peer may refuse though it announced them, before nothing more is asked of it. */
 export const PEER_REFUSALS_MAX = 64
-/** Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. */
-export const UPLOAD_SLOTS = 8
+/**
+ * Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. With 8 a crowd of
+ * 32 took a tenth longer (test/sim), and each costs a piece of memory.
+ */
+export const UPLOAD_SLOTS = 16
 /** How long a choked peer waits at least until the slots are dealt out anew: some pieces of a slow wire. */
 export const UPLOAD_TURN_MS = 2_000
 /** Wants of one peer that wait here, and the choices in them: more than any pipeline needs. */

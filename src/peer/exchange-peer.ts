@@ -20,6 +20,9 @@ const LATENCY_HALF_LIFE = 4
 /** What both ends take to turn to the next piece, beside the wire: with less a fast wire ran dry. */
 const TURN_MS = 20
 
+/** Silence that is no queue any more. */
+const SILENT_MS = 1_000
+
 /** For people, and for tests. */
 export interface PeerFigures {
   readonly peer: string
@@ -44,7 +47,7 @@ export class ExchangePeer {
   givenUp = false
   /** Nothing that is open is held by it: found out, and true until something opens or it gets something. */
   barren = false
-  /** Blobs that turned out wrong as a whole and of which it sent a part. */
+  /** How often it had to do with a blob that turned out wrong as a whole, or then did not come. */
   suspicion = 0
   /** By request: everything that it has not answered yet, what we took back included. */
   readonly wants = new Map<number, Want>()
@@ -139,6 +142,11 @@ export class ExchangePeer {
     this.wants.delete(want.request)
     this.#progress(nowMs)
     if (this.wants.size === 0) this.#rate.end(nowMs)
+  }
+
+  /** It owes us something and has sent nothing for a while: others need not wait for it. */
+  isSilent(nowMs: number): boolean {
+    return this.wants.size > 0 && nowMs - this.#progressMs > SILENT_MS
   }
 
   /** When it counts as stalled, undefined while it owes us nothing. */

@@ -39,10 +39,8 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): { piec
   for (const other of peers) {
     if (other === peer) continue
     for (const want of other.wants.values()) {
-      const piece = onlyPiece(want)
-      if (piece === undefined || !peer.holds(piece) || pieces.group(piece) !== undefined) continue
-      const claims = pieces.claims(piece)
-      if (claims.length !== 1 || claims[0] !== want) continue
+      const piece = pieceFor(peer, want, pieces)
+      if (piece === undefined) continue
       const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs)
       if (otherMs <= bestMs || !isWorth(want, otherMs, ownMs, context)) continue
       best = { piece, from: want }
@@ -58,9 +56,12 @@ function isWorth(want: Want, otherMs: number, ownMs: number, { nowMs, usualMs, m
   return otherMs > MARGIN_MS + MOVE_FACTOR * ownMs || (overdue && otherMs > ownMs)
 }
 
-function onlyPiece({ transfer, choices }: Want): number | undefined {
-  if (transfer !== undefined) return transfer.piece
-  if (choices.size !== 1) return undefined
-  for (const piece of choices) return piece
+/** What of `want` could be asked of `peer` as well: what nobody else is asked for yet. */
+function pieceFor(peer: ExchangePeer, want: Want, pieces: ExchangePieces): number | undefined {
+  for (const piece of want.choices) {
+    if (!peer.holds(piece) || pieces.group(piece) !== undefined) continue
+    const claims = pieces.claims(piece)
+    if (claims.length === 0 ? pieces.offer(piece) === want : claims.length === 1 && claims[0] === want) return piece
+  }
   return undefined
 }

@@ -9,6 +9,9 @@ import type { ExchangeState } from './exchange-state.ts'
 
 /** While peers are idle and pieces are under way elsewhere, it is looked so often whether one should take over. */
 const RESCUE_LOOK_MS = 50
+/** What is asked of all peers together: so much of what they send, and so many pieces at least. */
+const PIPELINE_MS = 250
+const PIECES_AT_ONCE_MIN = 8
 /** One want in so many goes to any peer that has room, not to the one that will be first with it: speeds change. */
 const EXPLORE_ONE_IN = 16
 /** Share of the environment that may be lost by fetching pieces twice. */
@@ -39,23 +42,36 @@ function judge(peer: ExchangePeer, state: ExchangeState, nowMs: number): void {
 function askForOpen(state: ExchangeState, nowMs: number): void {
   const { pieces, random } = state
   if (pieces.openCount === 0) return
-  const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)
-  const fallbackRate = state.fallbackRate(nowMs)
   const wireBytes = state.pieceWireBytes
   const room = (peer: ExchangePeer) => peer.depth(wireBytes, nowMs) - peer.wants.size
+  let able: ExchangePeer[] = []
+  for (const peer of state.peers.values()) if (peer.isOpen && !peer.barren && room(peer) > 0) able.push(peer)
+  let more = able.length === 0 ? 0 : piecesAtOnce(state, nowMs)
+  for (const peer of state.peers.values()) if (!peer.isSilent(nowMs)) more -= peer.wants.size
+  if (more <= 0) return
+  const fallbackRate = state.fallbackRate(nowMs)
+  const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)
   const crowd = peers.some(({ isPartial }) => isPartial)
   const seeds = peers.filter(({ holdings }) => holdings === 'all')
-  let able = peers.filter((peer) => !peer.barren && room(peer) > 0)
-  while (able.length > 0 && pieces.openCount > 0) {
+  while (able.length > 0 && more > 0 && pieces.openCount > 0) {
     const peer = pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
     if (peer === undefined) return
     const seedRoom = seeds.reduce((sum, seed) => sum + Math.max(0, room(seed)), 0)
     const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom })
     if (choices.length === 0) peer.barren = true
     else if (!hasMemory(state, choices)) return
-    else state.ask(peer, choices, nowMs)
+    else {
+      state.ask(peer, choices, nowMs)
+      more--
+    }
     able = able.filter((each) => !each.barren && room(each) > 0)
   }
+}
+
+/** Pieces that may be asked of all peers together: with more each of them only comes later. */
+function piecesAtOnce(state: ExchangeState, nowMs: number): number {
+  const rate = state.rate.perSecond(nowMs) ?? 0
+  return Math.max(PIECES_AT_ONCE_MIN, Math.ceil((rate * PIPELINE_MS) / 1000 / Math.max(1, state.pieceWireBytes)))
 }
 
 function pick(
@@ -75,16 +91,15 @@ function pick(
   return best
 }
 
-/** @returns when to look again, undefined while nobody is idle, or nothing is under way */
+/** @returns when to look again, undefined while nothing is under way, or nobody else is there */
 function rescue(state: ExchangeState, nowMs: number): number | undefined {
-  const peers = [...state.peers.values()]
-  const idle = peers.filter((peer) => peer.isOpen && peer.wants.size === 0)
-  if (idle.length === 0 || idle.length === peers.length) return undefined
-  if (peers.every(({ wants }) => wants.size === 0)) return undefined
+  if (state.wantCount === 0 || state.peers.size < 2) return undefined
   const dueMs = state.rescuedMs + RESCUE_LOOK_MS
   if (nowMs < dueMs) return dueMs
   state.rescuedMs = nowMs
+  const idle = [...state.peers.values()].filter((peer) => peer.isOpen && peer.wants.size === 0)
   const { pieces } = state
+  const peers = [...state.peers.values()]
   const pieceWireBytes = state.pieceWireBytes
   const mayLoseBytes = Math.max(pieceWireBytes, LOSS_SHARE * state.wantedBytes * state.wireShare)
   for (const peer of idle) {

@@ -7,10 +7,10 @@
 import type { Random } from '../base/random.ts'
 import type { Bitfield } from './bitfield.ts'
 import { holdsAll } from './exchange-choice.ts'
-import type { ExchangePeer } from './exchange-peer.ts'
+import { ExchangePeer } from './exchange-peer.ts'
 import { ExchangePieces } from './exchange-pieces.ts'
 import type { ExchangeAction, Want } from './exchange-want.ts'
-import { MovingAverage, RecentPercentile } from './rates.ts'
+import { BusyRate, MovingAverage, RecentPercentile } from './rates.ts'
 
 export interface ExchangeOptions {
   /** Raw bytes of each piece, by number. */
@@ -24,6 +24,8 @@ export interface ExchangeOptions {
 
 /** Bytes a second of a peer before anything is known of any: it is asked, and then it is known. */
 const RATE_UNKNOWN = 10_000_000
+/** The speed of all peers together is judged over a second. */
+const RATE_HALF_LIFE_MS = 1_000
 /** Pieces whose size on the wire counts for the next one's. */
 const WIRE_HALF_LIFE = 32
 /** Of so many answers the slow end is taken for what is usual. */
@@ -40,10 +42,16 @@ export class ExchangeState {
   inFlightBytes = 0
   /** Bytes of the wire that came to nothing, because the piece came from elsewhere. */
   lostBytes = 0
+  /** Bytes a second from all peers together, while any of them owes us something. */
+  readonly rate = new BusyRate(RATE_HALF_LIFE_MS)
+  /** Pieces asked for and not answered. */
+  wantCount = 0
   /** How long it took from want to head, ms. */
   readonly headMs = new RecentPercentile(HEAD_FRACTION, HEAD_WINDOW)
   /** When it was last looked for work of slow peers that idle ones could do. */
   rescuedMs = Number.NEGATIVE_INFINITY
+  /** What peers have to do with fetches that failed, by name: it outlasts their connections. */
+  readonly #doubts = new Map<string, number>()
   readonly #wireShare = new MovingAverage(WIRE_HALF_LIFE)
   #actions: ExchangeAction[] = []
   #nextRequest = 0
@@ -55,6 +63,19 @@ export class ExchangeState {
     let wantedBytes = 0
     for (const piece of this.pieces.missing()) wantedBytes += this.pieces.bytes(piece)
     this.wantedBytes = wantedBytes
+  }
+
+  addPeer(name: string): void {
+    if (this.peers.has(name)) return
+    const peer = new ExchangePeer(name)
+    peer.suspicion = this.#doubts.get(name) ?? 0
+    this.peers.set(name, peer)
+  }
+
+  /** It may be to blame for a blob that is wrong, or did not come. */
+  suspect(peer: ExchangePeer): void {
+    peer.suspicion++
+    this.#doubts.set(peer.name, peer.suspicion)
   }
 
   takeActions(): ExchangeAction[] {
@@ -73,10 +94,10 @@ export class ExchangeState {
     return this.#wireShare.value ?? 1
   }
 
-  /** Bytes a second of a peer that has sent nothing yet: what others do. */
+  /** Bytes a second of a peer that has sent nothing yet: what those that send do. */
   fallbackRate(nowMs: number): number {
-    const known = [...this.peers.values()].flatMap((peer) => peer.bytesPerSecond(nowMs) ?? [])
-    return known.length === 0 ? RATE_UNKNOWN : known.reduce((sum, rate) => sum + rate, 0) / known.length
+    const rate = this.rate.perSecond(nowMs)
+    return rate === undefined ? RATE_UNKNOWN : rate / Math.max(1, Math.min(this.wantCount, this.peers.size))
   }
 
   noteWire(piece: number, wireBytes: number): void {
@@ -119,6 +140,8 @@ export class ExchangeState {
       else this.#claim(piece, want)
     }
     peer.onAsked(want, nowMs)
+    this.wantCount++
+    this.rate.begin(nowMs)
     this.#actions.push({ do: 'want', peer: peer.name, request, count: 1, choices })
   }
 
@@ -137,6 +160,7 @@ export class ExchangeState {
     this.reserve(want, 0)
     for (const piece of want.choices) this.drop(piece, want)
     want.peer.onAnswered(want, nowMs)
+    if (--this.wantCount === 0) this.rate.end(nowMs)
   }
 
   /** `want` does not keep others from `piece` any more. */
@@ -164,7 +188,12 @@ export class ExchangeState {
       if (want.transfer !== undefined && !begunToo) continue
       for (const piece of want.choices) this.drop(piece, want)
     }
-    for (const group of this.pieces.groups()) if (group.peer === peer) group.peer = undefined
+    for (const group of this.pieces.groups()) {
+      if (group.peer !== peer) continue
+      group.peer = undefined
+      // Else one that always leaves too early would be chosen for ever.
+      if (begunToo) this.suspect(peer)
+    }
     this.#reconsiderGroups()
   }
 

@@ -8,7 +8,6 @@
  */
 import { Bitfield } from './bitfield.ts'
 import type { PeerFigures } from './exchange-peer.ts'
-import { ExchangePeer } from './exchange-peer.ts'
 import { schedule } from './exchange-schedule.ts'
 import { type ExchangeOptions, ExchangeState } from './exchange-state.ts'
 import type { ExchangeAction, Expectation, RefusalReason } from './exchange-want.ts'
@@ -23,16 +22,16 @@ export class Exchange {
 
   /** A peer that may hold pieces of this environment; nothing is asked of it before `onHoldings` or `onGot`. */
   addPeer(peer: string, _nowMs: number): void {
-    if (!this.#state.peers.has(peer)) this.#state.peers.set(peer, new ExchangePeer(peer))
+    this.#state.addPeer(peer)
   }
 
   /** It is gone: what it owed is asked of others. */
-  removePeer(name: string, _nowMs: number): void {
+  removePeer(name: string, nowMs: number): void {
     const peer = this.#state.peers.get(name)
     if (peer === undefined) return
     this.#state.setHoldings(peer, undefined)
     this.#state.releaseAll(peer, { begunToo: true })
-    for (const want of peer.wants.values()) this.#state.inFlightBytes -= want.reservedBytes
+    for (const want of [...peer.wants.values()]) this.#state.end(want, nowMs)
     this.#state.peers.delete(name)
   }
 
@@ -109,6 +108,7 @@ export class Exchange {
     if (want?.transfer === undefined || want.transfer.piece !== piece) return
     want.transfer.gotBytes += bytes
     want.peer.onBytes(bytes, nowMs)
+    this.#state.rate.add(bytes, nowMs)
   }
 
   /**
@@ -191,7 +191,7 @@ export class Exchange {
   /** A blob is whole and wrong, and nobody knows which piece is: all of them are fetched again, from one peer. */
   onBlobWrong(pieces: readonly number[], _nowMs: number): void {
     const sources = new Set(pieces.map((piece) => this.#state.pieces.source(piece)))
-    for (const source of sources) if (source !== undefined) source.suspicion++
+    for (const source of sources) if (source !== undefined) this.#state.suspect(source)
     this.#state.pieces.setGroup({ pieces, peer: undefined })
     for (const piece of pieces) {
       this.#state.leaveVerification(piece)

@@ -19,6 +19,8 @@ interface Standing {
   choked: boolean
   /** Since when it has been choked, or has not. */
   sinceMs: number
+  /** Decides among those that wait equally long; drawn anew whenever it is choked. */
+  lot: number
   /** Since when it has had a slot; undefined where it has none. */
   heldMs: number | undefined
   /** When it wanted something, or was being sent something, last. */
@@ -34,6 +36,9 @@ export interface SlotChange {
 
 export class UploadSlots {
   readonly #standings = new Map<string, Standing>()
+  /** Those that are choked. */
+  readonly #waiting = new Set<Standing>()
+  readonly #changed = new Set<Standing>()
   #turnMs: number | undefined
   #wakeMs: number | undefined
 
@@ -45,10 +50,12 @@ export class UploadSlots {
   add(peer: string, nowMs: number): void {
     const activeMs = Number.NEGATIVE_INFINITY
     const rate = new BusyRate(UPLOAD_TURN_MS)
-    this.#standings.set(peer, { peer, choked: false, sinceMs: nowMs, heldMs: undefined, activeMs, rate })
+    this.#standings.set(peer, { peer, choked: false, sinceMs: nowMs, lot: 0, heldMs: undefined, activeMs, rate })
   }
 
   remove(peer: string): void {
+    const standing = this.#standings.get(peer)
+    if (standing !== undefined) this.#waiting.delete(standing)
     this.#standings.delete(peer)
   }
 
@@ -86,26 +93,30 @@ export class UploadSlots {
    * @returns what has changed
    */
   deal(isBusy: (peer: string) => boolean, nowMs: number): SlotChange[] {
-    const before = new Map([...this.#standings.values()].map((standing) => [standing, standing.choked]))
-    const waiting = [...this.#standings.values()].filter(({ choked }) => choked)
     const active = this.#active(isBusy, nowMs)
-    waiting.sort((left, right) => left.sinceMs - right.sinceMs || this.random.next() - 0.5)
+    const waiting = [...this.#waiting]
+    if (waiting.length === 0 && active.length <= this.slots) {
+      this.#turnMs = undefined
+      this.#wakeMs = undefined
+      return []
+    }
+    waiting.sort((left, right) => left.sinceMs - right.sinceMs || left.lot - right.lot)
     this.#chokeExcess(active, nowMs)
     this.#passOn(active, waiting, nowMs)
     while (active.length < this.slots) {
       const next = waiting.shift()
       if (next === undefined) break
-      set(next, false, nowMs)
+      this.#set(next, false, nowMs)
       next.heldMs = nowMs
       active.push(next)
     }
-    const isFull = [...this.#standings.values()].some(({ choked }) => choked)
+    const isFull = this.#waiting.size > 0
     if (!isFull) this.#turnMs = undefined
     else this.#turnMs ??= nowMs + UPLOAD_TURN_MS
     this.#wakeMs = isFull ? Math.min(this.#turnMs ?? nowMs, this.#nextIdleMs(active, isBusy)) : undefined
-    return [...before]
-      .filter(([standing, choked]) => standing.choked !== choked)
-      .map(([{ peer, choked }]) => ({ peer, choked }))
+    const changed = [...this.#changed].map(({ peer, choked }) => ({ peer, choked }))
+    this.#changed.clear()
+    return changed
   }
 
   /** When `deal` has something to do without an event, as of its last call; undefined where never. */
@@ -119,7 +130,7 @@ export class UploadSlots {
     for (const standing of this.#standings.values()) {
       if (isBusy(standing.peer)) standing.activeMs = nowMs
       const sinceMs = Math.max(standing.activeMs, standing.heldMs ?? Number.NEGATIVE_INFINITY)
-      if (standing.choked || nowMs - sinceMs >= IDLE_MS) {
+      if (standing.choked || nowMs >= sinceMs + IDLE_MS) {
         standing.heldMs = undefined
       } else {
         standing.heldMs ??= nowMs
@@ -132,7 +143,7 @@ export class UploadSlots {
   #chokeExcess(active: Standing[], nowMs: number): void {
     // Who has held its slot longest keeps it: what was begun comes to an end.
     active.sort((left, right) => (left.heldMs ?? nowMs) - (right.heldMs ?? nowMs))
-    for (const standing of active.splice(this.slots)) set(standing, true, nowMs)
+    for (const standing of active.splice(this.slots)) this.#set(standing, true, nowMs)
   }
 
   #passOn(active: Standing[], waiting: readonly Standing[], nowMs: number): void {
@@ -147,7 +158,7 @@ export class UploadSlots {
     // Who has just got its slot has not had time to show how fast it is.
     const settled = fastestFirst.filter(({ heldMs }) => nowMs - (heldMs ?? nowMs) >= UPLOAD_TURN_MS)
     for (const standing of settled.slice(Math.max(0, settled.length - passed))) {
-      set(standing, true, nowMs)
+      this.#set(standing, true, nowMs)
       active.splice(active.indexOf(standing), 1)
     }
   }
@@ -156,10 +167,15 @@ export class UploadSlots {
     const idle = active.filter(({ peer }) => !isBusy(peer))
     return Math.min(...idle.map(({ activeMs, heldMs }) => Math.max(activeMs, heldMs ?? activeMs) + IDLE_MS))
   }
-}
 
-function set(standing: Standing, choked: boolean, nowMs: number): void {
-  standing.choked = choked
-  standing.sinceMs = nowMs
-  standing.heldMs = undefined
+  #set(standing: Standing, choked: boolean, nowMs: number): void {
+    standing.choked = choked
+    standing.sinceMs = nowMs
+    standing.heldMs = undefined
+    if (choked) standing.lot = this.random.next()
+    if (choked) this.#waiting.add(standing)
+    else this.#waiting.delete(standing)
+    // Twice in one deal is not at all.
+    if (!this.#changed.delete(standing)) this.#changed.add(standing)
+  }
 }

@@ -95,14 +95,19 @@ describe('Exchange.next()', () => {
   })
 
   test('never has more in flight than it may, and asks for one piece in any case', () => {
-    const peers = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`p${index}`, 'all' as const]))
-    const exchange = exchangeWith(100, peers)
-    const tight = exchangeOf(100, 1)
-    tight.addPeer('seed', 0)
-    tight.onHoldings('seed', 'all', 0)
-    expect(wantsOf(tight.next(0)).length).toBe(1)
-    exchange.next(0)
-    expect(exchange.inFlightBytes).toBe(40 * MIB)
+    for (const [inFlightBytesMax, asked] of [
+      [1, 1],
+      [3 * MIB, 3],
+      [64 * MIB, 8],
+    ] as const) {
+      const exchange = exchangeOf(100, inFlightBytesMax)
+      for (let peer = 0; peer < 20; peer++) {
+        exchange.addPeer(`p${peer}`, 0)
+        exchange.onHoldings(`p${peer}`, 'all', 0)
+      }
+      expect(wantsOf(exchange.next(0)).length).toBe(asked)
+      expect(exchange.inFlightBytes).toBe(asked * MIB)
+    }
   })
 })
 
@@ -226,6 +231,22 @@ describe('Exchange takes over from a slow peer', () => {
     expect([exchange.inFlightBytes, exchange.isDone]).toEqual([0, true])
   })
 
+  // Once everybody holds everything, nobody but the first could be asked for its choices: the last piece came 10 s late.
+  test('what it was only offered as a choice', () => {
+    const exchange = exchangeWith(10, { slow: 'all', fetching: [] })
+    const [offer] = wantsOf(exchange.next(0))
+    expect(offer?.choices.length).toBeGreaterThan(1)
+    exchange.onHoldings('fetching', 'all', 1)
+    let nowMs = 1
+    while (exchange.missing.length > 0 && nowMs < 5_000) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        if (want.peer === 'fetching') exchange.onStored([deliver(exchange, want, nowMs)], nowMs)
+      }
+      nowMs += 10
+    }
+    expect(exchange.missing).toEqual([])
+  })
+
   test('what crawls, and does not want the rest of it', () => {
     const exchange = exchangeWith(3, { slow: [0], fast: [1, 2] })
     const wants = wantsOf(exchange.next(0))
@@ -274,5 +295,32 @@ describe('Exchange fetches again', () => {
       }
     }
     expect(asked).toEqual(['c', 'c', 'c', 'c', 'c', 'c'])
+  })
+
+  // One that always left, and came back, was the least suspicious each time.
+  test('a wrong blob from others, where whoever was chosen for it does not deliver', () => {
+    const exchange = exchangeWith(2, { a: 'all', b: 'all' })
+    for (const want of wantsOf(exchange.next(0))) exchange.onHeld(deliver(exchange, want, 1), 1)
+    exchange.onBlobWrong([0, 1], 2)
+    exchange.removePeer('b', 2)
+    exchange.addPeer('b', 2)
+    exchange.onHoldings('b', 'all', 2)
+    let mute: string | undefined
+    let nowMs = 2
+    for (let round = 0; round < 5 && !exchange.isDone; round++) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        mute ??= want.peer
+        if (want.peer !== mute) exchange.onStored([deliver(exchange, want, nowMs)], nowMs)
+      }
+      nowMs += PEER_STALL_MS
+      for (const action of exchange.next(nowMs)) {
+        if (action.do === 'want' && action.peer !== mute) exchange.onStored([deliver(exchange, action, nowMs)], nowMs)
+        if (action.do !== 'give-up') continue
+        exchange.removePeer(action.peer, nowMs)
+        exchange.addPeer(action.peer, nowMs)
+        exchange.onHoldings(action.peer, 'all', nowMs)
+      }
+    }
+    expect(exchange.isDone).toBe(true)
   })
 })

@@ -122,6 +122,27 @@ describe('UploadQueue.tick()', () => {
     expect(chokesOf(queue.tick(wakeMs))).toEqual([unchoked === '+b' ? '+c' : '+b'])
   })
 
+  test('has a time to come back to that is never past, and none once nobody waits', () => {
+    const queue = queueOf(1, ['a', 'b'])
+    want(queue, 'a', 1, 0.1)
+    want(queue, 'b', 1, 0.2)
+    queue.tick(0.2)
+    const upload = queue.next('a', 0.3)
+    if (upload !== undefined) queue.onSent('a', upload, 1, 0.7)
+    for (let nowMs = 0.7; ; nowMs = queue.wakeMs ?? nowMs) {
+      const changed = chokesOf(queue.tick(nowMs)).length > 0
+      if (changed) break
+      expect(queue.wakeMs).toBeGreaterThan(nowMs)
+    }
+    want(queue, 'a', 2, 300)
+    queue.tick(300)
+    expect(queue.wakeMs).toBeDefined()
+    queue.removePeer('a')
+    queue.removePeer('b')
+    queue.tick(9_000)
+    expect(queue.wakeMs).toBeUndefined()
+  })
+
   test('passes slots on at each turn, from the slowest to those that have waited longest', () => {
     const peers = ['a', 'b', 'c', 'd', 'e', 'f']
     const queue = queueOf(4, peers)
