@@ -14,8 +14,9 @@ import { type Busy, busyText, watchProcessors } from './processors.ts'
 import { compared, figure, type Row } from './row.ts'
 import type { Moved, Site } from './site.ts'
 
-const MEGABITS = 100
 const MEGABITS_MIN = 100 / 16
+/** Of each of two holders. */
+const PAIR_MEGABITS = 100
 /** Above it processors are what is measured. */
 const BUSY_MAX = 0.7
 const SLOW_SHARE = 0.01
@@ -104,13 +105,12 @@ function startedFetch(site: Site, machine: Machine, { megabits, signal }: Crowd)
   return { machine, fetching, end: () => over.abort(new Error('it was left behind')) }
 }
 
-/** One receiver alone with the seed, at the same rate, through its daemon. */
+/** One receiver alone with the seed, through its daemon. */
 async function runLone(
-  site: Site,
-  crowd: Crowd,
-  megabits: number | undefined = crowd.megabits,
+  { site, signal }: Measuring,
+  form: Form,
+  megabits: number | undefined,
 ): Promise<Fetched & Moved> {
-  const { form, signal } = crowd
   const [seed, receiver] = [site.seed(form), site.receiver()]
   await site.reset()
   await seed.start()
@@ -127,16 +127,18 @@ async function runLone(
  * @param pair one pair, at these rates; it tells how busy the processors were
  */
 async function atHonestRates<Pair>(
-  { pairs }: Measuring,
+  { site, pairs }: Measuring,
   pair: (megabits: number) => Promise<{ readonly pair: Pair; readonly busy: Busy }>,
 ): Promise<{ readonly megabits: number; readonly pairs: Pair[]; readonly note: string }> {
-  for (let megabits = MEGABITS; ; megabits /= 2) {
+  for (;;) {
+    const megabits = site.crowdMegabits
     const done: Pair[] = []
     const busy: Busy[] = []
     while (done.length < pairs) {
       const measured = await pair(megabits)
       if (measured.busy.machine > BUSY_MAX && megabits > MEGABITS_MIN) {
         console.log(`    (${megabits} Mbit/s: ${busyText(measured.busy)}; again at half the rate)`)
+        site.crowdMegabits /= 2
         break
       }
       done.push(measured.pair)
@@ -159,7 +161,7 @@ function crowdOf(measuring: Measuring, megabits: number): Crowd {
 
 /** What the seed prepares for the wire is prepared after this. */
 async function warmUp(measuring: Measuring): Promise<void> {
-  await runLone(measuring.site, crowdOf(measuring, MEGABITS), undefined)
+  await runLone(measuring, formOf(measuring), undefined)
   await measuring.site.seed(formOf(measuring)).settled()
 }
 
@@ -170,7 +172,7 @@ export async function crowdRows(measuring: Measuring): Promise<Row[]> {
   await warmUp(measuring)
   const { pairs, note } = await atHonestRates(measuring, async (megabits) => {
     const crowd = crowdOf(measuring, megabits)
-    const lone = await runLone(site, crowd)
+    const lone = await runLone(measuring, crowd.form, megabits)
     const together = await runCrowd(site, site.receivers, crowd)
     return { pair: { lone, together }, busy: together.busy }
   })
@@ -275,6 +277,8 @@ export async function liarRows(measuring: Measuring): Promise<Row[]> {
       // Its daemon has announced the library by now.
       prepare: () => {
         falsified = site.stock.falsify(liar.home, form)
+        const { wrong } = site.stock.inspect(liar.home)
+        if (wrong !== falsified) throw new Error(`${falsified} blobs were altered, and ${wrong} were found out`)
         return []
       },
     })
@@ -304,8 +308,8 @@ export async function pairRows(measuring: Measuring): Promise<Row[]> {
     for (const machine of [...holders, receiver]) await machine.start()
     await receiver.connected(holders.length)
     for (const machine of holders) await machine.settled()
-    site.shape(holders, MEGABITS)
-    return (await site.fetched(receiver, site.limitMs(MEGABITS), signal)).ms
+    site.shape(holders, PAIR_MEGABITS)
+    return (await site.fetched(receiver, site.limitMs(PAIR_MEGABITS), signal)).ms
   }
   // What holders prepare for the wire is prepared by then.
   await fetchedMs([seed, second])
@@ -315,6 +319,6 @@ export async function pairRows(measuring: Measuring): Promise<Row[]> {
     times.two.push(await fetchedMs([seed, second]))
   }
   await site.reset()
-  const what = `speed-up by a second peer, each limited to ${MEGABITS} Mbit/s`
+  const what = `speed-up by a second peer, each limited to ${PAIR_MEGABITS} Mbit/s`
   return [compared({ what, unit: 'ms', target: { least: 1.8 } }, times.one, times.two)]
 }
