@@ -18,18 +18,10 @@ import { HOLO_PEER } from './restore/holo-peer.ts'
 import type { Form } from './restore/home.ts'
 import { benchFolders, namespaceObstacle, runInside } from './restore/namespace.ts'
 import { must } from './restore/process.ts'
-import { crowdRows, killedRows, liarRows, pairRows, slowRows } from './transfer/crowd.ts'
-import {
-  firstRows,
-  gigabitRows,
-  hundredRows,
-  type Measuring,
-  rccRows,
-  smallRows,
-  unshapedRows,
-  wireRows,
-} from './transfer/lone.ts'
+import { crowdRows, killedRows, liarRows, pairRows, slowRows } from './transfer/crowd-rows.ts'
+import { firstRows, gigabitRows, hundredRows, rccRows, smallRows, unshapedRows, wireRows } from './transfer/lone.ts'
 import { binaryAt } from './transfer/machine.ts'
+import type { Measuring } from './transfer/measuring.ts'
 import { memoryRows } from './transfer/memory.ts'
 import { localRows, unreachableRows } from './transfer/restores.ts'
 import { type Row, tableHead, tableLine } from './transfer/row.ts'

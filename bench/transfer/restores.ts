@@ -1,5 +1,5 @@
 /** Rows of whole restores: what a daemon that knows nobody costs, and what a peer costs that does not answer. */
-import type { Measuring } from './lone.ts'
+import type { Measuring } from './measuring.ts'
 import { compared, type Row } from './row.ts'
 
 /** Neither in nor out: as a machine whose cable was pulled after it had announced itself. */
