@@ -4,9 +4,10 @@
  *
  * Root on Linux, iproute2 with tc, nft, perl and dist/holo-peer. Hosts are network and mount namespaces on one bridge,
  * their homes on tmpfs; rates are set by token buckets on both ends of each link, and counted as frames on the bridge.
- * Every fetched library is held against the source, file by file. Pairs are measured in turn, and medians told. RCC_BIN
- * and RCCREMOTE_BIN add the rows on the real rcc. `--form` is that of the seed's library, `--binary` another build.
- * Whatever ends the benchmark, the kernel ends its processes, mounts and networks.
+ * Every fetched library is held against the source, file by file. Pairs are measured in turn, and medians told; all of it
+ * has precedence over whatever else runs on the machine. RCC_BIN and RCCREMOTE_BIN add the rows on the real rcc. `--form`
+ * is that of the seed's library, `--binary` another build. Whatever ends the benchmark, the kernel ends its processes,
+ * mounts and networks.
  */
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -17,19 +18,11 @@ import { type Environment, goldenV2, pythonEnvironment } from './restore/environ
 import { HOLO_PEER } from './restore/holo-peer.ts'
 import type { Form } from './restore/home.ts'
 import { benchFolders, namespaceObstacle, runInside } from './restore/namespace.ts'
-import { must } from './restore/process.ts'
-import { crowdRows, killedRows, liarRows, pairRows, slowRows } from './transfer/crowd.ts'
-import {
-  firstRows,
-  gigabitRows,
-  hundredRows,
-  type Measuring,
-  rccRows,
-  smallRows,
-  unshapedRows,
-  wireRows,
-} from './transfer/lone.ts'
+import { must, precede } from './restore/process.ts'
+import { crowdRows, killedRows, liarRows, pairRows, slowRows } from './transfer/crowd-rows.ts'
+import { firstRows, gigabitRows, hundredRows, rccRows, smallRows, unshapedRows, wireRows } from './transfer/lone.ts'
 import { binaryAt } from './transfer/machine.ts'
+import type { Measuring } from './transfer/measuring.ts'
 import { memoryRows } from './transfer/memory.ts'
 import { localRows, unreachableRows } from './transfer/restores.ts'
 import { type Row, tableHead, tableLine } from './transfer/row.ts'
@@ -91,6 +84,7 @@ const NAMES = '/var/run/netns'
 fs.mkdirSync(NAMES, { recursive: true })
 must(['mount', '-t', 'tmpfs', 'names', fs.realpathSync(NAMES)])
 
+precede()
 const binary = binaryAt(resolve(values.binary))
 const signal = never
 console.log(`medians of ${pairs} pairs; homes ${folders.inMemory ? 'on tmpfs' : 'on disk'}; ${receivers} receivers;`)

@@ -1,36 +1,26 @@
 /**
- * Rows with many peers that start together: how much the seed sends, how long the last one takes, and what a slow one,
- * dead ones and a liar among them do to the others.
+ * Peers that start together, one of which or two have the environment, and one receiver alone with a seed.
  *
- * All receivers run daemons, since they serve each other; the commands start together. Where the processors, not the
- * links, set the pace, the rates are halved, for the lone fetch too, and everything is measured anew.
+ * All receivers run daemons, since they serve each other; what is timed are the commands, each a process that asks its
+ * daemon.
  */
-import { availableParallelism } from 'node:os'
 import type { Form } from '../restore/home.ts'
 import { median } from '../restore/rows.ts'
-import type { Measuring } from './lone.ts'
+import { untilTooBusy } from './honest-rates.ts'
 import type { Fetched, Machine } from './machine.ts'
-import { type Busy, busyText, watchProcessors } from './processors.ts'
-import { compared, figure, type Row } from './row.ts'
+import type { Measuring } from './measuring.ts'
+import { type Busy, watchProcessors } from './processors.ts'
 import type { Moved, Site } from './site.ts'
 
-const MEGABITS = 100
-const MEGABITS_MIN = 100 / 16
-/** Above it processors are what is measured. */
-const BUSY_MAX = 0.7
-const SLOW_SHARE = 0.01
-const KILLED_SHARE = 1 / 4
-const POLL_MS = 100
-
-/** Somebody else wants a crowd measured: what is the same in all of them. */
-interface Crowd {
+/** What is the same in all crowds. */
+export interface Crowd {
   readonly megabits: number
   readonly form: Form
   readonly signal: AbortSignal
 }
 
 /** What a crowd did; times are of those only who were to have the environment in the end. */
-interface CrowdRun {
+export interface CrowdRun {
   readonly lastMs: number
   readonly medianMs: number
   readonly seedBytes: number
@@ -41,7 +31,7 @@ interface CrowdRun {
 }
 
 /** Something that happens to a crowd. */
-interface Plan {
+export interface Plan {
   /** Holds the environment beside the seed. */
   readonly holder?: Machine
   /** Before the start; those that it returns are not waited for. */
@@ -50,7 +40,12 @@ interface Plan {
   readonly deaths?: (counted: ReturnType<Site['count']>, signal: AbortSignal) => Promise<readonly Machine[]>
 }
 
-async function runCrowd(site: Site, receivers: readonly Machine[], crowd: Crowd, plan: Plan = {}): Promise<CrowdRun> {
+export async function runCrowd(
+  site: Site,
+  receivers: readonly Machine[],
+  crowd: Crowd,
+  plan: Plan = {},
+): Promise<CrowdRun> {
   const { megabits, form } = crowd
   const seed = site.seed(form)
   const all = [seed, ...(plan.holder === undefined ? [] : [plan.holder]), ...receivers]
@@ -64,18 +59,22 @@ async function runCrowd(site: Site, receivers: readonly Machine[], crowd: Crowd,
   const counted = site.count()
   const busy = watchProcessors()
   const fetches = receivers.map((machine) => startedFetch(site, machine, crowd))
+  const over = new AbortController()
   try {
+    const tooBusy = untilTooBusy(megabits, over.signal)
+    tooBusy.catch(() => {})
     // A fetch that fails ends the wait for deaths, too.
     const failing = Promise.all(fetches.map(({ fetching }) => fetching))
     failing.catch(() => {})
-    const dying = plan.deaths?.(counted, crowd.signal)
-    for (const machine of (await Promise.race([dying, failing.then(() => dying)])) ?? []) {
+    const dying = plan.deaths?.(counted, AbortSignal.any([over.signal, crowd.signal]))
+    dying?.catch(() => {})
+    for (const machine of (await Promise.race([tooBusy, dying, failing.then(() => dying)])) ?? []) {
       left.add(machine)
       fetches.find((each) => each.machine === machine)?.end()
       await machine.stop('SIGKILL')
     }
     const remaining = fetches.filter(({ machine }) => !left.has(machine))
-    const fetched = await Promise.all(remaining.map(({ fetching }) => fetching))
+    const fetched = await Promise.race([tooBusy, Promise.all(remaining.map(({ fetching }) => fetching))])
     const times = fetched.map(({ ms }) => ms)
     const run = {
       lastMs: Math.max(...times),
@@ -89,6 +88,7 @@ async function runCrowd(site: Site, receivers: readonly Machine[], crowd: Crowd,
     for (const { machine } of remaining) site.inspect(machine)
     return run
   } finally {
+    over.abort(new Error('the crowd is through'))
     for (const { end } of fetches) end()
     await Promise.allSettled(fetches.map(({ fetching }) => fetching))
     await site.reset()
@@ -104,13 +104,12 @@ function startedFetch(site: Site, machine: Machine, { megabits, signal }: Crowd)
   return { machine, fetching, end: () => over.abort(new Error('it was left behind')) }
 }
 
-/** One receiver alone with the seed, at the same rate, through its daemon. */
-async function runLone(
-  site: Site,
-  crowd: Crowd,
-  megabits: number | undefined = crowd.megabits,
+/** One receiver alone with the seed, through its daemon. */
+export async function runLone(
+  { site, signal }: Measuring,
+  form: Form,
+  megabits: number | undefined,
 ): Promise<Fetched & Moved> {
-  const { form, signal } = crowd
   const [seed, receiver] = [site.seed(form), site.receiver()]
   await site.reset()
   await seed.start()
@@ -119,202 +118,4 @@ async function runLone(
   await seed.settled()
   site.shape([seed, receiver], megabits)
   return site.fetched(receiver, site.limitMs(megabits), signal)
-}
-
-/**
- * Measure pairs, at rates that leave the processors time.
- *
- * @param pair one pair, at these rates; it tells how busy the processors were
- */
-async function atHonestRates<Pair>(
-  { pairs }: Measuring,
-  pair: (megabits: number) => Promise<{ readonly pair: Pair; readonly busy: Busy }>,
-): Promise<{ readonly megabits: number; readonly pairs: Pair[]; readonly note: string }> {
-  for (let megabits = MEGABITS; ; megabits /= 2) {
-    const done: Pair[] = []
-    const busy: Busy[] = []
-    while (done.length < pairs) {
-      const measured = await pair(megabits)
-      if (measured.busy.machine > BUSY_MAX && megabits > MEGABITS_MIN) {
-        console.log(`    (${megabits} Mbit/s: ${busyText(measured.busy)}; again at half the rate)`)
-        break
-      }
-      done.push(measured.pair)
-      busy.push(measured.busy)
-    }
-    if (done.length < pairs) continue
-    const typical = { machine: median(busy.map((each) => each.machine)), ours: median(busy.map((each) => each.ours)) }
-    const note = `at ${megabits} Mbit/s each way; ${busyText(typical)} (${availableParallelism()} cores)`
-    return { megabits, pairs: done, note }
-  }
-}
-
-function formOf({ form }: Measuring): Form {
-  return form ?? 'gzip'
-}
-
-function crowdOf(measuring: Measuring, megabits: number): Crowd {
-  return { megabits, form: formOf(measuring), signal: measuring.signal }
-}
-
-/** What the seed prepares for the wire is prepared after this. */
-async function warmUp(measuring: Measuring): Promise<void> {
-  await runLone(measuring.site, crowdOf(measuring, MEGABITS), undefined)
-  await measuring.site.seed(formOf(measuring)).settled()
-}
-
-/** One seed, and all receivers start together. */
-export async function crowdRows(measuring: Measuring): Promise<Row[]> {
-  const { site } = measuring
-  const count = site.receivers.length
-  await warmUp(measuring)
-  const { pairs, note } = await atHonestRates(measuring, async (megabits) => {
-    const crowd = crowdOf(measuring, megabits)
-    const lone = await runLone(site, crowd)
-    const together = await runCrowd(site, site.receivers, crowd)
-    return { pair: { lone, together }, busy: together.busy }
-  })
-  const megabytes = (bytes: readonly number[]) => bytes.map((value) => value / 1e6)
-  const environment = megabytes(pairs.map(({ lone }) => lone.sentBytes))
-  const allOfAll = megabytes(pairs.map(({ lone }) => lone.allBytes * count))
-  const last = pairs.map(({ together }) => together.lastMs)
-  const what = `${count} receivers, one seed`
-  return [
-    compared(
-      { what: `${what}: bytes that the seed sends / environment`, unit: 'MB', target: { most: 1.1 }, note },
-      megabytes(pairs.map(({ together }) => together.seedBytes)),
-      environment,
-    ),
-    compared(
-      { what: `${what}: time of the last / one alone`, unit: 'ms', target: { most: 1.15 } },
-      last,
-      pairs.map(({ lone }) => lone.ms),
-    ),
-    compared(
-      { what: `${what}: time of the slowest / median`, unit: 'ms', target: { most: 1.1 } },
-      last,
-      pairs.map(({ together }) => together.medianMs),
-    ),
-    compared(
-      { what: `${what}: LAN bytes of all / (${count} × environment)`, unit: 'MB', target: { most: 1.05 } },
-      megabytes(pairs.map(({ together }) => together.allBytes)),
-      allOfAll,
-    ),
-  ]
-}
-
-/** A crowd to which something happens, against one to which nothing does. */
-async function disturbed(
-  measuring: Measuring,
-  head: { readonly what: string; readonly target: number },
-  plan: (megabits: number, healthy: CrowdRun) => Plan,
-): Promise<Row[]> {
-  const { site } = measuring
-  await warmUp(measuring)
-  const { pairs, note } = await atHonestRates(measuring, async (megabits) => {
-    const crowd = crowdOf(measuring, megabits)
-    const healthy = await runCrowd(site, site.receivers, crowd)
-    const other = await runCrowd(site, site.receivers, crowd, plan(megabits, healthy))
-    return { pair: { healthy, other }, busy: healthy.busy }
-  })
-  return [
-    compared(
-      { what: head.what, unit: 'ms', target: { most: head.target }, note },
-      pairs.map(({ other }) => other.lastMs),
-      pairs.map(({ healthy }) => healthy.lastMs),
-    ),
-  ]
-}
-
-/** One receiver has a hundredth of the others' rate; it is not waited for, since it would take a hundred times longer. */
-export function slowRows(measuring: Measuring): Promise<Row[]> {
-  const { site } = measuring
-  const slow = site.receiver(site.receivers.length - 1)
-  const what = `one of ${site.receivers.length} at 1 % of the rate: last of the others / all healthy`
-  return disturbed(measuring, { what, target: 1.3 }, (megabits) => ({
-    prepare: () => {
-      site.shape([slow], megabits * SLOW_SHARE)
-      return [slow]
-    },
-  }))
-}
-
-/** A quarter of the receivers dies when it has half of the environment: daemons and commands, without a word. */
-export function killedRows(measuring: Measuring): Promise<Row[]> {
-  const { site } = measuring
-  const victims = site.receivers.slice(-Math.max(1, Math.floor(site.receivers.length * KILLED_SHARE)))
-  const what = `${victims.length} of ${site.receivers.length} killed half-way: last of the others / none killed`
-  return disturbed(measuring, { what, target: 1.3 }, (megabits, healthy) => ({
-    deaths: async (counted, signal) => {
-      const startedMs = performance.now()
-      const half = (victim: Machine) => (healthy.receivedBytes.get(victim) ?? 0) / 2
-      while (victims.some((victim) => counted.receivedBy(victim) < half(victim))) {
-        signal.throwIfAborted()
-        if (performance.now() - startedMs > site.limitMs(megabits)) throw new Error('nobody came half-way')
-        await Bun.sleep(POLL_MS)
-      }
-      return victims
-    },
-  }))
-}
-
-/** One of those that hold everything sends other bytes in one blob of a hundred. */
-export async function liarRows(measuring: Measuring): Promise<Row[]> {
-  const { site } = measuring
-  const form = formOf(measuring)
-  const receivers = site.receivers.slice(1)
-  const before = site.wrongBlobs
-  await warmUp(measuring)
-  let falsified = 0
-  const { pairs, note } = await atHonestRates(measuring, async (megabits) => {
-    const crowd = crowdOf(measuring, megabits)
-    const honest = await runCrowd(site, receivers, crowd, { holder: await site.second(form) })
-    const liar = await site.second(form)
-    const lying = await runCrowd(site, receivers, crowd, {
-      holder: liar,
-      // Its daemon has announced the library by now.
-      prepare: () => {
-        falsified = site.stock.falsify(liar.home, form)
-        return []
-      },
-    })
-    return { pair: { honest, lying }, busy: honest.busy }
-  })
-  const dropped = median(pairs.map(({ lying }) => lying.fetched.filter((each) => each.dropped.length > 0).length))
-  const what = `a second holder lies in ${falsified} of ${site.stock.blobs.length} blobs`
-  const seen = `dropped by ${dropped} of ${receivers.length}`
-  return [
-    compared(
-      { what: `${what}: time / all honest`, unit: 'ms', target: { most: 1.2 }, note: `${note}; ${seen}` },
-      pairs.map(({ lying }) => lying.lastMs),
-      pairs.map(({ honest }) => honest.lastMs),
-    ),
-    figure({ what: '  wrong bytes in libraries', unit: 'blobs', target: { most: 0 } }, [site.wrongBlobs - before]),
-  ]
-}
-
-/** Two holders instead of one, each with a limit; the receiver has none. */
-export async function pairRows(measuring: Measuring): Promise<Row[]> {
-  const { site, pairs, signal } = measuring
-  const form = formOf(measuring)
-  const [seed, receiver] = [site.seed(form), site.receiver()]
-  const second = await site.second(form)
-  const fetchedMs = async (holders: readonly Machine[]) => {
-    await site.reset()
-    for (const machine of [...holders, receiver]) await machine.start()
-    await receiver.connected(holders.length)
-    for (const machine of holders) await machine.settled()
-    site.shape(holders, MEGABITS)
-    return (await site.fetched(receiver, site.limitMs(MEGABITS), signal)).ms
-  }
-  // What holders prepare for the wire is prepared by then.
-  await fetchedMs([seed, second])
-  const times = { one: [] as number[], two: [] as number[] }
-  for (let pair = 0; pair < pairs; pair++) {
-    times.one.push(await fetchedMs([seed]))
-    times.two.push(await fetchedMs([seed, second]))
-  }
-  await site.reset()
-  const what = `speed-up by a second peer, each limited to ${MEGABITS} Mbit/s`
-  return [compared({ what, unit: 'ms', target: { least: 1.8 } }, times.one, times.two)]
 }

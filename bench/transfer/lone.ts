@@ -1,17 +1,10 @@
 /** Rows with one peer: the wire, `tar` over a socket and rcc against one fetch, pair by pair. */
 import type { Form } from '../restore/home.ts'
+import type { Measuring } from './measuring.ts'
 import { RccRemote, rccObstacle } from './rcc-pull.ts'
 import { compared, figure, type Row } from './row.ts'
 import type { Site } from './site.ts'
 import { plainMs, tarMs } from './socket-copy.ts'
-
-export interface Measuring {
-  readonly site: Site
-  readonly pairs: number
-  /** In which the seed of ours has its blobs, where a row does not depend on it. */
-  readonly form: Form | undefined
-  readonly signal: AbortSignal
-}
 
 /** TCP carries 1,448 bytes in a frame of 1,514: 0.956. */
 const PLAIN_TARGET = 0.95

@@ -1,6 +1,6 @@
 /** The row of memory: what a serving daemon has at most while everybody asks it at once, and nobody else. */
 import type { Form } from '../restore/home.ts'
-import type { Measuring } from './lone.ts'
+import type { Measuring } from './measuring.ts'
 import { figure, type Row } from './row.ts'
 
 export async function memoryRows({ site, form: wanted, signal }: Measuring): Promise<Row[]> {

@@ -37,6 +37,8 @@ export interface SiteOptions {
 export class Site implements AsyncDisposable {
   readonly stock: Stock
   readonly receivers: readonly Machine[]
+  /** The rate that crowds are measured at: halved for good once the processors set the pace. */
+  crowdMegabits = 100
   /** Blobs of all libraries inspected so far that had other bytes than they should. */
   wrongBlobs = 0
   readonly #lan: Lan
@@ -149,9 +151,9 @@ export class Site implements AsyncDisposable {
     return { ...done, ...moved }
   }
 
-  /** A time that no fetch over a link of this rate should take, in milliseconds. */
+  /** Milliseconds: as if the link carried the raw bytes six times, and a minute beside. */
   limitMs(megabits = 1_000): number {
-    return 60_000 + (20 * this.stock.rawBytes * 8) / (megabits * 1_000)
+    return 60_000 + (6 * this.stock.rawBytes * 8) / (megabits * 1_000)
   }
 
   get #anySeed(): Machine {
