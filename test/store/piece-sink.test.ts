@@ -2,12 +2,12 @@
 // is ever blamed.
 import { describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { never } from '../../src/base/clock.ts'
 import { PIECE_BYTES } from '../../src/base/limits.ts'
-import { sha256Of } from '../../src/blob/digest.ts'
+import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
 import { beginsLikeGzip, isGzip } from '../../src/blob/gzip.ts'
 import type { PieceOnWire, PieceReceipt } from '../../src/blob/pieces.ts'
 import { zstdFrame } from '../../src/blob/zstd.ts'
@@ -20,6 +20,7 @@ import { altered, type MadePieces, madeContent, madePieces, tableOf } from '../s
 import { runs } from '../support/runs.ts'
 
 const WORKERS = 2
+const repository = resolve(import.meta.dir, '../..')
 
 /** A library and a sink for `made`, both gone at the end of the scope. */
 function given(made: MadePieces, options: LibraryOptions = {}, onFrame = (_piece: number, _frame: Uint8Array) => {}) {
@@ -330,6 +331,52 @@ describe('the end', () => {
     expect(await failureOf(it.sink.put(0, broken(), 'a', never))).toBeInstanceOf(Error)
   })
 
+  // Method: a process that puts these pieces, and is killed at some point of it.
+  test('of the process by kill -9 leaves nothing wrong, and temporaries that the next sweep takes', async () => {
+    const program = `
+      import { never } from '${repository}/src/base/clock.ts'
+      import { Library } from '${repository}/src/store/library.ts'
+      import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
+      import { rootsIn } from '${repository}/test/support/golden.ts'
+      import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
+      const made = madePieces(Array.from({ length: 600 }, (_, at) => madeContent(at * 997 % 30_000 + (at % 60 === 0 ? 3_000_000 : 0), at)))
+      const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
+      for (const round of [1, 2]) for (const [piece, content] of made.contents.entries()) {
+        if (piece % 3 !== 0 || round === 2) await sink.put(piece, { encoding: 'identity', bytes: content.slice() }, 'honest', never)
+        process.stdout.write('.')
+      }`
+    const made = madePieces(
+      Array.from({ length: 600 }, (_, at) => madeContent(((at * 997) % 30_000) + (at % 60 === 0 ? 3_000_000 : 0), at)),
+    )
+    for (const dots of [3, 20, 50]) {
+      using home = new TemporaryDirectory()
+      const child = Bun.spawn([process.execPath, '-e', program], {
+        env: { ...process.env, KILLED_HOME: home.path },
+        stdout: 'pipe',
+      })
+      let seen = 0
+      for await (const chunk of child.stdout) {
+        seen += chunk.byteLength
+        if (seen >= dots) break
+      }
+      child.kill('SIGKILL')
+      await child.exited
+      const library = new Library(rootsIn(home.path))
+      library.sweep(Date.now())
+      expect(temporariesIn(library)).toEqual([])
+      for (const { digest, sizeBytes } of made.pieces.blobs) {
+        const found = library.find(digest)
+        if (found !== undefined) expect(sha256Of(found.whole(sizeBytes))).toBe(digest as Sha256Digest)
+      }
+      await using sink = new LibraryPieceSink(library, made.pieces, { workers: 2 })
+      for (const [piece, content] of made.contents.entries()) {
+        const { verdict } = await sink.put(piece, raw(content), 'honest', never)
+        expect(['stored', 'held']).toContain(verdict.verdict)
+      }
+      expect(wrongOrMissing(library, made)).toEqual([])
+    }
+  })
+
   test('of a disk that cannot be written blames the host', async () => {
     await using it = given(mixed)
     fs.mkdirSync(join(libraryDirectory(it.library.roots), '..'), { recursive: true })
@@ -338,6 +385,34 @@ describe('the end', () => {
     fs.rmSync(libraryDirectory(it.library.roots))
     expect(await it.put(0, contentOf(mixed, 0))).toMatchObject({ verdict: { verdict: 'stored' }, blobs: 4 })
   })
+})
+
+// Method: 1 GiB of pieces with 16 under way; the resident set of a process of its own tells.
+test('put() needs memory for what is under way, not for what has gone through', async () => {
+  const program = `
+    import { never } from '${repository}/src/base/clock.ts'
+    import { mapBounded } from '${repository}/src/base/concurrency.ts'
+    import { Library } from '${repository}/src/store/library.ts'
+    import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
+    import { rootsIn } from '${repository}/test/support/golden.ts'
+    import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
+    const made = madePieces([madeContent(40 << 20, 1), ...Array.from({ length: 400 }, (_, at) => madeContent(20_000, at))])
+    const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
+    const put = (piece) => sink.put(piece, { encoding: 'identity', bytes: made.contents[piece].slice() }, 'honest', never)
+    const all = [...made.contents.keys()]
+    await mapBounded(all, 16, put, never)
+    const before = process.memoryUsage.rss()
+    const groups = all.filter((piece) => made.pieces.pieces[piece].kind === 'group')
+    await mapBounded(Array.from({ length: 1024 }, (_, at) => groups[at % groups.length]), 16, put, never)
+    console.log((process.memoryUsage.rss() - before) / 2 ** 20)
+    await sink[Symbol.asyncDispose]()`
+  using home = new TemporaryDirectory()
+  const { stdout } = Bun.spawnSync([process.execPath, '-e', program], {
+    env: { ...process.env, KILLED_HOME: home.path },
+  })
+  const grownMiB = Number(stdout.toString())
+  console.log(`1 GiB through a sink with 16 MiB under way: ${grownMiB.toFixed(0)} MiB more`)
+  expect(grownMiB).toBeLessThan(160)
 })
 
 // Method: peers who lie now and then, and a fetcher who follows the verdicts; contents are kept small by few large blobs.
