@@ -174,6 +174,19 @@ describe('put()', () => {
     expect(frames.get(0)).toBe(sha256Of(zstdFrame(group, 1)))
   })
 
+  test('need not be called for what survey() finds in the library', async () => {
+    await using it = given(mixed)
+    expect(await it.sink.survey(never)).toEqual([])
+    await it.put(0, contentOf(mixed, 0))
+    await it.put(1, contentOf(mixed, 1))
+    await using next = new LibraryPieceSink(it.library, mixed.pieces, { workers: 1 })
+    expect(next.placeOf(0)).toBeUndefined()
+    expect(await next.survey(never)).toEqual([0])
+    expect(next.placeOf(0)).toEqual({ kind: 'library' })
+    for (const piece of [2, 3, 4]) await it.put(piece, contentOf(mixed, piece))
+    expect(await next.survey(never)).toEqual([0, 1, 2, 3, 4])
+  })
+
   test('takes a large blob that has come another way for whole', async () => {
     await using it = given(mixed)
     await it.put(1, contentOf(mixed, 1))
