@@ -88,7 +88,7 @@ function sequential(wires: readonly PieceOnWire[]): Promise<Run> {
     const ingest = new PieceIngest(places, packPieces(pieces))
     return timed(async () => {
       for (const [piece, { encoding, bytes }] of wires.entries()) {
-        await ingest.put(piece, encoding, new Uint8Array(bytes), 'bench')
+        await ingest.put(piece, encoding, new Uint8Array(bytes), 'bench', never)
       }
     })
   })

@@ -18,6 +18,9 @@ import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 import { altered, type MadePieces, madeContent, madePieces, tableOf } from '../support/made-pieces.ts'
 import { runs } from '../support/runs.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', '/proc is there on Linux only')
 
 const WORKERS = 2
 const repository = resolve(import.meta.dir, '../..')
@@ -260,6 +263,19 @@ describe('setTable()', () => {
     expect(temporariesIn(it.library)).toEqual([])
   })
 
+  test('lets no other bytes pass for those of a range that is proved', async () => {
+    const frames: number[] = []
+    await using it = given(mixed, {}, (piece) => frames.push(piece))
+    await it.sink.setTable(mixed.table, 'ann', never)
+    await it.sink.put(2, zstd(contentOf(mixed, 2)), 'ann', never)
+    await it.sink.put(2, zstd(altered(contentOf(mixed, 2), 3)), 'liar', never)
+    expect(frames).toEqual([2])
+    for (const piece of [1, 3, 4]) await it.put(piece, contentOf(mixed, piece))
+    await it.sink.put(2, zstd(altered(contentOf(mixed, 2), 3)), 'liar', never)
+    expect(frames).toEqual([2])
+    expect(wrongOrMissing(it.library, mixed)).not.toContain(sha256Of(large))
+  })
+
   test('has only what differs fetched again, and names who sent it', async () => {
     await using it = given(mixed)
     await it.sink.setTable(mixed.table, 'ann', never)
@@ -324,6 +340,28 @@ describe('the end', () => {
     expect(temporariesIn(it.library)).toEqual([])
     expect(it.library.holds(mixed.pieces.blobs[1]?.digest ?? sha256Of(large))).toBe(true)
     expect(await failureOf(it.put(2, contentOf(mixed, 2)))).toBeInstanceOf(Error)
+  })
+
+  onLinux('of a sink in the middle leaves no file open', async () => {
+    const openFiles = () => fs.readdirSync('/proc/self/fd').length
+    const fetched = async () => {
+      await using it = given(mixed, { compression: 'gzip' })
+      const late = mixed.contents.map((content, piece) => failureOf(it.put(piece, content)).catch(() => {}))
+      const stream = {
+        source: 'zip',
+        encoding: 'identity',
+        bytes: new Blob([new Uint8Array(5 << 20)]).stream(),
+      } as const
+      late.push(failureOf(it.sink.store.put({ digest: sha256Of(large), sizeBytes: 5 << 20 }, stream, never)))
+      await it.put(0, contentOf(mixed, 0))
+      await it.sink[Symbol.asyncDispose]()
+      await Promise.all(late)
+      expect(temporariesIn(it.library)).toEqual([])
+    }
+    await fetched()
+    const before = openFiles()
+    for (let round = 0; round < 5; round++) await fetched()
+    expect(openFiles()).toBeLessThanOrEqual(before + 2)
   })
 
   test('of who waits comes at once when the signal aborts', async () => {

@@ -17,6 +17,9 @@ import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 import { type MadePieces, madeContent, madePieces } from '../support/made-pieces.ts'
 import { runs } from '../support/runs.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', '/proc is there on Linux only')
 
 const catalog = sha256Of(Buffer.from('a catalog'))
 
@@ -130,6 +133,21 @@ describe('piece()', () => {
         if (form === 'raw') expect(await it.piece(2, preference)).toBeUndefined()
       }
     }
+  })
+
+  onLinux('leaves no file open, nor a decoded copy on the disk', async () => {
+    const openFiles = () => fs.readdirSync('/proc/self/fd').length
+    const rounds = async () => {
+      await using it = given(mixed, 'gzip')
+      for (const piece of [1, 2, 3]) await it.piece(piece)
+      const late = [1, 2, 3].map((piece) => it.piece(piece, 'small').catch(() => undefined))
+      await it.served[Symbol.asyncDispose]()
+      await Promise.all(late)
+    }
+    await rounds()
+    const before = openFiles()
+    for (let round = 0; round < 5; round++) await rounds()
+    expect(openFiles()).toBeLessThanOrEqual(before + 2)
   })
 
   test('goes on where a Worker was ended, and ends for whoever aborts', async () => {
