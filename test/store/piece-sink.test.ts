@@ -390,16 +390,16 @@ describe('the end', () => {
       import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
       import { rootsIn } from '${repository}/test/support/golden.ts'
       import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
-      const made = madePieces(Array.from({ length: 600 }, (_, at) => madeContent(at * 997 % 30_000 + (at % 60 === 0 ? 3_000_000 : 0), at)))
+      const made = madePieces(Array.from({ length: 200 }, (_, at) => madeContent(at * 997 % 30_000 + (at % 50 === 0 ? 2_200_000 : 0), at)))
       const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
       for (const round of [1, 2]) for (const [piece, content] of made.contents.entries()) {
         if (piece % 3 !== 0 || round === 2) await sink.put(piece, { encoding: 'identity', bytes: content.slice() }, 'honest', never)
         process.stdout.write('.')
       }`
     const made = madePieces(
-      Array.from({ length: 600 }, (_, at) => madeContent(((at * 997) % 30_000) + (at % 60 === 0 ? 3_000_000 : 0), at)),
+      Array.from({ length: 200 }, (_, at) => madeContent(((at * 997) % 30_000) + (at % 50 === 0 ? 2_200_000 : 0), at)),
     )
-    for (const dots of [3, 20, 50]) {
+    for (const dots of [2, 12]) {
       using home = new TemporaryDirectory()
       const child = Bun.spawn([process.execPath, '-e', program], {
         env: { ...process.env, KILLED_HOME: home.path },
@@ -438,7 +438,7 @@ describe('the end', () => {
   })
 })
 
-// Method: 1 GiB of pieces with 16 under way; the resident set of a process of its own tells.
+// Method: half a GiB of pieces with 16 under way; the resident set of a process of its own tells.
 test('put() needs memory for what is under way, not for what has gone through', async () => {
   const program = `
     import { never } from '${repository}/src/base/clock.ts'
@@ -447,14 +447,14 @@ test('put() needs memory for what is under way, not for what has gone through', 
     import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
     import { rootsIn } from '${repository}/test/support/golden.ts'
     import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
-    const made = madePieces([madeContent(40 << 20, 1), ...Array.from({ length: 400 }, (_, at) => madeContent(20_000, at))])
+    const made = madePieces([madeContent(8 << 20, 1), ...Array.from({ length: 400 }, (_, at) => madeContent(20_000, at))])
     const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
     const put = (piece) => sink.put(piece, { encoding: 'identity', bytes: made.contents[piece].slice() }, 'honest', never)
     const all = [...made.contents.keys()]
     await mapBounded(all, 16, put, never)
     const before = process.memoryUsage.rss()
     const groups = all.filter((piece) => made.pieces.pieces[piece].kind === 'group')
-    await mapBounded(Array.from({ length: 1024 }, (_, at) => groups[at % groups.length]), 16, put, never)
+    await mapBounded(Array.from({ length: 512 }, (_, at) => groups[at % groups.length]), 16, put, never)
     console.log((process.memoryUsage.rss() - before) / 2 ** 20)
     await sink[Symbol.asyncDispose]()`
   using home = new TemporaryDirectory()
@@ -462,7 +462,7 @@ test('put() needs memory for what is under way, not for what has gone through', 
     env: { ...process.env, KILLED_HOME: home.path },
   })
   const grownMiB = Number(stdout.toString())
-  console.log(`1 GiB through a sink with 16 MiB under way: ${grownMiB.toFixed(0)} MiB more`)
+  console.log(`half a GiB through a sink with 16 MiB under way: ${grownMiB.toFixed(0)} MiB more`)
   expect(grownMiB).toBeLessThan(160)
 })
 

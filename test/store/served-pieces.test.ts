@@ -1,6 +1,7 @@
 // Goal: what is served is right whatever has become of the disk, is made once, and is there again after a kill.
 import { describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
@@ -277,10 +278,14 @@ describe('the folder of prepared frames', () => {
     expect(sizes().reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(bytesMax + 100)
   })
 
-  test('that cannot be used costs time only', async () => {
+  test.each([
+    ['that cannot be made', (path: string) => fs.writeFileSync(path, 'no folder')],
+    ['that others can write', (path: string) => fs.mkdirSync(path, { mode: 0o755 })],
+    ['that is a link', (path: string) => fs.symlinkSync(tmpdir(), path)],
+  ])('%s costs time only', async (_what, prevent) => {
     await using it = given(mixed)
     fs.mkdirSync(statePaths(it.roots).directory, { recursive: true })
-    fs.writeFileSync(statePaths(it.roots).pieces, 'no folder')
+    prevent(statePaths(it.roots).pieces)
     for (let round = 0; round < 2; round++) {
       expect(contentOf(await it.piece(0, 'small'), at(mixed, 0).byteLength)).toEqual(at(mixed, 0))
     }
