@@ -1,9 +1,10 @@
 /**
- * `bun bench/pieces.ts [ROUNDS]`: how fast pieces come to rest, and what compressing them costs.
+ * `bun bench/pieces.ts [ROUNDS]`: how fast pieces come to rest and are served, and what compressing them costs.
  *
  * The golden environment v1 goes into empty libraries, piece by piece in their order, raw and as zstd frames: through
  * a sink with one Worker and with two, and by the same code on this thread, one after the other; round by round, so
- * that all meet the same machine. CPU is that of the whole process. `TMPDIR` decides on which file system.
+ * that all meet the same machine. Then they are served, from gzip blobs as rcc records them and from raw ones. CPU is
+ * that of the whole process. `TMPDIR` decides on which file system.
  */
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,8 +12,11 @@ import { join } from 'node:path'
 import { never } from '../src/base/clock.ts'
 import { mapBounded } from '../src/base/concurrency.ts'
 import { PIECE_BYTES } from '../src/base/limits.ts'
-import type { PieceOnWire } from '../src/blob/pieces.ts'
+import { sha256Of } from '../src/blob/digest.ts'
+import { beginsLikeGzip, gzipWhole } from '../src/blob/gzip.ts'
+import type { PieceOnWire, PiecePreference } from '../src/blob/pieces.ts'
 import { unzstdExactly, zstdFrame } from '../src/blob/zstd.ts'
+import { blobPath, libraryDirectory } from '../src/catalog/layout.ts'
 import { piecesOf } from '../src/catalog/pieces.ts'
 import { Library } from '../src/store/library.ts'
 import { LibraryFiles } from '../src/store/library-files.ts'
@@ -20,6 +24,7 @@ import { NoteRecords } from '../src/store/note-records.ts'
 import { packPieces } from '../src/store/packed-pieces.ts'
 import { PieceIngest } from '../src/store/piece-ingest.ts'
 import { LibraryPieceSink } from '../src/store/piece-sink.ts'
+import { LibraryPieces } from '../src/store/served-pieces.ts'
 import { environmentRoots, environmentVersion, rootsIn } from '../test/support/golden.ts'
 
 const rounds = Number(process.argv[2] ?? 5)
@@ -88,7 +93,7 @@ function sequential(wires: readonly PieceOnWire[]): Promise<Run> {
     const ingest = new PieceIngest(places, packPieces(pieces))
     return timed(async () => {
       for (const [piece, { encoding, bytes }] of wires.entries()) {
-        await ingest.put(piece, encoding, new Uint8Array(bytes), 'bench')
+        await ingest.put(piece, encoding, new Uint8Array(bytes), 'bench', never)
       }
     })
   })
@@ -142,5 +147,44 @@ for (const [form, wires] of Object.entries(forms)) {
     console.log(
       `${form.padEnd(6)} ${way.padEnd(11)} ${columns.map((column, index) => column.padStart([5, 6, 8, 13][index] ?? 0)).join(' ')}`,
     )
+  }
+}
+
+/** Every piece once, from a library that nobody has looked at before, and again. */
+async function served(form: 'raw' | 'gzip', preference: PiecePreference): Promise<[cold: Run, again: Run]> {
+  const home = fs.mkdtempSync(join(tmpdir(), 'holo-pieces-'))
+  try {
+    const library = new Library(rootsIn(home), { compression: form })
+    const files = new LibraryFiles(false)
+    for (const [blob, { digest }] of pieces.blobs.entries()) {
+      const content = whole[blob] ?? new Uint8Array(0)
+      const atRest = form === 'gzip' || beginsLikeGzip(content) ? gzipWhole(content) : content
+      files.write(blobPath(library.roots, digest), atRest, libraryDirectory(library.roots))
+    }
+    const name = sha256Of(Buffer.from('the catalog'))
+    const catalogs = { has: () => true, load: () => found?.catalog }
+    await using source = new LibraryPieces(library, catalogs)
+    const all = () =>
+      timed(async () => {
+        await mapBounded(contents, UNDER_WAY, (_content, piece) => source.piece(name, piece, preference, never), never)
+      })
+    return [await all(), await all()]
+  } finally {
+    fs.rmSync(home, { recursive: true })
+  }
+}
+
+console.log('served             first ms   MB/s   CPU ms   again ms   MB/s   CPU ms')
+for (const form of ['gzip', 'raw'] as const) {
+  for (const preference of ['fast', 'small'] as const) {
+    const measured: [Run, Run][] = []
+    for (let round = 0; round < rounds; round++) measured.push(await served(form, preference))
+    const columns = [0, 1].flatMap((which) => {
+      const ms = median(measured.map((pair) => pair[which]?.ms ?? Number.NaN))
+      const cpuMs = median(measured.map((pair) => pair[which]?.cpuMs ?? Number.NaN))
+      return [ms.toFixed(0), (rawBytes / 1e3 / ms).toFixed(0), cpuMs.toFixed(0)]
+    })
+    const padded = columns.map((column, index) => column.padStart([8, 6, 8, 10, 6, 8][index] ?? 0))
+    console.log(`${`${form} blobs, ${preference}`.padEnd(18)} ${padded.join(' ')}`)
   }
 }

@@ -183,6 +183,8 @@ export const SERVE_WORKERS_IDLE_MS = 30_000
 export const BACKGROUND_NICE = 15
 /** Workers that verify and write what comes over the wire: four connections gain nothing over two (limits of disks, too). */
 export const INGEST_WORKERS_MAX = 4
+/** How long a Worker that is ended has for what it has begun, so that it closes its files; then it is cut off. */
+export const WORKER_END_MS = 1_000
 /** Small blobs of the path by digest are handed to a Worker when so many bytes have gathered, or the event loop has turned. */
 export const INGEST_BATCH_BYTES = 256 * KIB
 export const INGEST_BATCH_BLOBS = 64

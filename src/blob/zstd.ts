@@ -31,9 +31,10 @@ export class ZstdError extends Error {
  */
 export function zstdFrame(content: Uint8Array, level: number): Uint8Array {
   const { ZSTD_c_compressionLevel, ZSTD_c_checksumFlag, ZSTD_c_contentSizeFlag } = constants
-  return zstdCompressSync(content, {
+  const { buffer, byteOffset, byteLength } = zstdCompressSync(content, {
     params: { [ZSTD_c_compressionLevel]: level, [ZSTD_c_checksumFlag]: 1, [ZSTD_c_contentSizeFlag]: 1 },
   })
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 /**

@@ -36,10 +36,16 @@ export class DecodedCopies implements Disposable {
    *
    * @param blob its gzip file, read where there is no copy yet
    * @returns false where the file does not hold that blob
-   * @throws {HoloError} blame `host`
+   * @throws {HoloError} blame `host`; `signal.reason`
    */
-  async readAt(ref: BlobRef, blob: OpenBlob, target: Uint8Array, offset: number): Promise<boolean> {
-    const copy = this.#copies.get(ref.digest) ?? (await this.#make(ref, blob))
+  async readAt(
+    ref: BlobRef,
+    blob: OpenBlob,
+    target: Uint8Array,
+    offset: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const copy = this.#copies.get(ref.digest) ?? (await this.#make(ref, blob, signal))
     if (copy === undefined) return false
     this.#copies.delete(ref.digest)
     this.#copies.set(ref.digest, copy)
@@ -55,7 +61,7 @@ export class DecodedCopies implements Disposable {
     return true
   }
 
-  async #make(ref: BlobRef, blob: OpenBlob): Promise<Copy | undefined> {
+  async #make(ref: BlobRef, blob: OpenBlob, signal: AbortSignal): Promise<Copy | undefined> {
     const path = temporaryIn(this.directory)
     let descriptor: number
     try {
@@ -70,6 +76,7 @@ export class DecodedCopies implements Disposable {
       const hasher = sha256Hasher()
       let bytes = 0
       for await (const chunk of gunzipStream(blob.bytes(), ref.sizeBytes)) {
+        signal.throwIfAborted()
         hasher.update(chunk)
         writeAll(descriptor, chunk, path)
         bytes += chunk.byteLength

@@ -19,6 +19,8 @@ import {
 } from '../base/libc.ts'
 
 export interface FileCalls {
+  /** Whether a regular file stands at `path`, which is not followed where it is a link. */
+  isFile(path: string): boolean
   /** @returns what came of it; `absent` where the parent lacks */
   makeDirectory(path: string, mode: number): 'made' | 'exists' | 'absent'
   /**
@@ -38,6 +40,10 @@ export function fileCalls(): FileCalls {
 class NativeCalls implements FileCalls {
   readonly #libc = libc()
   readonly #status = new Status()
+
+  isFile(path: string): boolean {
+    return this.#status.at(AT_FDCWD, cString(path)) && this.#status.isFile
+  }
 
   makeDirectory(path: string, mode: number): 'made' | 'exists' | 'absent' {
     if (this.#libc.mkdirat(AT_FDCWD, cString(path), mode) === 0) return 'made'
@@ -83,6 +89,10 @@ class NativeCalls implements FileCalls {
 }
 
 const portableCalls: FileCalls = {
+  isFile(path) {
+    return fs.lstatSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+  },
+
   makeDirectory(path, mode) {
     try {
       fs.mkdirSync(path, { mode })

@@ -42,7 +42,8 @@ export type IngestRequest =
   | { readonly kind: 'batch'; readonly id: number; readonly blobs: readonly BatchedBlob[]; readonly bytes: Uint8Array }
   | { readonly kind: 'open'; readonly id: number; readonly blob: OneBlob }
   | { readonly kind: 'chunk'; readonly id: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'end'; readonly id: number }
+  /** All of an open blob has been sent. */
+  | { readonly kind: 'last'; readonly id: number }
   /** Nobody waits for this blob any more. */
   | { readonly kind: 'drop'; readonly id: number }
 

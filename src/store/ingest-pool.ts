@@ -153,7 +153,7 @@ export class IngestPool implements BlobStore, AsyncDisposable {
           await abortable(new Promise<void>((resolve) => (wake = resolve)), signal)
         }
       }
-      lane.tell({ kind: 'end', id })
+      lane.tell({ kind: 'last', id })
       const answer = await abortable(watched, signal)
       if (answer.kind === 'blob') this.library.notes.addRecords(answer.notes)
     } catch (error) {

@@ -2,7 +2,7 @@
  * The Worker behind `IngestPool`: verifies and writes blobs away from the thread that runs the network.
  *
  * An entry of its own (base/worker-entry.ts). Pieces and batches are done one after the other, in the order in which
- * they came; large blobs of the path by digest beside them, chunk by chunk. It ends when it is terminated.
+ * they came; large blobs of the path by digest beside them, chunk by chunk. It is told when it ends.
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { HoloError } from '../base/errors.ts'
@@ -18,13 +18,19 @@ import { NoteRecords } from './note-records.ts'
 import type { PackedPieces } from './packed-pieces.ts'
 import { PieceIngest } from './piece-ingest.ts'
 import { sentError } from './sent-error.ts'
-import { type LaneFailure, type LaneRoom, laneFailure } from './worker-lane.ts'
+import { type LaneEnd, type LaneEnded, type LaneFailure, type LaneRoom, laneFailure } from './worker-lane.ts'
 
 const { roots, compression } = workerData as IngestPlan
 const files = new LibraryFiles(roots.shared)
 const notes = new NoteRecords()
 const temporaries = libraryDirectory(roots)
-const open = new Map<number, { readonly queue: ChunkQueue; readonly stop: AbortController }>()
+const end = new AbortController()
+interface OpenBlob {
+  readonly queue: ChunkQueue
+  readonly stop: AbortController
+  readonly done: Promise<void>
+}
+const open = new Map<number, OpenBlob>()
 let catalog: PackedPieces | undefined
 let ingest: PieceIngest | undefined
 /** The end of what was asked for so far. */
@@ -34,20 +40,21 @@ function placeOf({ digest }: BlobRef) {
   return { files, notes, compression, temporaries, target: blobPath(roots, digest) }
 }
 
-function post(message: IngestAnswer | LaneFailure | LaneRoom, transfer: ArrayBuffer[] = []): void {
+function post(message: IngestAnswer | LaneFailure | LaneRoom | LaneEnded, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer)
 }
 
 async function inTurn(
   request: Extract<IngestRequest, { kind: 'pieces' | 'piece' | 'table' | 'batch' }>,
 ): Promise<void> {
+  end.signal.throwIfAborted()
   switch (request.kind) {
     case 'pieces':
       catalog = request.pieces
       return
     case 'piece': {
       const { id, piece, encoding, bytes, source } = request
-      const outcome = await pieces().put(piece, encoding, bytes, source)
+      const outcome = await pieces().put(piece, encoding, bytes, source, end.signal)
       const frame = outcome.frame?.buffer
       if (frame === undefined) freeNow(bytes)
       const records = notes.take()
@@ -88,34 +95,52 @@ function batchOutcomes(blobs: readonly BatchedBlob[], bytes: Uint8Array): BlobOu
 }
 
 /** One large blob, from its first chunk to its end. */
-async function ingestOpen(id: number, blob: OneBlob): Promise<void> {
-  const queue = new ChunkQueue(() => post({ kind: 'room', id }))
-  const stop = new AbortController()
-  open.set(id, { queue, stop })
+async function ingestOpen(id: number, blob: OneBlob, queue: ChunkQueue, signal: AbortSignal): Promise<void> {
   const stream: BlobStream = { source: blob.source, encoding: blob.encoding, bytes: queue }
   try {
-    await ingestBlob(placeOf(blob), blob, stream, stop.signal)
+    await ingestBlob(placeOf(blob), blob, stream, signal)
     const records = notes.take()
     post({ kind: 'blob', id, outcome: { error: undefined }, notes: records }, [records.buffer])
+  } catch (error) {
+    post(laneFailure(id, error))
   } finally {
     open.delete(id)
   }
 }
 
-parentPort?.on('message', (request: IngestRequest) => {
+function drop({ queue, stop }: OpenBlob): void {
+  stop.abort(new Error('nobody waits for it'))
+  queue.end()
+}
+
+/** Begin nothing more, and close what is open. */
+async function endAll(): Promise<void> {
+  end.abort(new Error('the Worker was ended'))
+  const opened = [...open.values()]
+  opened.forEach(drop)
+  await Promise.all([last, ...opened.map(({ done }) => done)])
+  post({ kind: 'ended', id: 0 })
+}
+
+parentPort?.on('message', (request: IngestRequest | LaneEnd) => {
   switch (request.kind) {
     case 'open': {
       const { id, blob } = request
-      return void ingestOpen(id, blob).catch((error) => post(laneFailure(id, error)))
+      const queue = new ChunkQueue(() => post({ kind: 'room', id }))
+      const stop = new AbortController()
+      open.set(id, { queue, stop, done: ingestOpen(id, blob, queue, stop.signal) })
+      return
     }
     case 'chunk':
       return open.get(request.id)?.queue.push(request.bytes)
-    case 'end':
+    case 'last':
       return open.get(request.id)?.queue.end()
+    case 'end':
+      return void endAll()
     case 'drop': {
       const dropped = open.get(request.id)
-      dropped?.stop.abort(new Error('nobody waits for it'))
-      return dropped?.queue.end()
+      if (dropped !== undefined) drop(dropped)
+      return
     }
     default: {
       const id = 'id' in request ? request.id : 0

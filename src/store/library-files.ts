@@ -31,6 +31,11 @@ export class LibraryFiles {
 
   constructor(private readonly shared: boolean) {}
 
+  /** Whether a regular file stands there: what else may stand at a blob's place counts as nothing. */
+  isFile(path: string): boolean {
+    return this.#calls.isFile(path)
+  }
+
   /** Make `directory` and its parents once. @throws {HoloError} blame `host` */
   ensureDirectory(directory: string): void {
     if (this.#made.has(directory)) return

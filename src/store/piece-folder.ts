@@ -21,7 +21,7 @@ import { parseSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { STATE_DIRECTORY_MODE } from '../catalog/layout.ts'
 import { FrameFile } from './frame-file.ts'
 import { removeQuietly } from './library-files.ts'
-import { readOwn } from './read-own.ts'
+import { isOwnDirectory, readOwn } from './read-own.ts'
 import { sweepTemporaries, temporaryIn } from './temporary.ts'
 
 const log = roomLogger('store')
@@ -225,5 +225,7 @@ export class PieceFolder implements AsyncDisposable {
 
   #ensureDirectory(): void {
     fs.mkdirSync(this.directory, { recursive: true, mode: STATE_DIRECTORY_MODE })
+    // Who could write there could have us send what gets us banned.
+    if (!isOwnDirectory(this.directory)) throw new Error('others than this user can write there')
   }
 }

@@ -14,8 +14,7 @@ import { beginsLikeGzip, type Compression, gzipStream } from '../blob/gzip.ts'
 import type { PieceOnWire } from '../blob/pieces.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { unzstdExactly, ZstdError } from '../blob/zstd.ts'
-import { blobPath, blobTreeName, libraryDirectory, type Roots } from '../catalog/layout.ts'
-import { BlobPresence } from './blob-presence.ts'
+import { blobPath, libraryDirectory, type Roots } from '../catalog/layout.ts'
 import { contentFault, corrupt, ingestContent } from './ingest.ts'
 import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
 import type { LibraryFiles } from './library-files.ts'
@@ -46,7 +45,6 @@ export interface IngestPlaces {
 
 export class PieceIngest {
   readonly #temporaries: string
-  readonly #presence: BlobPresence
   readonly #ranged = new Map<number, RangedBlob>()
   /** Large blobs that are in the library. */
   readonly #whole = new Set<number>()
@@ -61,7 +59,6 @@ export class PieceIngest {
   ) {
     this.#temporaries = libraryDirectory(places.roots)
     places.files.ensureDirectory(this.#temporaries)
-    this.#presence = new BlobPresence({ directory: this.#temporaries, nameOf: blobTreeName })
     for (let piece = pieces.offsets.length - 1; piece >= 0; piece--) {
       const place = rangeOf(pieces, piece)
       if (place === undefined) break
@@ -71,13 +68,14 @@ export class PieceIngest {
 
   /**
    * @param bytes belong to this call
-   * @throws {HoloError} blame `host`
+   * @throws {HoloError} blame `host`; `signal.reason`
    */
   async put(
     piece: number,
     encoding: PieceOnWire['encoding'],
     bytes: Uint8Array,
     source: string,
+    signal: AbortSignal,
   ): Promise<PieceOutcome> {
     const place = rangeOf(this.pieces, piece)
     const members = membersOf(this.pieces, piece)
@@ -98,7 +96,7 @@ export class PieceIngest {
       }
     }
     const outcome =
-      place === undefined ? this.#group(members, content, source) : await this.#range(place, content, source)
+      place === undefined ? this.#group(members, content, source) : await this.#range(place, content, source, signal)
     if (content !== bytes) freeNow(content)
     return encoding === 'zstd' && outcome.sound ? { ...outcome.outcome, frame: bytes } : outcome.outcome
   }
@@ -141,38 +139,38 @@ export class PieceIngest {
 
   /** @returns whether it was not there before */
   #restOne(ref: BlobRef, content: Uint8Array, source: string): boolean {
-    if (this.#presence.holds(ref.digest)) {
+    const { files, notes, compression, roots } = this.places
+    const target = blobPath(roots, ref.digest)
+    if (files.isFile(target)) {
       const fault = contentFault(ref, content)
       if (fault !== undefined) throw corrupt(ref, { source }, fault)
       return false
     }
-    const { files, notes, compression, roots } = this.places
-    const place = { files, notes, compression, temporaries: this.#temporaries, target: blobPath(roots, ref.digest) }
-    ingestContent(place, ref, content, source)
+    ingestContent({ files, notes, compression, temporaries: this.#temporaries, target }, ref, content, source)
     return true
   }
 
-  async #range({ blob, range }: RangePlace, content: Uint8Array, source: string): Promise<Judged> {
+  async #range({ blob, range }: RangePlace, content: Uint8Array, source: string, signal: AbortSignal): Promise<Judged> {
     const ref = refOf(this.pieces, blob)
     const first = this.#firstPiece.get(blob) ?? 0
-    if (!this.#whole.has(blob) && !this.#ranged.has(blob) && this.#presence.holds(ref.digest)) this.#whole.add(blob)
+    const isNew = !this.#whole.has(blob) && !this.#ranged.has(blob)
+    if (isNew && this.places.files.isFile(blobPath(this.places.roots, ref.digest))) this.#whole.add(blob)
     if (this.#whole.has(blob)) {
       const proved = this.#piecesOf(ref, first).filter((piece) => piece !== first + range)
       return { outcome: { ...STORED, proved }, sound: false }
     }
     const ranged = this.#ranged.get(blob) ?? new RangedBlob(ref, this.places.files, this.#temporaries)
     this.#ranged.set(blob, ranged)
-    const unproved = ranged.unproved().map((each) => first + each)
     const result = ranged.put(range, content, source, this.#tableOf(blob))
     const { temporary } = ranged
     switch (result.kind) {
       case 'held':
         return { outcome: { ...STORED, verdict: 'held', temporary }, sound: false }
       case 'proved':
-        return { outcome: { ...STORED, temporary }, sound: true }
+        return { outcome: { ...STORED, temporary }, sound: result.same }
       case 'whole': {
-        await this.#rest(blob, ranged, content, range)
-        const proved = unproved.filter((piece) => piece !== first + range)
+        await this.#rest(blob, ranged, content, range, signal)
+        const proved = result.proved.filter((each) => each !== range).map((each) => first + each)
         return {
           outcome: { ...STORED, ...this.#blamed(result), proved, blobs: 1, blobBytes: ref.sizeBytes },
           sound: true,
@@ -200,7 +198,13 @@ export class PieceIngest {
   }
 
   /** Give a whole blob its name, in the form that it is to have at rest. @param content of one of its ranges */
-  async #rest(blob: number, ranged: RangedBlob, content: Uint8Array, range: number): Promise<void> {
+  async #rest(
+    blob: number,
+    ranged: RangedBlob,
+    content: Uint8Array,
+    range: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { files, notes, compression, roots } = this.places
     const { ref, temporary } = ranged
     const target = blobPath(roots, ref.digest)
@@ -210,7 +214,11 @@ export class PieceIngest {
       const head = range === 0 ? content : readHead(descriptor, temporary)
       const gzip = compression === 'gzip' || beginsLikeGzip(head)
       const { stamp } = gzip
-        ? await files.writeChunks(target, gzipStream(chunksOf(descriptor, temporary, ref.sizeBytes)), this.#temporaries)
+        ? await files.writeChunks(
+            target,
+            gzipStream(chunksOf(descriptor, temporary, ref.sizeBytes, signal)),
+            this.#temporaries,
+          )
         : files.named(descriptor, temporary, target, ref.sizeBytes)
       notes.add(ref.digest, gzip ? 'gzip' : 'identity', stamp, 0)
     })
@@ -256,8 +264,14 @@ function readHead(descriptor: number, path: string): Uint8Array {
   return head
 }
 
-async function* chunksOf(descriptor: number, path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
+async function* chunksOf(
+  descriptor: number,
+  path: string,
+  sizeBytes: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < sizeBytes; ) {
+    signal.throwIfAborted()
     const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes - at))
     let count: number
     try {

@@ -31,13 +31,13 @@ export class PieceReader implements Disposable {
 
   /**
    * @returns the content, whose memory is the caller's; undefined where a blob is not here, or not right
-   * @throws {HoloError} blame `host` when a file cannot be read
+   * @throws {HoloError} blame `host` when a file cannot be read; `signal.reason`
    */
-  async read(pieces: PackedPieces, piece: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async read(pieces: PackedPieces, piece: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const range = rangeOf(pieces, piece)
     try {
       if (range === undefined) return this.#group(pieces, piece)
-      return await this.#range(refOf(pieces, range.blob), range, pieces.offsets[piece] ?? 0)
+      return await this.#range(refOf(pieces, range.blob), range, pieces.offsets[piece] ?? 0, signal)
     } catch (error) {
       if (error instanceof GzipError) return undefined
       throw error
@@ -79,14 +79,20 @@ export class PieceReader implements Disposable {
     return content
   }
 
-  async #range(ref: BlobRef, { bytes }: RangePlace, offset: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async #range(
+    ref: BlobRef,
+    { bytes }: RangePlace,
+    offset: number,
+    signal: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
     using blob = openBlobFile(blobPath(this.roots, ref.digest), ref.digest)
     if (blob === undefined) return undefined
     const content = new Uint8Array(bytes)
-    if (blob.form === 'gzip') return (await this.#copies.readAt(ref, blob, content, offset)) ? content : undefined
+    if (blob.form === 'gzip')
+      return (await this.#copies.readAt(ref, blob, content, offset, signal)) ? content : undefined
     if (blob.storedBytes !== ref.sizeBytes) return undefined
     if (!this.#isNoted(ref, blob.stamp)) {
-      if (!(await isRight(ref, blob))) return undefined
+      if (!(await isRight(ref, blob, signal))) return undefined
       this.notes.add(ref.digest, 'identity', blob.stamp, 0)
     }
     blob.readAt(content, offset)
@@ -102,8 +108,11 @@ export class PieceReader implements Disposable {
   }
 }
 
-async function isRight(ref: BlobRef, blob: OpenBlob): Promise<boolean> {
+async function isRight(ref: BlobRef, blob: OpenBlob, signal: AbortSignal): Promise<boolean> {
   const hasher = sha256Hasher()
-  for await (const chunk of blob.bytes()) hasher.update(chunk)
+  for await (const chunk of blob.bytes()) {
+    signal.throwIfAborted()
+    hasher.update(chunk)
+  }
   return hasher.digest() === ref.digest
 }

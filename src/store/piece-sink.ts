@@ -21,6 +21,7 @@ import { receivedError } from './sent-error.ts'
 import { ownBuffer } from './worker-lane.ts'
 
 const DIGEST_BYTES = 32
+const EMPTY = sha256Of(new Uint8Array(0))
 const ABSENT = 0
 const HELD = 1
 const STORED = 2
@@ -103,6 +104,22 @@ export class LibraryPieceSink implements PieceSink {
       signal,
     )
     return receiptOf(answer.outcome)
+  }
+
+  /**
+   * Look which pieces need not be fetched, since all their blobs are in the library; they can be served from now on.
+   *
+   * @returns their numbers
+   * @throws `signal.reason` once `signal` aborts
+   */
+  async survey(signal: AbortSignal): Promise<number[]> {
+    const missing = new Set((await this.library.missingOf(this.pieces.blobs, signal)).map(({ digest }) => digest))
+    const isHere = (blob: number) => !missing.has(this.pieces.blobs[blob]?.digest ?? EMPTY)
+    const here = [...this.pieces.pieces.entries()].flatMap(([piece, shape]) =>
+      (shape.kind === 'group' ? shape.blobs.every(isHere) : isHere(shape.blob)) ? [piece] : [],
+    )
+    for (const piece of here) this.#state[piece] = STORED
+    return here
   }
 
   /**
@@ -196,7 +213,7 @@ export class LibraryPieceSink implements PieceSink {
   #wrongLength(piece: number, sizeBytes: number, source: string): HoloError {
     const shape = this.pieces.pieces[piece]
     const first = shape?.kind === 'group' ? shape.blobs[0] : shape?.blob
-    const digest = this.pieces.blobs[first ?? 0]?.digest ?? sha256Of(new Uint8Array(0))
+    const digest = this.pieces.blobs[first ?? 0]?.digest ?? EMPTY
     return corrupt({ digest }, { source }, `piece ${piece} has ${sizeBytes} bytes instead of ${shape?.bytes}`)
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The Worker behind `LibraryPieces`: reads, verifies and compresses pieces, one after the other.
  *
- * An entry of its own (base/worker-entry.ts). It ends when it is terminated.
+ * An entry of its own (base/worker-entry.ts). It is told when it ends.
  */
 import { constants, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -15,16 +15,18 @@ import type { PackedPieces } from './packed-pieces.ts'
 import type { PieceFound, PiecePlan, PieceQuestion, PieceReply, PieceRequest } from './piece-messages.ts'
 import { PieceReader } from './piece-reader.ts'
 import { VerifiedNotes } from './verified-notes.ts'
-import { laneFailure } from './worker-lane.ts'
+import { type LaneEnd, type LaneEnded, laneFailure } from './worker-lane.ts'
 
 const { roots, nice } = workerData as PiecePlan
 const notes = new VerifiedNotes(statePaths(roots).verifiedNotes)
 const reader = new PieceReader(roots, notes)
 const catalogs = new Map<Sha256Digest, PackedPieces>()
+const end = new AbortController()
 /** The end of what was asked for so far. */
 let last: Promise<void> = Promise.resolve()
 
 async function answer(question: PieceQuestion): Promise<void> {
+  end.signal.throwIfAborted()
   const found = await find(question)
   notes.flush()
   const reply: PieceReply = { kind: 'piece', id: question.id, found }
@@ -36,7 +38,7 @@ async function find({ catalog, piece, place, level, hash, bytes }: PieceQuestion
   const pieces = catalogs.get(catalog)
   if (pieces === undefined) throw new Error('a piece was asked for before its catalog was told')
   const unfinished = place.kind === 'temporary' ? reader.readUnfinished(place) : undefined
-  const content = unfinished ?? (await reader.read(pieces, piece))
+  const content = unfinished ?? (await reader.read(pieces, piece, end.signal))
   if (content === undefined) return undefined
   const sha256 = hash ? sha256Of(content) : undefined
   if (!bytes) return { encoding: 'identity', bytes: undefined, sha256 }
@@ -61,8 +63,18 @@ function standBack(): void {
   }
 }
 
-parentPort?.on('message', (request: PieceRequest) => {
-  if (request.kind === 'catalog') catalogs.set(request.catalog, request.pieces)
+/** Begin nothing more, and close what is open. */
+async function endAll(): Promise<void> {
+  end.abort(new Error('the Worker was ended'))
+  await last
+  reader[Symbol.dispose]()
+  const ended: LaneEnded = { kind: 'ended', id: 0 }
+  parentPort?.postMessage(ended)
+}
+
+parentPort?.on('message', (request: PieceRequest | LaneEnd) => {
+  if (request.kind === 'end') void endAll()
+  else if (request.kind === 'catalog') catalogs.set(request.catalog, request.pieces)
   else if (request.kind === 'forget') catalogs.delete(request.catalog)
   else last = last.then(() => answer(request)).catch((error) => parentPort?.postMessage(laneFailure(request.id, error)))
 })

@@ -36,10 +36,14 @@ interface Claim {
 }
 
 export type RangeOutcome =
-  | { readonly kind: 'held' | 'proved' }
+  | { readonly kind: 'held' }
+  /** It is what the table says. `same`: and so are the bytes that came now, which may be another copy. */
+  | { readonly kind: 'proved'; readonly same: boolean }
   /** All ranges are here, and make the blob: the file can be given its name. */
   | {
       readonly kind: 'whole'
+      /** Ranges that nothing proved before, the present one among them. */
+      readonly proved: readonly number[]
       readonly liars: ReadonlyMap<string, HoloError>
       /** The table tells another hash of a right range. */
       readonly tableWrong: boolean
@@ -60,7 +64,7 @@ export class RangedBlob implements Disposable {
   #hasher = sha256Hasher()
   /** Ranges that the hasher has seen. */
   #hashed = 0
-  readonly #attempts: Claim[][] = []
+  readonly #claims: Claim[] = []
   /** What differed from the table was fetched anew, in the hope that the rest is right. */
   #partlyAgain = false
   /** And the whole was wrong still: the table helps this blob no more. */
@@ -99,11 +103,6 @@ export class RangedBlob implements Disposable {
     }
   }
 
-  /** Ranges that are here and were not proved by the table. */
-  unproved(): number[] {
-    return this.#ranges.flatMap((held, range) => (held === undefined || held.proved ? [] : [range]))
-  }
-
   /**
    * Put one range to rest. One that is here already is left as it is, unless the table says that the new one is right.
    *
@@ -115,13 +114,14 @@ export class RangedBlob implements Disposable {
     const hash = trusted === undefined ? undefined : sha256Of(content)
     const proved = trusted !== undefined && hash === trusted(range)
     const held = this.#ranges[range]
-    if (held !== undefined && (held.proved || !proved)) return { kind: held.proved ? 'proved' : 'held' }
+    if (held?.proved === true) return { kind: 'proved', same: proved }
+    if (held !== undefined && !proved) return { kind: 'held' }
     if (held !== undefined) this.#replaced(range, held)
     this.#write(range, content)
     this.#ranges[range] = { source, hash, proved }
     this.#present++
     this.#advance(range, content)
-    if (this.#present < this.#ranges.length) return { kind: proved ? 'proved' : 'held' }
+    if (this.#present < this.#ranges.length) return proved ? { kind: 'proved', same: true } : { kind: 'held' }
     const actual = this.#hasher.digest()
     return actual === this.ref.digest ? this.#whole(table) : this.#wrong(trusted, actual)
   }
@@ -155,16 +155,18 @@ export class RangedBlob implements Disposable {
 
   #whole(table: RangeTable): RangeOutcome {
     const liars = new Map<string, HoloError>()
-    let tableWrong = false
-    for (const [range, held] of this.#ranges.entries()) {
-      if (held === undefined) continue
-      const claims = this.#attempts.flat().filter((claim) => claim.range === range)
-      if (claims.length === 0 && table === undefined) continue
-      const right = this.#hashOf(range, held)
-      if (table !== undefined && table(range) !== right) tableWrong = true
-      for (const { source, hash } of claims) if (hash !== right) liars.set(source, this.#lie(source, range))
+    for (const { range, source, hash } of this.#claims) {
+      const held = this.#ranges[range]
+      if (held !== undefined && this.#hashOf(range, held) !== hash) liars.set(source, this.#lie(source, range))
     }
-    return { kind: 'whole', liars, tableWrong }
+    const tableWrong =
+      table !== undefined &&
+      this.#ranges.some((held, range) => held !== undefined && this.#hashOf(range, held) !== table(range))
+    return { kind: 'whole', proved: this.#unproved(), liars, tableWrong }
+  }
+
+  #unproved(): number[] {
+    return this.#ranges.flatMap((held, range) => (held === undefined || held.proved ? [] : [range]))
   }
 
   #wrong(table: RangeTable, actual: string): RangeOutcome {
@@ -179,7 +181,7 @@ export class RangedBlob implements Disposable {
     if (sources.length === 1 && only !== undefined) {
       liars.set(only, corrupt(this.ref, { source: only }, `its SHA-256 is ${actual}`))
     }
-    const differing = this.unproved()
+    const differing = this.#unproved()
     // What an honest table proves makes the blob.
     const tableWrong = table !== undefined && differing.length === 0
     const partly = table !== undefined && !tableWrong && !this.#partlyAgain
@@ -201,8 +203,8 @@ export class RangedBlob implements Disposable {
   }
 
   #remember(claims: Claim[]): void {
-    this.#attempts.push(claims)
-    if (this.#attempts.length > RANGE_ATTEMPTS_MAX) this.#attempts.shift()
+    for (const claim of claims) this.#claims.push(claim)
+    this.#claims.splice(0, Math.max(0, this.#claims.length - RANGE_ATTEMPTS_MAX * this.#ranges.length))
   }
 
   #restartHash(): void {

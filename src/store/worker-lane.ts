@@ -5,7 +5,10 @@
  * whatever is asked of it later; nothing waits for it. Knows nothing of what the work is.
  */
 import { Worker } from 'node:worker_threads'
+import { deadline, never } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
+import { WORKER_END_MS } from '../base/limits.ts'
 import { type WorkerName, workerEntry } from '../base/worker-entry.ts'
 import { receivedError, type SentError, sentError } from './sent-error.ts'
 
@@ -15,6 +18,17 @@ export type LaneFailure = { readonly id: number } & (
   /** A bug, with its stack. */
   | { readonly kind: 'crashed'; readonly stack: string }
 )
+
+/** What every Worker is told last: to begin nothing more, and to say when it has closed its files. */
+export interface LaneEnd {
+  readonly kind: 'end'
+}
+
+/** The answer to that. */
+export interface LaneEnded {
+  readonly id: 0
+  readonly kind: 'ended'
+}
 
 /** A step towards the answer was made, and there is room for another. */
 export interface LaneRoom {
@@ -35,6 +49,8 @@ export class WorkerLane<Request, Answer extends { readonly id: number }> impleme
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting<Answer>>()
   #ended: Error | undefined
+  /** Fulfilled once the Worker has closed its files, or is no more. */
+  readonly #quiet = Promise.withResolvers<void>()
   #next = 1
   /** Bytes that this lane has been given, or is to make, and has not answered for. */
   outstandingBytes = 0
@@ -51,9 +67,15 @@ export class WorkerLane<Request, Answer extends { readonly id: number }> impleme
   ) {
     this.#worker = new Worker(workerEntry(name), { workerData })
     this.threadId = this.#worker.threadId
-    this.#worker.on('message', (answer: Answer | LaneFailure | LaneRoom) => this.#settle(answer))
+    this.#worker.on('message', (answer: Answer | LaneFailure | LaneRoom | LaneEnded) => {
+      if (isEnded(answer)) this.#quiet.resolve()
+      else this.#settle(answer)
+    })
     this.#worker.on('error', (error) => this.#end(error instanceof Error ? error : new Error(String(error))))
-    this.#worker.on('exit', (status) => this.#end(new Error(`the Worker ${purpose} ended with status ${status}`)))
+    this.#worker.on('exit', (status) => {
+      this.#quiet.resolve()
+      this.#end(new Error(`the Worker ${purpose} ended with status ${status}`))
+    })
   }
 
   /** It has crashed, or was ended: whatever is asked fails. */
@@ -129,10 +151,22 @@ export class WorkerLane<Request, Answer extends { readonly id: number }> impleme
     }
   }
 
+  /**
+   * Whoever waits fails at once. What the Worker has begun comes to its end, if that is soon: files that are open when
+   * a Worker is cut off stay open as long as the process lives.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end(new Error(`the Worker ${this.purpose} was ended`))
+    this.#worker.postMessage({ kind: 'end' } satisfies LaneEnd)
+    const limit = deadline(WORKER_END_MS, new Error('it takes too long'), never)
+    await abortable(this.#quiet.promise, limit.signal).catch(() => {})
+    limit.clear()
     await this.#worker.terminate()
   }
+}
+
+function isEnded(answer: { readonly id: number }): answer is LaneEnded {
+  return 'kind' in answer && answer.kind === 'ended'
 }
 
 function isRoom(answer: { readonly id: number }): answer is LaneRoom {

@@ -28,6 +28,8 @@ test('unzstdExactly() decodes frames of other encoders, without a checksum too',
 
 describe('unzstdExactly() refuses', () => {
   const frame = zstdFrame(text, 3)
+  const dictionary = frame.slice()
+  dictionary[4] = (dictionary[4] ?? 0) | 1
   const untold = zstdCompressSync(text, { params: { [constants.ZSTD_c_contentSizeFlag]: 0 } })
   test.each([
     ['nothing', new Uint8Array(0), 'no zstd frame'],
@@ -42,7 +44,7 @@ describe('unzstdExactly() refuses', () => {
     ['another size', zstdFrame(text.subarray(1), 3), 'tells 299999'],
     ['a bomb', zstdFrame(new Uint8Array(256 << 20), 1), 'tells 268435456'],
     ['a wrong checksum', altered(frame, frame.byteLength - 1), 'cannot be decoded'],
-    ['a dictionary', altered(frame, 4), ''],
+    ['a dictionary', dictionary, 'wants a dictionary'],
   ])('%s', (_what, bytes, reason) => {
     const decode = () => unzstdExactly(new Uint8Array(bytes), text.byteLength)
     expect(decode).toThrow(ZstdError)
@@ -52,7 +54,7 @@ describe('unzstdExactly() refuses', () => {
 
 // Method: frames with bytes altered, cut off and added; whatever is taken must decode to the content.
 test('checkFrame() takes no frame that the decoder reads otherwise', () => {
-  const contents = [new Uint8Array(0), text.subarray(0, 1_000), zeros, noise, text.subarray(0, 200_000)]
+  const contents = [new Uint8Array(0), text.subarray(0, 2000), zeros, noise, text]
   fc.assert(
     fc.property(
       fc.constantFrom(...contents),
@@ -76,6 +78,6 @@ test('checkFrame() takes no frame that the decoder reads otherwise', () => {
         expect(longer === 0 || changes.length > 0).toBe(true)
       },
     ),
-    { numRuns: runs(2_000) },
+    { numRuns: runs(500) },
   )
 })

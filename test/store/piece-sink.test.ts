@@ -2,12 +2,12 @@
 // is ever blamed.
 import { describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { never } from '../../src/base/clock.ts'
 import { PIECE_BYTES } from '../../src/base/limits.ts'
-import { sha256Of } from '../../src/blob/digest.ts'
+import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
 import { beginsLikeGzip, isGzip } from '../../src/blob/gzip.ts'
 import type { PieceOnWire, PieceReceipt } from '../../src/blob/pieces.ts'
 import { zstdFrame } from '../../src/blob/zstd.ts'
@@ -18,8 +18,12 @@ import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 import { altered, type MadePieces, madeContent, madePieces, tableOf } from '../support/made-pieces.ts'
 import { runs } from '../support/runs.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', '/proc is there on Linux only')
 
 const WORKERS = 2
+const repository = resolve(import.meta.dir, '../..')
 
 /** A library and a sink for `made`, both gone at the end of the scope. */
 function given(made: MadePieces, options: LibraryOptions = {}, onFrame = (_piece: number, _frame: Uint8Array) => {}) {
@@ -173,6 +177,19 @@ describe('put()', () => {
     expect(frames.get(0)).toBe(sha256Of(zstdFrame(group, 1)))
   })
 
+  test('need not be called for what survey() finds in the library', async () => {
+    await using it = given(mixed)
+    expect(await it.sink.survey(never)).toEqual([])
+    await it.put(0, contentOf(mixed, 0))
+    await it.put(1, contentOf(mixed, 1))
+    await using next = new LibraryPieceSink(it.library, mixed.pieces, { workers: 1 })
+    expect(next.placeOf(0)).toBeUndefined()
+    expect(await next.survey(never)).toEqual([0])
+    expect(next.placeOf(0)).toEqual({ kind: 'library' })
+    for (const piece of [2, 3, 4]) await it.put(piece, contentOf(mixed, piece))
+    expect(await next.survey(never)).toEqual([0, 1, 2, 3, 4])
+  })
+
   test('takes a large blob that has come another way for whole', async () => {
     await using it = given(mixed)
     await it.put(1, contentOf(mixed, 1))
@@ -246,6 +263,19 @@ describe('setTable()', () => {
     expect(temporariesIn(it.library)).toEqual([])
   })
 
+  test('lets no other bytes pass for those of a range that is proved', async () => {
+    const frames: number[] = []
+    await using it = given(mixed, {}, (piece) => frames.push(piece))
+    await it.sink.setTable(mixed.table, 'ann', never)
+    await it.sink.put(2, zstd(contentOf(mixed, 2)), 'ann', never)
+    await it.sink.put(2, zstd(altered(contentOf(mixed, 2), 3)), 'liar', never)
+    expect(frames).toEqual([2])
+    for (const piece of [1, 3, 4]) await it.put(piece, contentOf(mixed, piece))
+    await it.sink.put(2, zstd(altered(contentOf(mixed, 2), 3)), 'liar', never)
+    expect(frames).toEqual([2])
+    expect(wrongOrMissing(it.library, mixed)).not.toContain(sha256Of(large))
+  })
+
   test('has only what differs fetched again, and names who sent it', async () => {
     await using it = given(mixed)
     await it.sink.setTable(mixed.table, 'ann', never)
@@ -312,6 +342,28 @@ describe('the end', () => {
     expect(await failureOf(it.put(2, contentOf(mixed, 2)))).toBeInstanceOf(Error)
   })
 
+  onLinux('of a sink in the middle leaves no file open', async () => {
+    const openFiles = () => fs.readdirSync('/proc/self/fd').length
+    const fetched = async () => {
+      await using it = given(mixed, { compression: 'gzip' })
+      const late = mixed.contents.map((content, piece) => failureOf(it.put(piece, content)).catch(() => {}))
+      const stream = {
+        source: 'zip',
+        encoding: 'identity',
+        bytes: new Blob([new Uint8Array(5 << 20)]).stream(),
+      } as const
+      late.push(failureOf(it.sink.store.put({ digest: sha256Of(large), sizeBytes: 5 << 20 }, stream, never)))
+      await it.put(0, contentOf(mixed, 0))
+      await it.sink[Symbol.asyncDispose]()
+      await Promise.all(late)
+      expect(temporariesIn(it.library)).toEqual([])
+    }
+    await fetched()
+    const before = openFiles()
+    for (let round = 0; round < 5; round++) await fetched()
+    expect(openFiles()).toBeLessThanOrEqual(before + 2)
+  })
+
   test('of who waits comes at once when the signal aborts', async () => {
     await using it = given(mixed)
     const stop = new AbortController()
@@ -330,6 +382,52 @@ describe('the end', () => {
     expect(await failureOf(it.sink.put(0, broken(), 'a', never))).toBeInstanceOf(Error)
   })
 
+  // Method: a process that puts these pieces, and is killed at some point of it.
+  test('of the process by kill -9 leaves nothing wrong, and temporaries that the next sweep takes', async () => {
+    const program = `
+      import { never } from '${repository}/src/base/clock.ts'
+      import { Library } from '${repository}/src/store/library.ts'
+      import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
+      import { rootsIn } from '${repository}/test/support/golden.ts'
+      import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
+      const made = madePieces(Array.from({ length: 200 }, (_, at) => madeContent(at * 997 % 30_000 + (at % 50 === 0 ? 2_200_000 : 0), at)))
+      const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
+      for (const round of [1, 2]) for (const [piece, content] of made.contents.entries()) {
+        if (piece % 3 !== 0 || round === 2) await sink.put(piece, { encoding: 'identity', bytes: content.slice() }, 'honest', never)
+        process.stdout.write('.')
+      }`
+    const made = madePieces(
+      Array.from({ length: 200 }, (_, at) => madeContent(((at * 997) % 30_000) + (at % 50 === 0 ? 2_200_000 : 0), at)),
+    )
+    for (const dots of [2, 12]) {
+      using home = new TemporaryDirectory()
+      const child = Bun.spawn([process.execPath, '-e', program], {
+        env: { ...process.env, KILLED_HOME: home.path },
+        stdout: 'pipe',
+      })
+      let seen = 0
+      for await (const chunk of child.stdout) {
+        seen += chunk.byteLength
+        if (seen >= dots) break
+      }
+      child.kill('SIGKILL')
+      await child.exited
+      const library = new Library(rootsIn(home.path))
+      library.sweep(Date.now())
+      expect(temporariesIn(library)).toEqual([])
+      for (const { digest, sizeBytes } of made.pieces.blobs) {
+        const found = library.find(digest)
+        if (found !== undefined) expect(sha256Of(found.whole(sizeBytes))).toBe(digest as Sha256Digest)
+      }
+      await using sink = new LibraryPieceSink(library, made.pieces, { workers: 2 })
+      for (const [piece, content] of made.contents.entries()) {
+        const { verdict } = await sink.put(piece, raw(content), 'honest', never)
+        expect(['stored', 'held']).toContain(verdict.verdict)
+      }
+      expect(wrongOrMissing(library, made)).toEqual([])
+    }
+  })
+
   test('of a disk that cannot be written blames the host', async () => {
     await using it = given(mixed)
     fs.mkdirSync(join(libraryDirectory(it.library.roots), '..'), { recursive: true })
@@ -338,6 +436,34 @@ describe('the end', () => {
     fs.rmSync(libraryDirectory(it.library.roots))
     expect(await it.put(0, contentOf(mixed, 0))).toMatchObject({ verdict: { verdict: 'stored' }, blobs: 4 })
   })
+})
+
+// Method: half a GiB of pieces with 16 under way; the resident set of a process of its own tells.
+test('put() needs memory for what is under way, not for what has gone through', async () => {
+  const program = `
+    import { never } from '${repository}/src/base/clock.ts'
+    import { mapBounded } from '${repository}/src/base/concurrency.ts'
+    import { Library } from '${repository}/src/store/library.ts'
+    import { LibraryPieceSink } from '${repository}/src/store/piece-sink.ts'
+    import { rootsIn } from '${repository}/test/support/golden.ts'
+    import { madeContent, madePieces } from '${repository}/test/support/made-pieces.ts'
+    const made = madePieces([madeContent(8 << 20, 1), ...Array.from({ length: 400 }, (_, at) => madeContent(20_000, at))])
+    const sink = new LibraryPieceSink(new Library(rootsIn(process.env.KILLED_HOME)), made.pieces, { workers: 2 })
+    const put = (piece) => sink.put(piece, { encoding: 'identity', bytes: made.contents[piece].slice() }, 'honest', never)
+    const all = [...made.contents.keys()]
+    await mapBounded(all, 16, put, never)
+    const before = process.memoryUsage.rss()
+    const groups = all.filter((piece) => made.pieces.pieces[piece].kind === 'group')
+    await mapBounded(Array.from({ length: 512 }, (_, at) => groups[at % groups.length]), 16, put, never)
+    console.log((process.memoryUsage.rss() - before) / 2 ** 20)
+    await sink[Symbol.asyncDispose]()`
+  using home = new TemporaryDirectory()
+  const { stdout } = Bun.spawnSync([process.execPath, '-e', program], {
+    env: { ...process.env, KILLED_HOME: home.path },
+  })
+  const grownMiB = Number(stdout.toString())
+  console.log(`half a GiB through a sink with 16 MiB under way: ${grownMiB.toFixed(0)} MiB more`)
+  expect(grownMiB).toBeLessThan(160)
 })
 
 // Method: peers who lie now and then, and a fetcher who follows the verdicts; contents are kept small by few large blobs.

@@ -1,6 +1,7 @@
 // Goal: what is served is right whatever has become of the disk, is made once, and is there again after a kill.
 import { describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
@@ -17,6 +18,9 @@ import { failureOf } from '../support/failure-of.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 import { type MadePieces, madeContent, madePieces } from '../support/made-pieces.ts'
 import { runs } from '../support/runs.ts'
+import { skipUnless } from '../support/skip.ts'
+
+const onLinux = skipUnless(process.platform === 'linux', '/proc is there on Linux only')
 
 const catalog = sha256Of(Buffer.from('a catalog'))
 
@@ -130,6 +134,21 @@ describe('piece()', () => {
         if (form === 'raw') expect(await it.piece(2, preference)).toBeUndefined()
       }
     }
+  })
+
+  onLinux('leaves no file open, nor a decoded copy on the disk', async () => {
+    const openFiles = () => fs.readdirSync('/proc/self/fd').length
+    const rounds = async () => {
+      await using it = given(mixed, 'gzip')
+      for (const piece of [1, 2, 3]) await it.piece(piece)
+      const late = [1, 2, 3].map((piece) => it.piece(piece, 'small').catch(() => undefined))
+      await it.served[Symbol.asyncDispose]()
+      await Promise.all(late)
+    }
+    await rounds()
+    const before = openFiles()
+    for (let round = 0; round < 5; round++) await rounds()
+    expect(openFiles()).toBeLessThanOrEqual(before + 2)
   })
 
   test('goes on where a Worker was ended, and ends for whoever aborts', async () => {
@@ -259,10 +278,14 @@ describe('the folder of prepared frames', () => {
     expect(sizes().reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(bytesMax + 100)
   })
 
-  test('that cannot be used costs time only', async () => {
+  test.each([
+    ['that cannot be made', (path: string) => fs.writeFileSync(path, 'no folder')],
+    ['that others can write', (path: string) => fs.mkdirSync(path, { mode: 0o755 })],
+    ['that is a link', (path: string) => fs.symlinkSync(tmpdir(), path)],
+  ])('%s costs time only', async (_what, prevent) => {
     await using it = given(mixed)
     fs.mkdirSync(statePaths(it.roots).directory, { recursive: true })
-    fs.writeFileSync(statePaths(it.roots).pieces, 'no folder')
+    prevent(statePaths(it.roots).pieces)
     for (let round = 0; round < 2; round++) {
       expect(contentOf(await it.piece(0, 'small'), at(mixed, 0).byteLength)).toEqual(at(mixed, 0))
     }
