@@ -2,7 +2,7 @@
  * The pieces that this machine sends, over all its connections.
  *
  * Which piece goes to whom, and who has to wait, is `UploadQueue`'s; here it is carried out: one piece at a time per
- * peer, the next one made ready while the last drains. A piece that cannot be read is refused, and the peer asks others.
+ * peer, the next one made ready meanwhile. A piece that cannot be read is refused, and the peer asks others.
  */
 import { type Clock, nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
@@ -43,9 +43,10 @@ export interface PieceClient {
 interface Asked {
   readonly channel: PieceChannel
   readonly preference: PiecePreference
-  readonly choices: readonly number[]
-  /** Pieces that are still to be sent or refused. */
-  left: number
+  /** Choices that were neither sent nor refused. */
+  readonly left: Set<number>
+  /** How many of them are owed. */
+  remaining: number
 }
 
 /** The pieces of one process for all its peers. */
@@ -98,8 +99,9 @@ export class PieceUploads {
   readonly #asked = new Map<number, Asked>()
   readonly #over = new AbortController()
   #pumping = false
-  /** The peer does not want what is being sent to it any more. */
-  #cancelled = false
+  /** What is made ready, and what goes out. */
+  #reading: { readonly upload: Upload; cancelled: boolean } | undefined
+  #sending: { readonly request: number; readonly piece: number; cancelled: boolean } | undefined
   /** Wants of catalogs that are neither here nor on their way here, and those beyond what may be open. */
   badRequests = 0
   /** Bytes of wire forms sent so far. */
@@ -127,7 +129,7 @@ export class PieceUploads {
       channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
       return
     }
-    this.#asked.set(request, { channel, preference, choices, left: count })
+    this.#asked.set(request, { channel, preference, left: new Set(choices), remaining: count })
     const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
     if (verdict === 'violation') throw violation('a want that asks for too much')
     this.server.advance()
@@ -137,20 +139,24 @@ export class PieceUploads {
   cancel({ request, pieces }: CancelPieces): void {
     const asked = this.#asked.get(request)
     if (asked === undefined) return
-    this.#cancel(request, pieces.length === 0 ? asked.choices : pieces)
+    this.#cancel(request, pieces.length === 0 ? 'all' : pieces, asked)
     this.server.advance()
   }
 
-  #cancel(request: number, pieces: readonly number[]): void {
-    for (const piece of pieces) if (this.queue.onCancel(this.client.id, request, piece)) this.#cancelled = true
+  #cancel(request: number, pieces: 'all' | readonly number[], { left }: Asked): void {
+    const named = (each: { readonly request: number; readonly piece: number } | undefined) =>
+      each?.request === request && (pieces === 'all' || pieces.includes(each.piece))
+    if (this.#sending !== undefined && named(this.#sending)) this.#sending.cancelled = true
+    if (this.#reading !== undefined && named(this.#reading.upload)) this.#reading.cancelled = true
+    for (const piece of pieces === 'all' ? left : pieces) this.queue.onCancel(this.client.id, request, piece)
   }
 
   /** Nothing more can be said over this channel. */
   channelLost(channel: PieceChannel): void {
     for (const [request, asked] of [...this.#asked]) {
       if (asked.channel !== channel) continue
+      this.#cancel(request, 'all', asked)
       this.#asked.delete(request)
-      this.#cancel(request, asked.choices)
     }
     this.server.advance()
   }
@@ -163,7 +169,16 @@ export class PieceUploads {
     const asked = this.#asked.get(request)
     if (asked === undefined) return
     asked.channel.send({ type: 'refuse-pieces', request, reason, pieces: pieces === 'all' ? [] : pieces })
-    if (pieces === 'all') this.#asked.delete(request)
+    if (pieces === 'all') asked.left.clear()
+    else for (const piece of pieces) asked.left.delete(piece)
+    this.#settle(request, asked)
+  }
+
+  /** It has ended where nothing more is owed, and nothing of it is under way. */
+  #settle(request: number, asked: Asked): void {
+    const isReady = this.#reading?.upload.request === request ? 1 : 0
+    asked.remaining = Math.min(asked.remaining, asked.left.size + isReady)
+    if (asked.remaining === 0 && this.#sending?.request !== request) this.#asked.delete(request)
   }
 
   stop(): void {
@@ -188,27 +203,39 @@ export class PieceUploads {
     )
   }
 
+  /** One piece is made ready while the one before it goes out. */
   async #send(): Promise<void> {
     const { signal } = this.#over
     const { clock } = this.server.options
     const { id } = this.client
+    let transmission: Promise<void> | undefined
     for (;;) {
       const upload = this.queue.next(id, clock.nowMs())
-      if (upload === undefined) return
-      this.#cancelled = false
-      const asked = this.#asked.get(upload.request)
-      const wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
-      signal.throwIfAborted()
-      const sent = asked === undefined || wire === undefined ? 'nothing' : await this.#transmit(upload, asked, wire)
-      signal.throwIfAborted()
-      const { request, piece } = upload
-      if (wire !== undefined && sent === 'all') {
-        this.queue.onSent(id, upload, wire.bytes.byteLength, clock.nowMs())
-      } else {
-        this.queue.onUnsent(id, upload, { begun: sent === 'some' }, clock.nowMs())
-        this.refuse(request, [piece], this.#cancelled ? 'cancelled' : 'failed')
+      if (upload === undefined) {
+        if (transmission === undefined) return
+        await transmission
+        transmission = undefined
+        continue
       }
-      if (asked !== undefined && --asked.left === 0) this.#asked.delete(request)
+      const { request, piece } = upload
+      const asked = this.#asked.get(request)
+      asked?.left.delete(piece)
+      this.#reading = { upload, cancelled: false }
+      const wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
+      await transmission
+      signal.throwIfAborted()
+      const { cancelled } = this.#reading
+      this.#reading = undefined
+      if (asked === undefined || wire === undefined || cancelled) {
+        this.queue.onUnsent(id, upload, { begun: false }, clock.nowMs())
+        this.refuse(request, [piece], cancelled ? 'cancelled' : 'failed')
+      } else {
+        this.queue.onSent(id, upload, wire.bytes.byteLength, clock.nowMs())
+        asked.remaining--
+        transmission = this.#transmit(upload, asked, wire)
+        // Whoever awaits it hears of its failure; until then it is nobody's.
+        transmission.catch(() => {})
+      }
       this.server.advance()
     }
   }
@@ -227,21 +254,22 @@ export class PieceUploads {
     }
   }
 
-  /** Chunk by chunk, as far as the peer still wants it. @returns how much of it was sent */
-  async #transmit(
-    { request, piece }: Upload,
-    asked: Asked,
-    { encoding, bytes }: PieceOnWire,
-  ): Promise<'nothing' | 'some' | 'all'> {
+  /** Chunk by chunk, as far as the peer still wants it. */
+  async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
     const { signal } = this.#over
     const { uploadLimit } = this.server.options
     const { channel } = asked
     const wireBytes = bytes.byteLength
+    const sending = { request, piece, cancelled: false }
+    this.#sending = sending
     let at = 0
     do {
       const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
       if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
-      if (this.#cancelled) return at === 0 ? 'nothing' : 'some'
+      if (sending.cancelled) {
+        channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })
+        break
+      }
       const hasRoom = channel.send(
         at === 0 ? { type: 'piece', request, piece, encoding, wireBytes, chunk } : { type: 'piece-more', chunk },
       )
@@ -251,6 +279,7 @@ export class PieceUploads {
     } while (at < wireBytes)
     // So that other connections get their turn.
     await nextTurn()
-    return 'all'
+    this.#sending = undefined
+    this.#settle(request, asked)
   }
 }
