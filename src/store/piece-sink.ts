@@ -118,7 +118,12 @@ export class LibraryPieceSink implements PieceSink {
     const here = [...this.pieces.pieces.entries()].flatMap(([piece, shape]) =>
       (shape.kind === 'group' ? shape.blobs.every(isHere) : isHere(shape.blob)) ? [piece] : [],
     )
-    for (const piece of here) this.#state[piece] = STORED
+    for (const piece of here) {
+      const shape = this.pieces.pieces[piece]
+      this.#state[piece] = STORED
+      // It has come another way while its ranges were gathered.
+      if (shape?.kind === 'range') this.#temporaries.delete(shape.blob)
+    }
     return here
   }
 
