@@ -20,12 +20,15 @@ const LOSS_SHARE = 0.02
 /** @returns when to come again without an event, undefined where never */
 export function schedule(state: ExchangeState, nowMs: number): number | undefined {
   let wakeMs = Number.POSITIVE_INFINITY
+  let coming = 0
   for (const peer of state.peers.values()) {
     judge(peer, state, nowMs)
     wakeMs = Math.min(wakeMs, peer.stallMs ?? wakeMs)
+    // Who is silent is not waited for.
+    if (!peer.isSilent(nowMs)) coming += peer.wants.size
   }
-  askForOpen(state, nowMs)
-  for (const { stallMs } of state.peers.values()) wakeMs = Math.min(wakeMs, stallMs ?? wakeMs)
+  const more = piecesAtOnce(state, nowMs) - coming
+  if (more > 0 && askForOpen(state, more, nowMs)) wakeMs = Math.min(wakeMs, nowMs + PEER_STALL_MS)
   wakeMs = Math.min(wakeMs, rescue(state, nowMs) ?? wakeMs)
   return wakeMs === Number.POSITIVE_INFINITY ? undefined : wakeMs
 }
@@ -39,33 +42,34 @@ function judge(peer: ExchangePeer, state: ExchangeState, nowMs: number): void {
   }
 }
 
-function askForOpen(state: ExchangeState, nowMs: number): void {
+/** @param most pieces to ask for. @returns whether any was asked for */
+function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean {
   const { pieces, random } = state
-  if (pieces.openCount === 0) return
+  if (pieces.openCount === 0) return false
   const wireBytes = state.pieceWireBytes
   const room = (peer: ExchangePeer) => peer.depth(wireBytes, nowMs) - peer.wants.size
   let able: ExchangePeer[] = []
   for (const peer of state.peers.values()) if (peer.isOpen && !peer.barren && room(peer) > 0) able.push(peer)
-  let more = able.length === 0 ? 0 : piecesAtOnce(state, nowMs)
-  for (const peer of state.peers.values()) if (!peer.isSilent(nowMs)) more -= peer.wants.size
-  if (more <= 0) return
+  if (able.length === 0) return false
   const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)
   const crowd = peers.some(({ isPartial }) => isPartial)
   const seeds = peers.filter(({ holdings }) => holdings === 'all')
-  while (able.length > 0 && more > 0 && pieces.openCount > 0) {
+  let asked = 0
+  while (able.length > 0 && asked < most && pieces.openCount > 0) {
     const peer = pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
-    if (peer === undefined) return
+    if (peer === undefined) break
     const seedRoom = seeds.reduce((sum, seed) => sum + Math.max(0, room(seed)), 0)
     const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom })
     if (choices.length === 0) peer.barren = true
-    else if (!hasMemory(state, choices)) return
+    else if (!hasMemory(state, choices)) break
     else {
       state.ask(peer, choices, nowMs)
-      more--
+      asked++
     }
     able = able.filter((each) => !each.barren && room(each) > 0)
   }
+  return asked > 0
 }
 
 /** Pieces that may be asked of all peers together: with more each of them only comes later. */

@@ -127,6 +127,7 @@ export class ExchangeState {
     const want: Want = {
       request,
       peer,
+      asked: choices,
       choices: new Set(choices),
       withdrawn: new Set(),
       transfer: undefined,
@@ -143,6 +144,11 @@ export class ExchangeState {
     this.wantCount++
     this.rate.begin(nowMs)
     this.#actions.push({ do: 'want', peer: peer.name, request, count: 1, choices })
+  }
+
+  /** Whether a request of this number was ever made, of whomever. */
+  hasAsked(request: number): boolean {
+    return request >= 0 && request < this.#nextRequest
   }
 
   /** Raw bytes that one of `choices` may take. */

@@ -17,6 +17,8 @@ export interface Transfer {
 export interface Want {
   readonly request: number
   readonly peer: ExchangePeer
+  /** What it was asked for. */
+  readonly asked: readonly number[]
   /** What the peer may still send for it. */
   readonly choices: Set<number>
   /** Those of its choices that we have taken back; it may not have heard of that yet. */

@@ -137,6 +137,7 @@ export class Exchange {
    * The peer will not send these choices of a request, or not to their end.
    *
    * @param pieces 'all' for whatever is left of it
+   * @returns `unwanted` for what has ended: a refusal may come on another way than the piece that was sent instead
    */
   onRefused(
     name: string,
@@ -146,10 +147,11 @@ export class Exchange {
     nowMs: number,
   ): Expectation {
     const want = this.#state.peers.get(name)?.wants.get(request)
-    if (want === undefined) return 'violation'
+    if (want === undefined) return this.#state.hasAsked(request) ? 'unwanted' : 'violation'
     const { peer } = want
+    if (pieces !== 'all' && pieces.some((piece) => !want.asked.includes(piece))) return 'violation'
     for (const piece of pieces === 'all' ? [...want.choices] : pieces) {
-      if (!want.choices.delete(piece)) return 'violation'
+      if (!want.choices.delete(piece)) continue
       if (reason === 'not-held' || reason === 'failed') {
         peer.refused.add(piece)
         peer.refusals++

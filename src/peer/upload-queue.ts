@@ -64,6 +64,8 @@ export class UploadQueue {
   /** How often each piece was served, by catalog, the one that was asked for longest ago first. */
   readonly #served = new Map<string, Map<number, number>>()
   #refusals: UploadAction[] = []
+  /** Whether anything happened that may change who has a slot. */
+  #changed = false
 
   constructor({ slots, random }: UploadQueueOptions) {
     this.#slots = new UploadSlots(slots, random)
@@ -74,12 +76,14 @@ export class UploadQueue {
     if (this.#lines.has(peer)) return
     this.#lines.set(peer, { wants: [], choices: 0, sending: undefined })
     this.#slots.add(peer, nowMs)
+    this.#changed = true
   }
 
   /** It is gone, and with it all that it wanted. */
   removePeer(peer: string): void {
     this.#lines.delete(peer)
     this.#slots.remove(peer)
+    this.#changed = true
     this.#refusals = this.#refusals.filter((action) => action.peer !== peer)
   }
 
@@ -100,6 +104,7 @@ export class UploadQueue {
     line.wants.push({ request, catalog, choices: distinct, left: count })
     line.choices += distinct.size
     this.#slots.onWant(peer, nowMs)
+    this.#changed = true
     return 'expected'
   }
 
@@ -117,6 +122,7 @@ export class UploadQueue {
       want.left = Math.min(want.left, want.choices.size)
       if (want.left === 0) this.#leave(line, want)
       this.#refuse(peer, request, [piece], 'cancelled')
+      this.#changed = true
     }
     return line.sending?.want.request === request && line.sending.piece === piece
   }
@@ -139,6 +145,7 @@ export class UploadQueue {
     served.set(piece, (served.get(piece) ?? 0) + 1)
     line.sending = { want, piece }
     this.#slots.onBegin(peer, nowMs)
+    this.#changed = true
     return { request: want.request, catalog: want.catalog, piece }
   }
 
@@ -148,6 +155,7 @@ export class UploadQueue {
     if (line === undefined) return
     line.sending = undefined
     this.#slots.onEnd(peer, bytes, nowMs)
+    this.#changed = true
   }
 
   /**
@@ -161,6 +169,7 @@ export class UploadQueue {
     if (line === undefined || sending === undefined) return
     line.sending = undefined
     this.#slots.onEnd(peer, 0, nowMs)
+    this.#changed = true
     const served = this.#servedOf(catalog)
     served.set(piece, Math.max(0, (served.get(piece) ?? 0) - 1))
     const { want } = sending
@@ -178,6 +187,9 @@ export class UploadQueue {
 
   /** What to do now; to be called after events, and at `wakeMs`. */
   tick(nowMs: number): UploadAction[] {
+    const { wakeMs } = this
+    if (!this.#changed && this.#refusals.length === 0 && (wakeMs === undefined || nowMs < wakeMs)) return []
+    this.#changed = false
     const isBusy = (peer: string) => {
       const line = this.#lines.get(peer)
       return line !== undefined && (line.wants.length > 0 || line.sending !== undefined)

@@ -174,6 +174,19 @@ describe('Exchange.onRefused()', () => {
     expect(wantsOf(exchange.next(3)).map(({ peer }) => peer)).toEqual([first.peer])
   })
 
+  test('may come after what was sent instead, and is of no use then', () => {
+    const exchange = exchangeWith(10, { seed: 'all', fetching: [] })
+    const [want] = wantsOf(exchange.next(0))
+    if (want === undefined) throw new Error('nothing was asked')
+    const { peer, request, choices } = want
+    const [sent = -1, other = -1, another = -1] = choices
+    exchange.onHead(peer, request, sent, 10, 1)
+    expect(exchange.onRefused(peer, request, [other], 'cancelled', 1)).toBe('expected')
+    expect(exchange.onReceived(peer, request, sent, 1)).toBe('expected')
+    expect(exchange.onRefused(peer, request, [another], 'cancelled', 1)).toBe('unwanted')
+    expect(exchange.onRefused(peer, 1_000, [another], 'cancelled', 1)).toBe('violation')
+  })
+
   test('gives up on a peer that has announced everything and delivers nothing', () => {
     const exchange = exchangeWith(200, { liar: 'all' })
     const givenUp: ExchangeAction[] = []
@@ -297,30 +310,35 @@ describe('Exchange fetches again', () => {
     expect(asked).toEqual(['c', 'c', 'c', 'c', 'c', 'c'])
   })
 
-  // One that always left, and came back, was the least suspicious each time.
-  test('a wrong blob from others, where whoever was chosen for it does not deliver', () => {
-    const exchange = exchangeWith(2, { a: 'all', b: 'all' })
+  // Two that stall in turn, and come back, were the least suspicious each time.
+  test('a wrong blob from others, where those that were chosen for it do not deliver', () => {
+    const exchange = exchangeWith(4, { a: 'all', b: 'all' })
     for (const want of wantsOf(exchange.next(0))) exchange.onHeld(deliver(exchange, want, 1), 1)
-    exchange.onBlobWrong([0, 1], 2)
-    exchange.removePeer('b', 2)
-    exchange.addPeer('b', 2)
-    exchange.onHoldings('b', 'all', 2)
-    let mute: string | undefined
-    let nowMs = 2
-    for (let round = 0; round < 5 && !exchange.isDone; round++) {
-      for (const want of wantsOf(exchange.next(nowMs))) {
-        mute ??= want.peer
-        if (want.peer !== mute) exchange.onStored([deliver(exchange, want, nowMs)], nowMs)
+    expect(exchange.missing).toEqual([])
+    exchange.onBlobWrong([0, 1, 2, 3], 2)
+    const backMs = new Map([
+      ['mute', 2],
+      ['silent', 2],
+    ])
+    const asked: string[] = []
+    for (let nowMs = 2; nowMs < 20 * PEER_STALL_MS && !exchange.isDone; nowMs += 1_000) {
+      for (const [peer, atMs] of backMs) {
+        if (nowMs < atMs) continue
+        backMs.delete(peer)
+        exchange.addPeer(peer, nowMs)
+        exchange.onHoldings(peer, 'all', nowMs)
       }
-      nowMs += PEER_STALL_MS
       for (const action of exchange.next(nowMs)) {
-        if (action.do === 'want' && action.peer !== mute) exchange.onStored([deliver(exchange, action, nowMs)], nowMs)
-        if (action.do !== 'give-up') continue
-        exchange.removePeer(action.peer, nowMs)
-        exchange.addPeer(action.peer, nowMs)
-        exchange.onHoldings(action.peer, 'all', nowMs)
+        if (action.do === 'give-up') {
+          exchange.removePeer(action.peer, nowMs)
+          backMs.set(action.peer, nowMs + 2_000)
+        }
+        if (action.do !== 'want') continue
+        asked.push(action.peer)
+        if (action.peer === 'a' || action.peer === 'b') exchange.onStored([deliver(exchange, action, nowMs)], nowMs)
       }
     }
+    expect(['mute', 'silent']).toContain(asked[0] ?? '')
     expect(exchange.isDone).toBe(true)
   })
 })

@@ -122,25 +122,30 @@ describe('UploadQueue.tick()', () => {
     expect(chokesOf(queue.tick(wakeMs))).toEqual([unchoked === '+b' ? '+c' : '+b'])
   })
 
-  test('has a time to come back to that is never past, and none once nobody waits', () => {
-    const queue = queueOf(1, ['a', 'b'])
-    want(queue, 'a', 1, 0.1)
-    want(queue, 'b', 1, 0.2)
-    queue.tick(0.2)
-    const upload = queue.next('a', 0.3)
-    if (upload !== undefined) queue.onSent('a', upload, 1, 0.7)
-    for (let nowMs = 0.7; ; nowMs = queue.wakeMs ?? nowMs) {
-      const changed = chokesOf(queue.tick(nowMs)).length > 0
-      if (changed) break
-      expect(queue.wakeMs).toBeGreaterThan(nowMs)
-    }
-    want(queue, 'a', 2, 300)
-    queue.tick(300)
-    expect(queue.wakeMs).toBeDefined()
-    queue.removePeer('a')
-    queue.removePeer('b')
-    queue.tick(9_000)
-    expect(queue.wakeMs).toBeUndefined()
+  // Times are fractions: close to a power of two, one that was rounded otherwise in the comparison than in the sum was never over.
+  test('has a time to come back to at which there is something to do, and none once nobody waits', () => {
+    const times = fc
+      .tuple(fc.integer({ min: 9, max: 24 }), fc.nat(249_999))
+      .map(([bits, micros]) => 2 ** bits - micros / 1000)
+    fc.assert(
+      fc.property(times, (nowMs) => {
+        const queue = queueOf(1, ['a', 'b'])
+        for (const peer of ['a', 'b']) want(queue, peer, 1, nowMs)
+        queue.tick(nowMs)
+        const upload = queue.next('a', nowMs)
+        if (upload !== undefined) queue.onSent('a', upload, 1, nowMs)
+        queue.tick(nowMs)
+        expect(chokesOf(queue.tick(queue.wakeMs ?? Number.NaN))).toEqual(['+b'])
+        want(queue, 'a', 2, nowMs + 1000)
+        want(queue, 'b', 2, nowMs + 1000)
+        queue.tick(nowMs + 1000)
+        expect(queue.wakeMs).toBeDefined()
+        for (const peer of ['a', 'b']) queue.removePeer(peer)
+        queue.tick(nowMs + 9000)
+        expect(queue.wakeMs).toBeUndefined()
+      }),
+      { numRuns: runs(200) },
+    )
   })
 
   test('passes slots on at each turn, from the slowest to those that have waited longest', () => {
@@ -189,9 +194,9 @@ test('UploadQueue answers every want to its end', () => {
       let requests = 0
       const refuse = (key: string, pieces: 'all' | readonly number[]) => {
         const want = owed.get(key)
-        expect(want).toBeDefined()
+        // The refusal of one choice may come after the piece that was sent instead.
         if (want === undefined) return
-        for (const piece of pieces === 'all' ? [...want.choices] : pieces) expect(want.choices.delete(piece)).toBe(true)
+        for (const piece of pieces === 'all' ? [...want.choices] : pieces) want.choices.delete(piece)
         want.left = Math.min(want.left, want.choices.size)
         if (want.left === 0) owed.delete(key)
       }
