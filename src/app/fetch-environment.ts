@@ -3,7 +3,7 @@
  * catalog last. The daemon and a command that has no daemon do it by the same steps.
  */
 import { join } from 'node:path'
-import { systemClock } from '../base/clock.ts'
+import { nextTurn, systemClock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN, SOURCE_GRACE_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
@@ -60,10 +60,9 @@ export async function fetchEnvironment(
     })
     const told = () => onProgress(totals, blobs)
     try {
-      const work = { pieces, missing, sink }
-      const lost =
-        exchange === undefined ? undefined : await fetchInPieces(exchange, verified, work, totals, told, signal)
-      const left = exchange === undefined ? missing : await library.missingOf(missing, signal)
+      // Computed while others work: its note beside spaces, which the catalog is kept with.
+      void nextTurn().then(() => verified.tail())
+      const { left, lost } = await fetchInPieces(exchange, verified, { pieces, missing, sink }, totals, told, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))
       try {
         await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
@@ -95,17 +94,23 @@ interface PieceWork {
   readonly sink: LibraryPieceSink
 }
 
-/** @returns the last peer that was lost on the way, as the error that names it */
+interface PieceOutcome {
+  /** What is still missing. */
+  readonly left: readonly BlobRef[]
+  /** The last peer that was lost on the way, as the error that names it. */
+  readonly lost: HoloError | undefined
+}
+
 async function fetchInPieces(
-  exchange: PieceExchange,
+  exchange: PieceExchange | undefined,
   { name, sha256 }: VerifiedCatalog,
   { pieces, missing, sink }: PieceWork,
   totals: FetchTotals,
   onProgress: () => void,
   signal: AbortSignal,
-): Promise<HoloError | undefined> {
+): Promise<PieceOutcome> {
   const { wanted, held } = piecesLacking(pieces, missing)
-  if (wanted.length === 0) return undefined
+  if (wanted.length === 0 || exchange === undefined) return { left: missing, lost: undefined }
   using holding = exchange.begin(sha256, sink, held)
   const fetch = new PieceFetch({
     catalog: sha256,
@@ -125,12 +130,27 @@ async function fetchInPieces(
   const over = new AbortController()
   void proveByTable(exchange, { sha256, pieces, sink, fetch }, AbortSignal.any([signal, over.signal]))
   try {
-    const left = await exchange.fetchPieces(fetch, signal)
-    if (left.length > 0) log.info`${left.length} of ${wanted.length} pieces of ${name} were not to be had as such`
-    return [...fetch.failures.values()].at(-1)
+    const absent = await exchange.fetchPieces(fetch, signal)
+    if (absent.length > 0) log.info`${absent.length} of ${wanted.length} pieces of ${name} were not to be had as such`
+    const [tried, lacking] = [blobsOf(pieces, wanted), blobsOf(pieces, absent)]
+    const left = missing.filter(({ digest }) => !tried.has(digest) || lacking.has(digest))
+    return { left, lost: [...fetch.failures.values()].at(-1) }
   } finally {
     over.abort(new Error('the pieces are here'))
   }
+}
+
+/** Those that have a part in these pieces. */
+function blobsOf({ blobs, pieces }: Pieces, numbers: readonly number[]): ReadonlySet<Digest> {
+  const found = new Set<Digest>()
+  for (const number of numbers) {
+    const piece = pieces[number]
+    for (const blob of piece === undefined ? [] : piece.kind === 'group' ? piece.blobs : [piece.blob]) {
+      const ref = blobs[blob]
+      if (ref !== undefined) found.add(ref.digest)
+    }
+  }
+  return found
 }
 
 interface TableWork {

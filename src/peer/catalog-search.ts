@@ -49,15 +49,23 @@ export async function findCatalog(
 ): Promise<FoundInSwarm | undefined> {
   const warnings: string[] = []
   const missed = new Set<PeerConnection>()
+  const asked = new Map<PeerConnection, Promise<VerifiedCatalog | undefined>>()
+  const ask = (connection: PeerConnection) => {
+    const answer = asked.get(connection) ?? fetchCatalog(connection, name, search, warnings, signal)
+    asked.set(connection, answer)
+    // Whoever awaits it hears of its failure; where nobody does, another one was chosen.
+    answer.catch(() => {})
+    return answer
+  }
   const limit = deadline(waitMs, new Error('nobody holds it'), signal)
   try {
     for (;;) {
       const choose = () => chooseCatalog(name, offers(name, search.members(), missed), local)
-      const choice = await awaitChoice(choose, search, limit.signal, signal)
+      const choice = await awaitChoice(choose, ask, search, limit.signal, signal)
       if (choice === undefined) return undefined
       if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
       for (const connection of choice.holders) {
-        const catalog = await fetchCatalog(connection, name, search, warnings, signal)
+        const catalog = await ask(connection)
         if (catalog !== undefined) return { catalog, warnings }
         missed.add(connection)
       }
@@ -70,6 +78,7 @@ export async function findCatalog(
 /** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
 async function awaitChoice(
   choose: () => Choice<PeerConnection> | undefined,
+  ask: (connection: PeerConnection) => unknown,
   search: CatalogSearch,
   limit: AbortSignal,
   signal: AbortSignal,
@@ -81,6 +90,8 @@ async function awaitChoice(
     if (choice !== undefined && choice.holders.length > 0) {
       const freshMs = MAJORITY_GRACE_MS - (clock.nowMs() - (search.sinceMs() ?? 0))
       if (freshMs <= 0) return choice
+      // The first one is asked meanwhile: mostly it is the one that is believed.
+      if (choice.holders[0] !== undefined) ask(choice.holders[0])
       await clock.sleep(freshMs, signal)
       continue
     }
