@@ -7,12 +7,13 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { blobEntryName } from '../src/catalog/layout.ts'
 import { distinctBlobs } from '../src/catalog/walk.ts'
 import { Library } from '../src/store/library.ts'
 import { FleetHost, fleetObstacle, SPACES } from '../test/support/fleet-hosts.ts'
 import { environmentRoots, environmentVersion } from '../test/support/golden.ts'
 import { Lan } from '../test/support/lan.ts'
+import { median } from './restore/rows.ts'
+import { tarMs } from './transfer/socket-copy.ts'
 
 const obstacle = fleetObstacle()
 if (obstacle !== undefined) {
@@ -20,42 +21,14 @@ if (obstacle !== undefined) {
   process.exit(1)
 }
 const pairs = Number(process.argv[2] ?? 5)
-const TAR_PORT = 9000
-/** Accept one connection and let tar write to it: nothing between tar and the socket. */
-const SEND = `use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 1, LocalPort => ${TAR_PORT}, ReuseAddr => 1) or die;
-print STDERR "up\\n"; my $c = $s->accept; open(STDOUT, ">&", $c) or die; exec("tar", "-c", "-C", $ARGV[0], "-T", $ARGV[1]);`
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((left, right) => left - right)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
-
-function listBlobs(path: string): void {
-  const found = new Library(environmentRoots()).catalog(environmentVersion(1).name)
-  if (found === undefined) throw new Error('the golden library has no v1')
-  fs.writeFileSync(
-    path,
-    distinctBlobs(found.catalog)
-      .map(({ digest }) => `${blobEntryName(digest)}\n`)
-      .join(''),
-  )
-}
+const found = new Library(environmentRoots()).catalog(environmentVersion(1).name)
+if (found === undefined) throw new Error('the golden library has no v1')
+const blobs = distinctBlobs(found.catalog)
 
 /** Milliseconds from the start of the receiving tar to its end. */
-async function tarMs(from: FleetHost, to: FleetHost): Promise<number> {
-  const list = join(from.host.folder, 'blobs.txt')
-  listBlobs(list)
-  const target = join(to.host.folder, 'tar')
-  fs.mkdirSync(target)
-  const sender = from.host.spawn(['perl', '-e', SEND, join(from.host.home, 'hololib'), list])
-  for await (const _up of sender.stderr) break
-  const startedMs = performance.now()
-  const receive = `exec tar -x -C ${target} < /dev/tcp/${from.host.address}/${TAR_PORT}`
-  const { exitCode, stderr } = await to.host.run(['bash', '-c', receive])
-  const ms = performance.now() - startedMs
-  if (exitCode !== 0) throw new Error(stderr)
-  fs.rmSync(target, { recursive: true })
-  return ms
+function tarOf(from: FleetHost, to: FleetHost): Promise<number> {
+  return tarMs(from.host, to.host, join(from.host.home, 'hololib'), blobs)
 }
 
 async function restoreMs(b: FleetHost): Promise<{ whole: number; fetch: number; firstByte: number }> {
@@ -85,9 +58,9 @@ const rows: { tar: number; rawTar: number; whole: number; fetch: number; firstBy
 await restoreMs(b)
 for (let pair = 0; pair < pairs; pair++)
   rows.push({
-    tar: await tarMs(a, b),
+    tar: await tarOf(a, b),
     ...(await restoreMs(b)),
-    rawTar: await tarMs(b, a),
+    rawTar: await tarOf(b, a),
     version: await versionMs(b),
   })
 

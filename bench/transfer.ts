@@ -4,10 +4,10 @@
  *
  * Root on Linux, iproute2 with tc, nft, perl and dist/holo-peer. Hosts are network and mount namespaces on one bridge,
  * their homes on tmpfs; rates are set by token buckets on both ends of each link, and counted as frames on the bridge.
- * Every fetched library is held against the source, file by file. Pairs are measured in turn, and medians told; all of it
- * has precedence over whatever else runs on the machine. RCC_BIN and RCCREMOTE_BIN add the rows on the real rcc. `--form`
- * is that of the seed's library, `--binary` another build. Whatever ends the benchmark, the kernel ends its processes,
- * mounts and networks.
+ * Every fetched library is held against the source, file by file. Pairs are measured in turn, and medians told; all of
+ * it has precedence over whatever else runs on the machine. Without `--env` both environments are measured. RCC_BIN and
+ * RCCREMOTE_BIN add the rows on the real rcc. `--form` is that of the seed's library, `--binary` another build.
+ * Whatever ends the benchmark, the kernel ends its processes, mounts and networks.
  */
 import * as fs from 'node:fs'
 import { join, resolve } from 'node:path'

@@ -21,15 +21,16 @@ export async function wireRows({ site, pairs }: Measuring): Promise<Row[]> {
     const rates: number[] = []
     for (let pair = 0; pair < pairs; pair++)
       rates.push((bytes * 8) / 1_000 / (await plainMs(from.host, to.host, bytes)))
-    const shares = rates.map((rate) => rate / megabits)
     const head = { what: `plain TCP over ${megabits} Mbit/s / its rate`, unit: 'Mbit/s' } as const
-    const row = compared(
-      { ...head, target: { least: PLAIN_TARGET } },
-      rates,
-      rates.map(() => megabits),
+    const leaky = rates.some((rate) => rate > megabits) ? { note: 'the limit lets more through than it says' } : {}
+    const row = { ...head, ...leaky, target: { least: PLAIN_TARGET } }
+    rows.push(
+      compared(
+        row,
+        rates,
+        rates.map(() => megabits),
+      ),
     )
-    rows.push(row)
-    if (shares.some((share) => share > 1)) rows.push({ ...row, what: 'the limit lets more through than it should' })
   }
   return rows
 }
@@ -78,7 +79,7 @@ async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]
     receiver.empty()
     return (await site.fetched(receiver, limitMs, signal)).ms
   }
-  const tar = () => tarMs(seed.host, receiver.host, `${site.seed(tarForm).home}/hololib`, site.stock)
+  const tar = () => tarMs(seed.host, receiver.host, `${site.seed(tarForm).home}/hololib`, site.stock.blobs)
 
   const cold = { ours: [] as number[], tar: [] as number[] }
   for (let pair = 0; pair < Math.min(pairs, 2); pair++) {

@@ -53,7 +53,7 @@ export function isReached({ target, ratio, ours }: Row): boolean | undefined {
   return 'most' in target ? judged <= target.most : judged >= target.least
 }
 
-const COLUMNS = [62, 10, 10, 7, 13, 9, 3] as const
+const COLUMNS = [70, 8, 8, 7, 13, 9, 3] as const
 
 export function tableHead(): string {
   return inColumns('', 'ours', 'against', 'ratio', 'low–high', 'target', '')

@@ -4,9 +4,9 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import type { BlobRef } from '../../src/blob/source.ts'
 import { blobEntryName } from '../../src/catalog/layout.ts'
 import type { Host } from '../../test/support/lan.ts'
-import type { Stock } from './stock.ts'
 
 const PORT = 9000
 /** Accept one connection and let the command write to it. */
@@ -25,10 +25,10 @@ async function copyMs(from: Host, to: Host, send: readonly string[], receive: st
   return ms
 }
 
-/** `tar` of the blobs of `hololib`; what arrives is removed again. */
-export async function tarMs(from: Host, to: Host, hololib: string, stock: Stock): Promise<number> {
+/** `tar` of blobs of the library `hololib`; what arrives is removed again. @returns, @throws as `copyMs` */
+export async function tarMs(from: Host, to: Host, hololib: string, blobs: readonly BlobRef[]): Promise<number> {
   const list = join(from.folder, 'blobs.txt')
-  fs.writeFileSync(list, stock.blobs.map(({ digest }) => `${blobEntryName(digest)}\n`).join(''))
+  fs.writeFileSync(list, blobs.map(({ digest }) => `${blobEntryName(digest)}\n`).join(''))
   const target = join(to.folder, 'tar')
   fs.mkdirSync(target)
   try {
@@ -38,7 +38,7 @@ export async function tarMs(from: Host, to: Host, hololib: string, stock: Stock)
   }
 }
 
-/** `bytes` zeros, from memory to nowhere. */
+/** `bytes` zeros, from memory to nowhere. @returns, @throws as `copyMs` */
 export async function plainMs(from: Host, to: Host, bytes: number): Promise<number> {
   return copyMs(from, to, ['head', '-c', String(bytes), '/dev/zero'], 'cat > /dev/null')
 }
