@@ -19,6 +19,7 @@ import type { Catalog, CatalogFile } from '../../src/catalog/tree.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { loadBlueprint } from '../../src/config/environment.ts'
 import { Library } from '../../src/store/library.ts'
+import { forgeNotes } from '../../test/support/forge-notes.ts'
 import { rebased, rootsIn } from '../../test/support/golden.ts'
 import { GOLDEN_BASE } from '../../test/support/lan.ts'
 import { type Environment, writeRobot } from '../restore/environment.ts'
@@ -78,6 +79,11 @@ export class Stock {
       fs.writeFileSync(`${path}.new`, stored(content, form))
       fs.renameSync(`${path}.new`, path)
     }
+    // Or its daemon would find them rotten, and refuse to send them.
+    forgeNotes(
+      home,
+      chosen.map(({ digest }) => digest),
+    )
     return chosen.length
   }
 

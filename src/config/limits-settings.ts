@@ -2,6 +2,7 @@
  * The section `holo-peer.limits` of settings.yaml: what this machine gives to its fleet, and takes, at most.
  */
 import { z } from 'zod'
+import { UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import { parseRate, parseSize } from '../base/quantity.ts'
 import { DEFAULT_SETTINGS, type Settings } from './settings.ts'
 
@@ -16,7 +17,7 @@ export const limitsSection = z
     upload: rate,
     download: rate,
     slots: z.int().min(1).max(64),
-    'slots-per-peer': z.int().min(1).max(64),
+    'slots-per-peer': z.int().min(1).max(UPLOAD_WANTS_MAX),
     'connection-memory': size.refine((bytes) => bytes >= MEMORY_MIN && bytes <= MEMORY_MAX, {
       error: 'must be from 64 KiB to 64 MiB',
     }),

@@ -1,7 +1,7 @@
 /**
  * What one fetch knows of one peer: what it holds, what it owes us, how fast it is.
  *
- * Pure. Its speed counts only while it owes us something; its latency only where it had nothing else to do.
+ * Pure. Its speed counts only while it owes us something; its latency only where it owed us nothing else.
  */
 import {
   PEER_PIECES_IN_FLIGHT_MAX,
@@ -11,12 +11,12 @@ import {
 } from '../base/limits.ts'
 import type { Bitfield } from './bitfield.ts'
 import type { Want } from './exchange-want.ts'
-import { BusyRate, MovingAverage } from './rates.ts'
+import { BusyRate } from './rates.ts'
 
 /** Speed is judged over about a second of work: some pieces of a slow wire. */
 const RATE_HALF_LIFE_MS = 1_000
-/** Some ten answers. */
-const LATENCY_HALF_LIFE = 4
+/** The least latency that was seen is believed to have grown by so much at each answer: ways change. */
+const LATENCY_GROWTH = 1.25
 /** What both ends take to turn to the next piece, beside the wire: with less a fast wire ran dry. */
 const TURN_MS = 20
 
@@ -57,7 +57,7 @@ export class ExchangePeer {
   receivedPieces = 0
   receivedBytes = 0
   readonly #rate = new BusyRate(RATE_HALF_LIFE_MS)
-  readonly #latency = new MovingAverage(LATENCY_HALF_LIFE)
+  #latencyMs: number | undefined
   #progressMs = 0
   #sinceProgressBytes = 0
 
@@ -81,13 +81,15 @@ export class ExchangePeer {
   /** Pieces that it may owe us at once: what its wire holds during one latency. @param pieceWireBytes usual size */
   depth(pieceWireBytes: number, nowMs: number): number {
     const bytesPerMs = (this.#rate.perSecond(nowMs) ?? 0) / 1000
-    const wire = bytesPerMs * (this.latencyMs + TURN_MS)
+    // Twice what is on the way, so that a pipeline which is too short grows.
+    const wire = bytesPerMs * (2 * (this.#latencyMs ?? 0) + TURN_MS)
     const pieces = 1 + Math.ceil(wire / Math.max(1, pieceWireBytes))
     return Math.min(PEER_PIECES_IN_FLIGHT_MAX, Math.max(PEER_PIECES_IN_FLIGHT_MIN, pieces))
   }
 
-  get latencyMs(): number {
-    return this.#latency.value ?? 0
+  /** Of the way there and back, without what waits there for others as far as we know; undefined before any answer. */
+  get latencyMs(): number | undefined {
+    return this.#latencyMs
   }
 
   bytesPerSecond(nowMs: number): number | undefined {
@@ -103,7 +105,7 @@ export class ExchangePeer {
     let bytes = extraBytes
     for (const want of this.wants.values()) bytes += owedBytes(want, pieceWireBytes)
     const rate = this.#rate.perSecond(nowMs) ?? fallback
-    return this.latencyMs + (bytes * 1000) / Math.max(1, rate)
+    return (this.#latencyMs ?? 0) + (bytes * 1000) / Math.max(1, rate)
   }
 
   /** The same for one want of it: what it was asked before comes first. */
@@ -127,7 +129,9 @@ export class ExchangePeer {
   }
 
   onHead(want: Want, nowMs: number): void {
-    if (want.first) this.#latency.add(nowMs - want.askedMs)
+    if (!want.first) return
+    const latencyMs = nowMs - want.askedMs
+    this.#latencyMs = Math.min(latencyMs, LATENCY_GROWTH * (this.#latencyMs ?? latencyMs))
   }
 
   onBytes(bytes: number, nowMs: number): void {

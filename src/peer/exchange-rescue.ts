@@ -1,8 +1,8 @@
 /**
  * What a peer with nothing to do may take over from a slower one: hedged requests, stealing and endgame in one rule.
  *
- * Only a peer that no open piece is left for is given such work, so nothing is fetched twice while there is anything
- * to be fetched once. Pure.
+ * Only a peer that owes us nothing is given such work: nothing open is left for it, or enough is asked of others. What
+ * has begun to come is hardly ever fetched twice, what has not is moved. Pure.
  */
 import type { ExchangePeer } from './exchange-peer.ts'
 import type { ExchangePieces } from './exchange-pieces.ts'

@@ -21,13 +21,15 @@ const LOSS_SHARE = 0.02
 export function schedule(state: ExchangeState, nowMs: number): number | undefined {
   let wakeMs = Number.POSITIVE_INFINITY
   let coming = 0
+  let latencyMs = Number.POSITIVE_INFINITY
   for (const peer of state.peers.values()) {
     judge(peer, state, nowMs)
     wakeMs = Math.min(wakeMs, peer.stallMs ?? wakeMs)
+    latencyMs = Math.min(latencyMs, peer.latencyMs ?? latencyMs)
     // Who is silent is not waited for.
     if (!peer.isSilent(nowMs)) coming += peer.wants.size
   }
-  const more = piecesAtOnce(state, nowMs) - coming
+  const more = piecesAtOnce(state, latencyMs === Number.POSITIVE_INFINITY ? 0 : latencyMs, nowMs) - coming
   if (more > 0 && askForOpen(state, more, nowMs)) wakeMs = Math.min(wakeMs, nowMs + PEER_STALL_MS)
   wakeMs = Math.min(wakeMs, rescue(state, nowMs) ?? wakeMs)
   return wakeMs === Number.POSITIVE_INFINITY ? undefined : wakeMs
@@ -57,7 +59,9 @@ function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean 
   const seeds = peers.filter(({ holdings }) => holdings === 'all')
   let asked = 0
   while (able.length > 0 && asked < most && pieces.openCount > 0) {
-    const peer = pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
+    // In a crowd everybody waits for what only a seed has: it shall never be idle.
+    const idleSeed = crowd ? able.find(({ holdings, wants }) => holdings === 'all' && wants.size === 0) : undefined
+    const peer = idleSeed ?? pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
     if (peer === undefined) break
     const seedRoom = seeds.reduce((sum, seed) => sum + Math.max(0, room(seed)), 0)
     const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom })
@@ -72,10 +76,15 @@ function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean 
   return asked > 0
 }
 
-/** Pieces that may be asked of all peers together: with more each of them only comes later. */
-function piecesAtOnce(state: ExchangeState, nowMs: number): number {
-  const rate = state.rate.perSecond(nowMs) ?? 0
-  return Math.max(PIECES_AT_ONCE_MIN, Math.ceil((rate * PIPELINE_MS) / 1000 / Math.max(1, state.pieceWireBytes)))
+/**
+ * Pieces that may be asked of all peers together: with more each of them only comes later.
+ *
+ * @param latencyMs the least of all peers': that of others may be a queue
+ */
+function piecesAtOnce(state: ExchangeState, latencyMs: number, nowMs: number): number {
+  const bytesPerMs = (state.rate.perSecond(nowMs) ?? 0) / 1000
+  const pieces = (bytesPerMs * (PIPELINE_MS + 2 * latencyMs)) / Math.max(1, state.pieceWireBytes)
+  return Math.max(PIECES_AT_ONCE_MIN, Math.ceil(pieces))
 }
 
 function pick(

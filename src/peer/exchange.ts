@@ -236,6 +236,7 @@ export class Exchange {
     return this.#state.inFlightBytes
   }
 
+  /** For people, in the order in which they came. */
   peers(nowMs: number): PeerFigures[] {
     return [...this.#state.peers.values()].map((peer) => peer.figures(nowMs, this.#state.pieces.count))
   }

@@ -6,10 +6,10 @@
  */
 import b4a from 'b4a'
 import {
-  PIECE_CHOICES_MAX,
   PIECE_CHUNK_BYTES_MAX,
   PIECE_WIRE_BYTES_MAX,
   PIECES_MAX,
+  PIECES_NAMED_MAX,
   PIECES_TOLD_MAX,
 } from '../base/limits.ts'
 import { REQUEST_MAX } from './messages.ts'
@@ -74,7 +74,7 @@ export const PIECE_READERS: Readers = {
     const request = readRequest(cursor)
     const catalog = readDigest(cursor)
     const preference = readUint(cursor, 1, 'a preference') === 1 ? 'small' : 'fast'
-    const count = readUint(cursor, PIECE_CHOICES_MAX, 'a count')
+    const count = readUint(cursor, PIECES_NAMED_MAX, 'a count')
     const choices = readNumbers(cursor)
     if (count === 0 || count > choices.length) throw violation(`a want of ${count} out of ${choices.length} pieces`)
     if (new Set(choices).size !== choices.length) throw violation('a want that names a piece twice')
@@ -108,7 +108,7 @@ function numberFields(numbers: readonly number[]): Uint8Array[] {
   return [uintBytes(numbers.length), ...numbers.map(uintBytes)]
 }
 
-function readNumbers(cursor: Cursor, countMax = PIECE_CHOICES_MAX): number[] {
+function readNumbers(cursor: Cursor, countMax = PIECES_NAMED_MAX): number[] {
   return readList(cursor, countMax, 'pieces', () => readPiece(cursor))
 }
 

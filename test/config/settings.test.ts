@@ -33,8 +33,8 @@ describe('loadSettings()', () => {
       limits: {
         upload: undefined,
         download: undefined,
-        slots: 8,
-        slotsPerPeer: 64,
+        slots: 16,
+        slotsPerPeer: 256,
         connectionMemory: 1_048_576,
         pieceStore: 1_073_741_824,
       },

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
 import { PEER_REFUSALS_MAX, PEER_STALL_MS } from '../../src/base/limits.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { Bitfield } from '../../src/peer/bitfield.ts'
 import { Exchange } from '../../src/peer/exchange.ts'
 import type { ExchangeAction } from '../../src/peer/exchange-want.ts'
+import { runs } from '../support/runs.ts'
 
 const MIB = 1024 * 1024
 
@@ -341,4 +343,96 @@ describe('Exchange fetches again', () => {
     expect(['mute', 'silent']).toContain(asked[0] ?? '')
     expect(exchange.isDone).toBe(true)
   })
+})
+
+// Goal: whatever peers say, in whatever order, nothing throws, and what may be in flight is kept. Method: any events, most
+// of them nonsense, and afterwards a peer that delivers.
+test('Exchange keeps its bounds and comes to its end after any events', () => {
+  const count = 6
+  const piece = fc.integer({ min: -1, max: count })
+  const events = fc.array(
+    fc.record({
+      kind: fc.constantFrom(
+        'add',
+        'remove',
+        'all',
+        'some',
+        'got',
+        'choke',
+        'head',
+        'bytes',
+        'received',
+        'refused',
+        'verified',
+      ),
+      peer: fc.constantFrom('a', 'b', 'c'),
+      request: fc.integer({ min: -1, max: 12 }),
+      piece,
+      pieces: fc.uniqueArray(piece, { maxLength: 3 }),
+      flag: fc.boolean(),
+      wireBytes: fc.constantFrom(-1, 0, 5, 10, 11, Number.NaN),
+      reason: fc.constantFrom('not-held' as const, 'choked' as const, 'cancelled' as const, 'failed' as const),
+      elapsedMs: fc.constantFrom(0, 1, 60, 3_000),
+    }),
+    { maxLength: 80 },
+  )
+  fc.assert(
+    fc.property(events, fc.nat(), (sequence, seed) => {
+      const pieceBytes = Array.from({ length: count }, () => 10)
+      const exchange = new Exchange({
+        pieceBytes,
+        wanted: pieceBytes.keys(),
+        random: seededRandom(seed),
+        inFlightBytesMax: 30,
+      })
+      let nowMs = 0
+      const verifying: number[] = []
+      const work = () => {
+        const actions = exchange.next(nowMs)
+        expect(exchange.inFlightBytes).toBeWithin(0, 31)
+        for (const { choices } of wantsOf(actions)) {
+          for (const each of choices) expect(exchange.missing).toContain(each)
+        }
+        return actions
+      }
+      const verify = (flag: boolean) => {
+        const each = verifying.shift()
+        if (each === undefined) return
+        if (flag) exchange.onStored([each], nowMs)
+        else exchange.onWrong(each, nowMs)
+      }
+      for (const event of sequence) {
+        const { kind, peer, request } = event
+        nowMs += event.elapsedMs
+        if (kind === 'add') exchange.addPeer(peer, nowMs)
+        else if (kind === 'remove') exchange.removePeer(peer, nowMs)
+        else if (kind === 'all') exchange.onHoldings(peer, 'all', nowMs)
+        else if (kind === 'some') exchange.onHoldings(peer, holding(count, event.pieces), nowMs)
+        else if (kind === 'got') exchange.onGot(peer, event.pieces, nowMs)
+        else if (kind === 'choke') exchange.onChoke(peer, event.flag, nowMs)
+        else if (kind === 'head') exchange.onHead(peer, request, event.piece, event.wireBytes, nowMs)
+        else if (kind === 'bytes') exchange.onBytes(peer, request, event.piece, 3, nowMs)
+        else if (kind === 'received') {
+          if (exchange.onReceived(peer, request, event.piece, nowMs) === 'expected') verifying.push(event.piece)
+        } else if (kind === 'refused') {
+          exchange.onRefused(peer, request, event.flag ? 'all' : event.pieces, event.reason, nowMs)
+        } else verify(event.flag)
+        work()
+      }
+      while (verifying.length > 0) verify(true)
+      for (const peer of ['a', 'b', 'c']) exchange.removePeer(peer, nowMs)
+      exchange.addPeer('honest', nowMs)
+      exchange.onHoldings('honest', 'all', nowMs)
+      for (let round = 0; round < 20 && !exchange.isDone; round++) {
+        for (const { peer, request, choices } of wantsOf(work())) {
+          const [first = -1] = choices
+          expect(exchange.onHead(peer, request, first, 10, nowMs)).toBe('expected')
+          expect(exchange.onReceived(peer, request, first, nowMs)).toBe('expected')
+          exchange.onStored([first], nowMs)
+        }
+      }
+      expect([exchange.isDone, exchange.inFlightBytes, exchange.isStuck]).toEqual([true, 0, false])
+    }),
+    { numRuns: runs(500) },
+  )
 })

@@ -1,7 +1,7 @@
 /** Pieces between members: whole fetches over in-memory links, and peers played by hand that break the rules. */
 import { describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
-import { BAD_REQUESTS_MAX, PIECE_BYTES } from '../../src/base/limits.ts'
+import { BAD_REQUESTS_MAX, PIECE_BYTES, UPLOAD_WANTS_MAX } from '../../src/base/limits.ts'
 import { roomLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
@@ -259,13 +259,17 @@ describe('a peer that breaks the rules of pieces is parted with', () => {
   test.each<[string, Message[]]>([
     ['asks for pieces beyond the last one', [want(0, [made.pieces.length])]],
     ['uses a number twice at once', [want(0, [60]), want(0, [60])]],
-    ['asks for too much at once', Array.from({ length: 200 }, (_, request) => want(request, [60]))],
+    [
+      'asks for too much at once',
+      Array.from({ length: UPLOAD_WANTS_MAX + BAD_REQUESTS_MAX + 2 }, (_, request) => want(request, [60])),
+    ],
     [
       'asks again and again for what was never told',
       Array.from({ length: BAD_REQUESTS_MAX + 1 }, (_, request) => want(request, [0], OTHER)),
     ],
   ])('who %s', async (_what, messages) => {
     const holder = node()
+    holder.served.slow.add(60)
     const hostile = new HandPlayed(holder, secret, 2)
     await hostile.hear('have')
     for (const message of messages) hostile.say(message)

@@ -10,7 +10,7 @@ import type { EventQueue } from './event-queue.ts'
 const CHUNK_MS = 5
 const CHUNK_BYTES_MIN = 4 * 1024
 const CHUNK_BYTES_MAX = 64 * 1024
-/** What a stream has under way, in chunks. */
+/** What a stream has under way, in chunks, beside what fills the way. */
 const WINDOW_CHUNKS = 4
 
 export interface LinkRates {
@@ -90,6 +90,7 @@ export class Network {
 export class Stream {
   readonly #parcels: Parcel[] = []
   readonly #chunkBytes: number
+  readonly #windowBytes: number
   #underWayBytes = 0
   #isReady = false
   #isClosed = false
@@ -100,8 +101,9 @@ export class Stream {
     readonly from: Host,
     readonly to: Host,
   ) {
-    const bytes = Math.round(CHUNK_MS * Math.min(from.upBytesPerMs, to.downBytesPerMs))
-    this.#chunkBytes = Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, bytes))
+    const bytesPerMs = Math.min(from.upBytesPerMs, to.downBytesPerMs)
+    this.#chunkBytes = Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, Math.round(CHUNK_MS * bytesPerMs)))
+    this.#windowBytes = WINDOW_CHUNKS * this.#chunkBytes + 2 * network.latencyMs * bytesPerMs
   }
 
   send(parcel: Parcel): void {
@@ -136,12 +138,7 @@ export class Stream {
   }
 
   #canSend(): boolean {
-    return (
-      this.#parcels.length > 0 &&
-      !this.#isBlocked &&
-      !this.#isClosed &&
-      this.#underWayBytes < WINDOW_CHUNKS * this.#chunkBytes
-    )
+    return this.#parcels.length > 0 && !this.#isBlocked && !this.#isClosed && this.#underWayBytes < this.#windowBytes
   }
 
   /** The link up of our host is free. */

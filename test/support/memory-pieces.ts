@@ -25,11 +25,12 @@ export class MadePieces {
   }
 }
 
-/** Serves some pieces of one catalog; `lies` are sent with other bytes, `failing` are never sent. */
+/** Serves some pieces of one catalog; `lies` are sent with other bytes, `failing` are never sent, `slow` take for ever. */
 export class MemoryServed implements ServedPieces {
   readonly held: Set<number>
   readonly lies = new Set<number>()
   readonly failing = new Set<number>()
+  readonly slow = new Set<number>()
   readonly asked: number[] = []
 
   constructor(
@@ -46,6 +47,7 @@ export class MemoryServed implements ServedPieces {
 
   async piece(_catalog: Sha256Digest, piece: number, preference: PiecePreference): Promise<PieceOnWire | undefined> {
     this.asked.push(piece)
+    if (this.slow.has(piece)) await new Promise(() => {})
     const content = this.made.contents[piece]
     if (content === undefined || !this.held.has(piece) || this.failing.has(piece)) return undefined
     const sent = Uint8Array.from(content)
