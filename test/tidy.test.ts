@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   peer: ['base', 'blob', 'catalog', 'trust'],
   restore: ['base', 'blob', 'catalog', 'trust'],
   daemon: ['base', 'blob', 'catalog', 'trust'],
-  app: ['base', 'blob', 'catalog', 'trust', 'config', 'store', 'discovery', 'peer', 'restore', 'daemon'],
+  door: ['base', 'blob', 'catalog', 'trust'],
+  app: ['base', 'blob', 'catalog', 'trust', 'config', 'store', 'discovery', 'peer', 'restore', 'daemon', 'door'],
   cli: ['base', 'app'],
   'main.ts': ['base', 'cli'],
 }
@@ -37,6 +38,7 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['catalog', 'config'],
   'node:fs': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
   'node:fs/promises': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
+  'node:http': ['door'],
   'bun:ffi': ['base', 'store', 'restore'],
 }
 

@@ -13,11 +13,13 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { makeStateFolder } from '../config/state.ts'
 import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
+import type { Door } from '../door/serve-door.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
+import { openDoor } from './door.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
@@ -39,6 +41,8 @@ export interface DaemonReady {
   /** `host:port`, each usable as `--bootstrap` on a machine that can reach it. */
   readonly addresses: readonly string[]
   readonly catalogs: readonly string[]
+  /** What RCC_REMOTE_ORIGIN is set to, or undefined where rcc's door is shut. */
+  readonly door: string | undefined
 }
 
 /**
@@ -71,7 +75,8 @@ export async function runDaemon(
   await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
   const jobs = new FetchJobs(library, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
-  onReady(readyOf(node, served))
+  await using door = await openDoor(settings.door, { library, served, bring: (name) => jobs.bring(name) })
+  onReady(readyOf(node, served, door))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   await following
   await jobs.settled()
@@ -92,13 +97,14 @@ async function onlyDaemon(machine: Machine, signal: AbortSignal): Promise<HeldLo
   }
 }
 
-function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
+function readyOf(node: FleetNode, served: ServedCatalogs, door: Door | undefined): DaemonReady {
   return {
     fleets: node.fleets.map(({ name }) => name),
     key: node.fingerprint,
     port: portOf(node),
     addresses: node.bootstrapAddresses.map(({ host, port }) => formatHostPort(host, port)),
     catalogs: served.catalogs().map(({ name }) => name),
+    door: door?.url,
   }
 }
 
@@ -162,6 +168,14 @@ class FetchJobs {
   /** A command that had this found will have it fetched next: then it need not travel again. */
   remember(catalog: VerifiedCatalog): void {
     this.#found = catalog
+  }
+
+  /** Find an environment with the fleet, and fetch it. @throws {HoloError} as `FleetNode.find` and `fetchEnvironment` */
+  async bring(name: CatalogName): Promise<void> {
+    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const { catalog } = await this.node.find(name, local?.sha256, this.signal)
+    this.remember(catalog)
+    await this.start(name, catalog.sha256).done
   }
 
   start(name: CatalogName, sha256: string): FetchJob {

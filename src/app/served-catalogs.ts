@@ -40,6 +40,11 @@ export class ServedCatalogs implements ServedLibrary {
     return [...this.#held.values()]
   }
 
+  /** SHA-256 of the decoded catalog. @returns undefined where the catalog is not held */
+  heldSha256(name: CatalogName): Sha256Digest | undefined {
+    return this.#held.get(name)?.sha256
+  }
+
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -12,6 +12,7 @@ import { parseHostPort } from '../base/host-port.ts'
 import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
 import { isKeyText } from '../trust/key-rules.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
+import { doorInEnvironment, doorSection, doorSettings } from './door-settings.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
 
@@ -39,6 +40,7 @@ const section = z.strictObject({
     })
     .partial()
     .optional(),
+  door: doorSection.optional(),
 })
 
 type Section = z.infer<typeof section>
@@ -67,6 +69,7 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,
       ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
     },
+    door: doorSettings(fromFile.door ?? {}, fromEnvironment.door ?? {}, overrides.environment),
     holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }
@@ -102,7 +105,7 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
   return checkSection(
     section,
-    { discovery },
-    (path) => `The environment variable HOLO_PEER_${String(path[1]).toUpperCase()}`,
+    { discovery, door: doorInEnvironment(environment) },
+    ([of, key]) => `The environment variable HOLO_PEER_${of === 'door' ? 'DOOR_' : ''}${String(key).toUpperCase()}`,
   )
 }

@@ -6,10 +6,14 @@
  */
 import { existsSync } from 'node:fs'
 import type { EnvironmentValues } from '../catalog/layout.ts'
+import type { DoorSettings } from './door-settings.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
 export const DEFAULT_PORT = 49737
+
+/** TCP port of rcc's door: that of rccremote. */
+export const DEFAULT_DOOR_PORT = 4653
 
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
@@ -30,6 +34,7 @@ export interface Settings {
     readonly allow: readonly string[]
     readonly ban: readonly string[]
   }
+  readonly door: DoorSettings
   readonly holotree: HolotreeSettings
 }
 
@@ -42,6 +47,14 @@ export interface SettingsOverrides extends HolotreeFlags {
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
   peers: { allow: [], ban: [] },
+  door: {
+    enabled: true,
+    address: 'localhost',
+    port: DEFAULT_DOOR_PORT,
+    open: false,
+    token: undefined,
+    tokenFile: undefined,
+  },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -72,11 +85,12 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, peers, door, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     peers,
+    door,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

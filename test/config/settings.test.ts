@@ -30,6 +30,14 @@ describe('loadSettings()', () => {
     expect(settings).toEqual({
       discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
       peers: { allow: [], ban: [] },
+      door: {
+        enabled: true,
+        address: 'localhost',
+        port: 4653,
+        open: false,
+        token: undefined,
+        tokenFile: undefined,
+      },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],

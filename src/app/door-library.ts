@@ -1,0 +1,109 @@
+/**
+ * The library behind rcc's door, and the fleet behind the library: what is not here whole is fetched first, once for all
+ * who ask for it.
+ *
+ * Serving and fetching take no lock: rcc holds its global one while it waits for our answer.
+ */
+import { deadline } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { DOOR_BRING_MS, DOOR_BRINGS_MAX, DOOR_ENVIRONMENTS_KEPT } from '../base/limits.ts'
+import { roomLogger } from '../base/log.ts'
+import { isSha256, type Sha256Digest } from '../blob/digest.ts'
+import type { StoredBlob } from '../blob/local.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import { distinctBlobs } from '../catalog/walk.ts'
+import type { BlobMeasures, DoorEnvironment, DoorLibrary } from '../door/door-library.ts'
+import type { Library } from '../store/library.ts'
+import { measureBlobs } from '../store/measure-blobs.ts'
+import { localCatalog } from './local-catalog.ts'
+import type { ServedCatalogs } from './served-catalogs.ts'
+
+const log = roomLogger('door')
+
+/** Looks for an environment in the fleet and fetches it into the library. @throws {HoloError} where that fails */
+export type BringEnvironment = (name: CatalogName) => Promise<void>
+
+export interface LibraryBehindDoorOptions {
+  readonly library: Library
+  /** Knows the complete catalogs without a look at each blob. */
+  readonly served: Pick<ServedCatalogs, 'heldSha256'>
+  readonly bring: BringEnvironment
+}
+
+export class LibraryBehindDoor implements DoorLibrary {
+  /** By the time of their last use, the latest last. */
+  readonly #kept = new Map<CatalogName, DoorEnvironment & { readonly sha256: Sha256Digest }>()
+  readonly #brings = new Map<CatalogName, Promise<void>>()
+
+  constructor(private readonly options: LibraryBehindDoorOptions) {}
+
+  async held(name: CatalogName, signal: AbortSignal): Promise<DoorEnvironment | undefined> {
+    const { library, served } = this.options
+    const sha256 = served.heldSha256(name)
+    const kept = this.#kept.get(name)
+    this.#kept.delete(name)
+    if (kept !== undefined && kept.sha256 === sha256) {
+      this.#kept.set(name, kept)
+      return kept
+    }
+    // What rcc has recorded or we have fetched just now, the watch has not seen yet.
+    if (library.digestKind() !== 'sha-256') return undefined
+    const catalog = localCatalog(name, library, (why) => log.warning`${why}`)
+    if (catalog === undefined) return undefined
+    const refs = distinctBlobs(catalog.catalog)
+    const digests = refs.map(({ digest }) => digest).filter(isSha256)
+    if (digests.length < refs.length) return undefined
+    if (catalog.sha256 !== sha256 && (await library.missingOf(refs, signal, 1)).length > 0) return undefined
+    const environment = { name, stored: catalog.stored, digests: new Set(digests.sort()), sha256: catalog.sha256 }
+    this.#keep(environment)
+    return environment
+  }
+
+  #keep(environment: DoorEnvironment & { readonly sha256: Sha256Digest }): void {
+    this.#kept.set(environment.name, environment)
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= DOOR_ENVIRONMENTS_KEPT) break
+      this.#kept.delete(oldest)
+    }
+  }
+
+  async bring(name: CatalogName, signal: AbortSignal): Promise<DoorEnvironment | undefined> {
+    const held = await this.held(name, signal)
+    if (held !== undefined) return held
+    const bringing = this.#bringing(name)
+    if (bringing === undefined) return undefined
+    const limit = deadline(DOOR_BRING_MS, new Error(`${name} did not come within ${DOOR_BRING_MS / 1000} s`), signal)
+    try {
+      await abortable(bringing, limit.signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      log.info`${name} cannot be given to rcc: ${messageOf(error)}`
+      if (!(error instanceof HoloError) && !limit.signal.aborted) throw error
+      return undefined
+    } finally {
+      limit.clear()
+    }
+    return this.held(name, signal)
+  }
+
+  /** @returns undefined where too many are under way */
+  #bringing(name: CatalogName): Promise<void> | undefined {
+    const running = this.#brings.get(name)
+    if (running !== undefined) return running
+    if (this.#brings.size >= DOOR_BRINGS_MAX) return undefined
+    const started = this.options.bring(name).finally(() => this.#brings.delete(name))
+    // Whoever waited may have left.
+    started.catch(() => {})
+    this.#brings.set(name, started)
+    return started
+  }
+
+  stored(digest: Sha256Digest): StoredBlob | undefined {
+    return this.options.library.stored(digest)
+  }
+
+  measure(digests: readonly Sha256Digest[], signal: AbortSignal): Promise<BlobMeasures> {
+    return measureBlobs(this.options.library.tree, digests, signal)
+  }
+}

@@ -1,0 +1,70 @@
+/** Writes one answer to its connection: at the pace of the client, who has to keep one. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { nextTurn } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
+import { DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/limits.ts'
+import type { DoorAnswer } from './answer.ts'
+import type { Connection } from './connections.ts'
+
+/**
+ * @returns once all of it has been handed to the system
+ * @throws what the body throws: then the client has got a part, and the connection has to be cut
+ * @throws `signal.reason` once `signal` aborts
+ */
+export async function sendAnswer(
+  message: IncomingMessage,
+  response: ServerResponse,
+  { status, headers, body, sizeBytes }: DoorAnswer,
+  connection: Connection,
+  signal: AbortSignal,
+): Promise<void> {
+  response.statusCode = status
+  response.setHeader('x-content-type-options', 'nosniff')
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value)
+  // What the client still sends is not wanted: the connection is of no use after that.
+  if (!message.complete) response.setHeader('connection', 'close')
+  connection.within(DOOR_STALL_MS)
+  const whole = typeof body === 'string' ? Buffer.from(body) : body
+  if (whole === undefined || whole instanceof Uint8Array) {
+    const length = whole?.byteLength ?? sizeBytes ?? 0
+    const isUnknown = message.method === 'HEAD' && whole === undefined && sizeBytes === undefined && status === 200
+    if (status !== 304 && !isUnknown) response.setHeader('content-length', length)
+    await ended(response, whole, signal)
+  } else {
+    if (sizeBytes !== undefined) response.setHeader('content-length', sizeBytes)
+    for await (const chunk of whole) {
+      signal.throwIfAborted()
+      connection.within(DOOR_STALL_MS)
+      if (response.write(chunk)) await nextTurn()
+      else await drained(response, signal)
+    }
+    connection.within(DOOR_STALL_MS)
+    await ended(response, undefined, signal)
+  }
+  if (!message.complete) await readAway(message, connection)
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return abortable(new Promise((resolve) => response.once('drain', resolve)), signal)
+}
+
+function ended(response: ServerResponse, last: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
+  return abortable(
+    new Promise((resolve) => {
+      response.once('finish', resolve)
+      if (last === undefined) response.end()
+      else response.end(last)
+    }),
+    signal,
+  )
+}
+
+/** Closing a connection with bytes unread would take the answer away from a client that has not read it yet. */
+async function readAway(message: IncomingMessage, connection: Connection): Promise<void> {
+  connection.within(DOOR_LINGER_MS)
+  message.resume()
+  await new Promise((resolve) => {
+    message.once('end', resolve)
+    message.once('close', resolve)
+  })
+}
