@@ -6,26 +6,45 @@
  */
 import type { Socket } from 'node:net'
 import { deadline, never } from '../base/clock.ts'
-import { DOOR_CONNECTIONS_MAX, DOOR_HEAD_MS } from '../base/limits.ts'
+import { DOOR_BODY_MS, DOOR_CONNECTIONS_MAX, DOOR_HEAD_MS, DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/limits.ts'
+
+/** How much of a server's patience there is; what each is for stands in `base/limits.ts`. */
+export interface ConnectionBounds {
+  readonly connectionsMax: number
+  readonly headMs: number
+  readonly bodyMs: number
+  readonly stallMs: number
+  readonly lingerMs: number
+}
+
+export const CONNECTION_BOUNDS: ConnectionBounds = {
+  connectionsMax: DOOR_CONNECTIONS_MAX,
+  headMs: DOOR_HEAD_MS,
+  bodyMs: DOOR_BODY_MS,
+  stallMs: DOOR_STALL_MS,
+  lingerMs: DOOR_LINGER_MS,
+}
 
 export class Connections {
   readonly #open = new Map<Socket, Connection>()
+
+  constructor(private readonly bounds: ConnectionBounds) {}
 
   /** @returns undefined where there are too many: the socket is closed */
   admit(socket: Socket): Connection | undefined {
     // Who closes a connection hard is no affair of ours.
     socket.on('error', () => {})
-    if (this.#open.size >= DOOR_CONNECTIONS_MAX) {
+    if (this.#open.size >= this.bounds.connectionsMax) {
       socket.destroy()
       return undefined
     }
-    const connection = new Connection(socket)
+    const connection = new Connection(socket, this.bounds)
     this.#open.set(socket, connection)
     socket.once('close', () => {
       this.#open.delete(socket)
       connection.rest()
     })
-    connection.within(DOOR_HEAD_MS)
+    connection.expect('headMs')
     return connection
   }
 
@@ -43,12 +62,15 @@ export class Connection {
   /** Whether a request is being answered: one at a time, since answers that wait for each other would pile up. */
   busy = false
 
-  constructor(private readonly socket: Socket) {}
+  constructor(
+    private readonly socket: Socket,
+    private readonly bounds: ConnectionBounds,
+  ) {}
 
-  /** Close it, unless this or `rest` is called again within `ms`. */
-  within(ms: number): void {
+  /** Close it, unless this or `rest` is called again within the time of `what`. */
+  expect(what: Exclude<keyof ConnectionBounds, 'connectionsMax'>): void {
     this.#stop()
-    const wait = deadline(ms, new Error('the client was too slow'), never)
+    const wait = deadline(this.bounds[what], new Error('the client was too slow'), never)
     wait.signal.addEventListener('abort', () => this.socket.destroy(), { once: true })
     this.#stop = wait.clear
   }

@@ -1,6 +1,6 @@
 /** One request as the routes see it: a plain path, and a body that cannot take more bytes or time than it may. */
 import type { IncomingMessage } from 'node:http'
-import { DOOR_BODY_MS, DOOR_WANT_BYTES_MAX } from '../base/limits.ts'
+import { DOOR_WANT_BYTES_MAX } from '../base/limits.ts'
 import { BodyTooLong, type DoorRequest } from './answer.ts'
 import type { Connection } from './connections.ts'
 
@@ -38,7 +38,7 @@ async function* boundedBody(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   if (Number(message.headers['content-length'] ?? 0) > DOOR_WANT_BYTES_MAX) throw new BodyTooLong()
-  connection.within(DOOR_BODY_MS)
+  connection.expect('bodyMs')
   let total = 0
   try {
     for await (const chunk of message.iterator({ destroyOnReturn: false })) {

@@ -2,7 +2,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
-import { DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/limits.ts'
 import type { DoorAnswer } from './answer.ts'
 import type { Connection } from './connections.ts'
 
@@ -23,7 +22,7 @@ export async function sendAnswer(
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value)
   // What the client still sends is not wanted: the connection is of no use after that.
   if (!message.complete) response.setHeader('connection', 'close')
-  connection.within(DOOR_STALL_MS)
+  connection.expect('stallMs')
   const whole = typeof body === 'string' ? Buffer.from(body) : body
   if (whole === undefined || whole instanceof Uint8Array) {
     const length = whole?.byteLength ?? sizeBytes ?? 0
@@ -34,11 +33,11 @@ export async function sendAnswer(
     if (sizeBytes !== undefined) response.setHeader('content-length', sizeBytes)
     for await (const chunk of whole) {
       signal.throwIfAborted()
-      connection.within(DOOR_STALL_MS)
+      connection.expect('stallMs')
       if (response.write(chunk)) await nextTurn()
       else await drained(response, signal)
     }
-    connection.within(DOOR_STALL_MS)
+    connection.expect('stallMs')
     await ended(response, undefined, signal)
   }
   if (!message.complete) await readAway(message, connection)
@@ -61,7 +60,7 @@ function ended(response: ServerResponse, last: Uint8Array | undefined, signal: A
 
 /** Closing a connection with bytes unread would take the answer away from a client that has not read it yet. */
 async function readAway(message: IncomingMessage, connection: Connection): Promise<void> {
-  connection.within(DOOR_LINGER_MS)
+  connection.expect('lingerMs')
   message.resume()
   await new Promise((resolve) => {
     message.once('end', resolve)

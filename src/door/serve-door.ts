@@ -10,11 +10,11 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer, type Server, type Socket } from 'node:net'
 import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { formatHostPort } from '../base/host-port.ts'
-import { DOOR_HEAD_BYTES_MAX, DOOR_HEAD_MS } from '../base/limits.ts'
+import { DOOR_HEAD_BYTES_MAX } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { checkAccess, type DoorAccess, refusalOf } from './access.ts'
 import { BodyTooLong, type DoorAnswer, type DoorRoute, textAnswer } from './answer.ts'
-import { type Connection, Connections } from './connections.ts'
+import { CONNECTION_BOUNDS, type Connection, type ConnectionBounds, Connections } from './connections.ts'
 import { doorRequest } from './door-request.ts'
 import { sendAnswer } from './send-answer.ts'
 
@@ -28,6 +28,7 @@ export interface DoorOptions {
   readonly access: DoorAccess
   /** Asked in order; the first that knows the path answers. */
   readonly routes: readonly DoorRoute[]
+  readonly bounds?: ConnectionBounds
 }
 
 export interface Door extends AsyncDisposable {
@@ -42,12 +43,13 @@ export interface Door extends AsyncDisposable {
  * @returns disposal stops listening and ends open connections
  * @throws {HoloError} as `checkAccess`; blame `host`: code `door-port-taken`, or the address is none of this machine
  */
-export async function serveDoor({ address, port, access, routes }: DoorOptions): Promise<Door> {
+export async function serveDoor(options: DoorOptions): Promise<Door> {
+  const { address, port, access, routes, bounds = CONNECTION_BOUNDS } = options
   checkAccess(address, access)
-  const connections = new Connections()
+  const connections = new Connections(bounds)
   const ended = new AbortController()
   const http = createHttpServer(
-    { maxHeaderSize: DOOR_HEAD_BYTES_MAX, keepAliveTimeout: DOOR_HEAD_MS },
+    { maxHeaderSize: DOOR_HEAD_BYTES_MAX, keepAliveTimeout: bounds.headMs },
     (request, response) => {
       const connection = connections.of(request.socket)
       if (connection === undefined || connection.busy) return void request.socket.destroy()
@@ -122,7 +124,7 @@ async function respond(
     message.socket.destroy()
     return
   }
-  connection.within(DOOR_HEAD_MS)
+  connection.expect('headMs')
 }
 
 async function answerOf(
