@@ -29,6 +29,7 @@ async function want(request: DoorRequest, library: DoorLibrary, signal: AbortSig
   const blobs = new Set<Sha256Digest>()
   const environments = new Map<string, DoorEnvironment>()
   const less: DoorEnvironment[] = []
+  let named = 0
   for await (const line of wantedLines(request.body())) {
     const [, verb, text = ''] = /^(environment|less) +(\S+)$/.exec(line) ?? []
     if (verb === undefined) {
@@ -40,7 +41,7 @@ async function want(request: DoorRequest, library: DoorLibrary, signal: AbortSig
     }
     const name = parseCatalogName(text)
     if (name === undefined) return malformed(line)
-    if (environments.size + less.length >= ENVIRONMENTS_MAX) return tooMany(ENVIRONMENTS_MAX, 'environments')
+    if (++named > ENVIRONMENTS_MAX) return tooMany(ENVIRONMENTS_MAX, 'environments')
     const environment = await library.held(name, signal)
     if (verb === 'less') {
       if (environment !== undefined) less.push(environment)

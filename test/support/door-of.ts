@@ -19,6 +19,8 @@ import { rootsIn } from './golden.ts'
 
 export interface OpenDoorOptions {
   readonly address?: string
+  /** Any that is free, where there is none. */
+  readonly port?: number
   readonly access?: Partial<DoorAccess>
   readonly bounds?: ConnectionBounds
   /** What the fleet does; by default nobody has anything. */
@@ -30,26 +32,32 @@ export const DOOR_IDENTITY = '0123456789abcdef'
 
 /** @returns a door whose port is free, once it knows what the library holds */
 export async function doorOf(library: Library, options: OpenDoorOptions = {}): Promise<Door> {
-  const { address = 'localhost', access = {}, bounds, bring = async () => {} } = options
+  const { address = 'localhost', port = 0, access = {}, bounds, bring = async () => {} } = options
   const served = new ServedCatalogs(library)
   const looked = Promise.withResolvers<void>()
   const ended = new AbortController()
   const following = served.follow(looked.resolve, ended.signal)
   await looked.promise
   const behind = new LibraryBehindDoor({ library, served, bring })
+  const stop = async () => {
+    ended.abort()
+    await following
+  }
   const door = await serveDoor({
     address,
-    port: 0,
+    port,
     access: { token: undefined, open: false, ...access },
     routes: [rccremoteRoutes(behind, DOOR_IDENTITY), staticTreeRoutes(behind), wantRoute(behind)],
     ...(bounds === undefined ? {} : { bounds }),
+  }).catch(async (error: unknown) => {
+    await stop()
+    throw error
   })
   return {
     ...door,
     [Symbol.asyncDispose]: async () => {
       await door[Symbol.asyncDispose]()
-      ended.abort()
-      await following
+      await stop()
     },
   }
 }
@@ -80,12 +88,13 @@ export function request(line: string, headers: readonly string[] = [], body: str
 }
 
 export interface Heard {
+  /** 0 where the connection was closed without an answer. */
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
 }
 
-/** The one answer in `bytes`; its body must have the length that the head tells, where it tells one. */
+/** The one answer in `bytes`. */
 export function heard(bytes: Buffer): Heard {
   const end = bytes.indexOf('\r\n\r\n')
   const [first = '', ...lines] = bytes.subarray(0, end).toString('latin1').split('\r\n')
@@ -93,7 +102,7 @@ export function heard(bytes: Buffer): Heard {
     lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
   )
   const body = bytes.subarray(end + 4)
-  return { status: Number(first.split(' ')[1]), headers, body }
+  return { status: Number(first.split(' ')[1]) || 0, headers, body }
 }
 
 /**
