@@ -75,7 +75,12 @@ export async function runDaemon(
   await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
   const jobs = new FetchJobs(library, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
-  await using door = await openDoor(settings.door, { library, served, bring: (name) => jobs.bring(name) })
+  await using door = await openDoor(settings.door, {
+    library,
+    served,
+    bring: (name) => jobs.bring(name),
+    ended: signal,
+  })
   onReady(readyOf(node, served, door))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   await following

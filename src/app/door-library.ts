@@ -29,6 +29,8 @@ export interface LibraryBehindDoorOptions {
   /** Knows the complete catalogs without a look at each blob. */
   readonly served: Pick<ServedCatalogs, 'heldSha256'>
   readonly bring: BringEnvironment
+  /** Aborts when the daemon ends: whatever is being fetched fails then, and that is no fault. */
+  readonly ended: AbortSignal
 }
 
 export class LibraryBehindDoor implements DoorLibrary {
@@ -78,8 +80,9 @@ export class LibraryBehindDoor implements DoorLibrary {
       await abortable(bringing, limit.signal)
     } catch (error) {
       signal.throwIfAborted()
+      const expected = error instanceof HoloError || limit.signal.aborted || this.options.ended.aborted
+      if (!expected) throw error
       log.info`${name} cannot be given to rcc: ${messageOf(error)}`
-      if (!(error instanceof HoloError) && !limit.signal.aborted) throw error
       return undefined
     } finally {
       limit.clear()

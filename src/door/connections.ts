@@ -5,7 +5,7 @@
  * next part of the answer taken. When that runs out it is closed without a word, whatever trickled in meanwhile.
  */
 import type { Socket } from 'node:net'
-import { deadline, never } from '../base/clock.ts'
+import { after } from '../base/clock.ts'
 import { DOOR_BODY_MS, DOOR_CONNECTIONS_MAX, DOOR_HEAD_MS, DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/limits.ts'
 
 /** How much of a server's patience there is; what each is for stands in `base/limits.ts`. */
@@ -70,9 +70,7 @@ export class Connection {
   /** Close it, unless this or `rest` is called again within the time of `what`. */
   expect(what: Exclude<keyof ConnectionBounds, 'connectionsMax'>): void {
     this.#stop()
-    const wait = deadline(this.bounds[what], new Error('the client was too slow'), never)
-    wait.signal.addEventListener('abort', () => this.socket.destroy(), { once: true })
-    this.#stop = wait.clear
+    this.#stop = after(this.bounds[what], () => this.socket.destroy())
   }
 
   /** It is our turn: nothing is expected from the client. */

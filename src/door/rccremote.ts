@@ -6,6 +6,9 @@
  * between requests, so answers cannot be mixed up. It packs gzip blobs once more; here they go as they lie: rcc writes
  * what it unpacks to the blob's place, and reads raw blobs and gzip ones (§6).
  */
+import { never } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import { type DoorAnswer, type DoorRequest, type DoorRoute, methodNotAllowed } from './answer.ts'
@@ -13,6 +16,7 @@ import type { DoorEnvironment, DoorLibrary } from './door-library.ts'
 import { lastElement, wantedLines } from './want-list.ts'
 import { zipAnswer } from './zip-answer.ts'
 
+const log = roomLogger('door')
 const NOT_FOUND: DoorAnswer = {
   status: 404,
   headers: { 'content-type': 'text/plain; charset=utf-8' },
@@ -30,7 +34,7 @@ export function rccremoteRoutes(library: DoorLibrary, identity: string): DoorRou
     const [, verb] = /^\/(parts|delta|force)\//.exec(path) ?? []
     if (verb === undefined) return undefined
     const name = lastElement(path.replace(/\/+$/, ''))
-    if (verb === 'force') return force(name, library, signal)
+    if (verb === 'force') return force(name, library)
     const allowed = verb === 'parts' ? 'GET' : 'POST'
     if (method !== allowed) return Promise.resolve(methodNotAllowed(allowed))
     if (request.header('x-rcc-random-identity') === identity) return Promise.resolve({ status: 409 })
@@ -66,9 +70,11 @@ async function delta(
 }
 
 /** Fetch it, whoever wants it: the answer does not wait. */
-async function force(text: string, library: DoorLibrary, signal: AbortSignal): Promise<DoorAnswer> {
+async function force(text: string, library: DoorLibrary): Promise<DoorAnswer> {
   const name = parseCatalogName(text)
-  if (name !== undefined) library.bring(name, signal).catch(() => {})
+  if (name !== undefined) {
+    library.bring(name, never).catch((error: unknown) => log.warning`${name} was not fetched: ${messageOf(error)}`)
+  }
   return { status: 200 }
 }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
+import { CHUNK_BYTES } from '../base/limits.ts'
 import type { DoorAnswer } from './answer.ts'
 import type { Connection } from './connections.ts'
 
@@ -23,23 +24,23 @@ export async function sendAnswer(
   // What the client still sends is not wanted: the connection is of no use after that.
   if (!message.complete) response.setHeader('connection', 'close')
   connection.expect('stallMs')
-  const whole = typeof body === 'string' ? Buffer.from(body) : body
-  if (whole === undefined || whole instanceof Uint8Array) {
-    const length = whole?.byteLength ?? sizeBytes ?? 0
-    const isUnknown = message.method === 'HEAD' && whole === undefined && sizeBytes === undefined && status === 200
-    if (status !== 304 && !isUnknown) response.setHeader('content-length', length)
-    await ended(response, whole, signal)
+  if (body === undefined) {
+    // A HEAD does not tell a length that is not known ahead.
+    const isUnknown = message.method === 'HEAD' && sizeBytes === undefined && status === 200
+    if (status !== 304 && !isUnknown) response.setHeader('content-length', sizeBytes ?? 0)
   } else {
-    if (sizeBytes !== undefined) response.setHeader('content-length', sizeBytes)
-    for await (const chunk of whole) {
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body
+    const length = bytes instanceof Uint8Array ? bytes.byteLength : sizeBytes
+    if (length !== undefined) response.setHeader('content-length', length)
+    for await (const chunk of bytes instanceof Uint8Array ? slices(bytes) : bytes) {
       signal.throwIfAborted()
       connection.expect('stallMs')
       if (response.write(chunk)) await nextTurn()
       else await drained(response, signal)
     }
-    connection.expect('stallMs')
-    await ended(response, undefined, signal)
   }
+  connection.expect('stallMs')
+  await finished(response, signal)
   if (!message.complete) await readAway(message, connection)
 }
 
@@ -47,15 +48,13 @@ function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
   return abortable(new Promise((resolve) => response.once('drain', resolve)), signal)
 }
 
-function ended(response: ServerResponse, last: Uint8Array | undefined, signal: AbortSignal): Promise<void> {
-  return abortable(
-    new Promise((resolve) => {
-      response.once('finish', resolve)
-      if (last === undefined) response.end()
-      else response.end(last)
-    }),
-    signal,
-  )
+function finished(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return abortable(new Promise((resolve) => response.end(resolve)), signal)
+}
+
+/** A client at a slow link gets its time for each part. */
+function* slices(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES)
 }
 
 /** Closing a connection with bytes unread would take the answer away from a client that has not read it yet. */

@@ -47,14 +47,13 @@ export async function serveDoor(options: DoorOptions): Promise<Door> {
   const { address, port, access, routes, bounds = CONNECTION_BOUNDS } = options
   checkAccess(address, access)
   const connections = new Connections(bounds)
-  const ended = new AbortController()
   const http = createHttpServer(
     { maxHeaderSize: DOOR_HEAD_BYTES_MAX, keepAliveTimeout: bounds.headMs },
     (request, response) => {
       const connection = connections.of(request.socket)
       if (connection === undefined || connection.busy) return void request.socket.destroy()
       connection.busy = true
-      respond(request, response, connection, { access, routes, ended: ended.signal })
+      respond(request, response, connection, { access, routes })
         .catch((error: unknown) => {
           log.error('an answer failed: {error}', { error })
           request.socket.destroy()
@@ -74,7 +73,6 @@ export async function serveDoor(options: DoorOptions): Promise<Door> {
   }
   const listeners: Server[] = []
   const close = async () => {
-    ended.abort(new Error('the door is closed'))
     const closed = listeners.map((listener) => new Promise((resolve) => listener.close(resolve)))
     connections.closeAll()
     await Promise.all(closed)
@@ -97,19 +95,18 @@ export async function serveDoor(options: DoorOptions): Promise<Door> {
 interface Serving {
   readonly access: DoorAccess
   readonly routes: readonly DoorRoute[]
-  readonly ended: AbortSignal
 }
 
 async function respond(
   message: IncomingMessage,
   response: ServerResponse,
   connection: Connection,
-  { access, routes, ended }: Serving,
+  { access, routes }: Serving,
 ): Promise<void> {
   connection.rest()
   const left = new AbortController()
   response.once('close', () => left.abort(new Error('the client has left')))
-  const signal = AbortSignal.any([left.signal, ended])
+  const { signal } = left
   let answer: DoorAnswer
   try {
     answer = await answerOf(message, connection, { access, routes }, signal)
@@ -130,7 +127,7 @@ async function respond(
 async function answerOf(
   message: IncomingMessage,
   connection: Connection,
-  { access, routes }: Omit<Serving, 'ended'>,
+  { access, routes }: Serving,
   signal: AbortSignal,
 ): Promise<DoorAnswer> {
   const { host, authorization } = message.headers

@@ -217,6 +217,12 @@ describe('serveDoor()', () => {
     }
   })
 
+  test('takes no port that another door has', async () => {
+    await using door = await doorOf(library)
+    expect(doorOf(library, { port: door.port })).rejects.toMatchObject({ code: 'door-port-taken' })
+    expect(await works(door)).toBe(true)
+  })
+
   test('keeps a connection for the next request', async () => {
     await using door = await doorOf(library)
     const socket = await opened(door.port)

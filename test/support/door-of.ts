@@ -38,7 +38,7 @@ export async function doorOf(library: Library, options: OpenDoorOptions = {}): P
   const ended = new AbortController()
   const following = served.follow(looked.resolve, ended.signal)
   await looked.promise
-  const behind = new LibraryBehindDoor({ library, served, bring })
+  const behind = new LibraryBehindDoor({ library, served, bring, ended: ended.signal })
   const stop = async () => {
     ended.abort()
     await following
