@@ -103,18 +103,20 @@ export function openStoredBlob(path: string, digest: Digest): StoredBlob | undef
     open = false
   }
   try {
-    const encoding = sniff(descriptor, digest)
     const readWhole = () => {
       const whole = new Uint8Array(sizeBytes)
       readFully(descriptor, whole, path)
       return whole
     }
     if (sizeBytes > BLOB_WHOLE_BYTES_MAX) {
+      const encoding = sniff(descriptor, digest)
       const bytes = (from = 0) => fileChunks(descriptor, path, sizeBytes, from)
       return { encoding, sizeBytes, bytes, whole: readWhole, [Symbol.dispose]: close }
     }
+    // Most blobs: sniffed in memory, which spares a read.
     const whole = readWhole()
     close()
+    const encoding = isSha256(digest) && isGzip(whole) ? 'gzip' : 'identity'
     const bytes = (from = 0) => oneChunk(whole.subarray(from))
     return { encoding, sizeBytes, bytes, whole: () => whole, [Symbol.dispose]: close }
   } catch (error) {

@@ -31,21 +31,21 @@ export class BlobPresence implements Disposable {
   }
 
   /**
-   * The size of a blob's file, and its stamp in `stamp`.
+   * The size of a blob's file; its stamp goes to `stamps`, from word `at` on.
    *
-   * @returns bytes at rest, or NaN where the blob is not held; `stamp` is left alone then
+   * @returns bytes at rest, or NaN where the blob is not held; `stamps` is left alone then
    */
-  measure(digest: Digest, stamp: FileStamp): number {
+  measure(digest: Digest, stamps: FileStamp, at: number): number {
     const name = this.tree.nameOf(digest)
     if (this.#directory === undefined || this.#status === undefined) {
       const status = fs.lstatSync(`${this.tree.directory}/${name}`, { throwIfNoEntry: false, bigint: true })
       if (status?.isFile() !== true) return Number.NaN
-      stamp.set(stampOf(status))
+      stamps.set(stampOf(status), at)
       return Number(status.size)
     }
     this.#name[this.#name.write(name)] = 0
     if (!this.#status.at(this.#directory, this.#name) || !this.#status.isFile) return Number.NaN
-    this.#status.copyStamp(stamp, 0)
+    this.#status.copyStamp(stamps, at)
     return this.#status.sizeBytes
   }
 
