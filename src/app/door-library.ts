@@ -31,6 +31,8 @@ export interface LibraryBehindDoorOptions {
   readonly bring: BringEnvironment
   /** Aborts when the daemon ends: whatever is being fetched fails then, and that is no fault. */
   readonly ended: AbortSignal
+  /** How long whoever asks waits for that; `DOOR_BRING_MS` where nothing is said. */
+  readonly bringMs?: number
 }
 
 export class LibraryBehindDoor implements DoorLibrary {
@@ -75,12 +77,13 @@ export class LibraryBehindDoor implements DoorLibrary {
     if (held !== undefined) return held
     const bringing = this.#bringing(name)
     if (bringing === undefined) return undefined
-    const limit = deadline(DOOR_BRING_MS, new Error(`${name} did not come within ${DOOR_BRING_MS / 1000} s`), signal)
+    const { bringMs = DOOR_BRING_MS, ended } = this.options
+    const limit = deadline(bringMs, new Error(`it did not come within ${bringMs / 1000} s`), signal)
     try {
       await abortable(bringing, limit.signal)
     } catch (error) {
       signal.throwIfAborted()
-      const expected = error instanceof HoloError || limit.signal.aborted || this.options.ended.aborted
+      const expected = error instanceof HoloError || limit.signal.aborted || ended.aborted
       if (!expected) throw error
       log.info`${name} cannot be given to rcc: ${messageOf(error)}`
       return undefined

@@ -209,9 +209,9 @@ export const DOOR_STALL_MS = 30_000
 /** How long what a client still sends is read away after an answer that did not want it. */
 export const DOOR_LINGER_MS = 2_000
 /** A want list: 200,000 digests with their newlines take 13 MB. */
-export const DOOR_WANT_BYTES_MAX = 32 * MIB
-/** Distinct blobs of one want list: as the largest environments. */
-export const DOOR_WANT_BLOBS_MAX = 500_000
+export const DOOR_WANT_BYTES_MAX = 16 * MIB
+/** Distinct blobs of one want list that names no environment: 200,000 take some 40 MiB of memory. */
+export const DOOR_WANT_BLOBS_MAX = 200_000
 /** One line of a want list: a digest behind a path. */
 export const DOOR_WANT_LINE_BYTES_MAX = 4 * KIB
 /** Decoded lists of blobs that are kept for the next request: 10,000 digests take about 1 MiB. */
