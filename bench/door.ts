@@ -7,31 +7,33 @@
  * rcc then pulls v1 into an empty home. Needs root, for an /opt of rccremote's own. `TMPDIR` decides on which disk.
  */
 import * as fs from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { distinctBlobs } from '../src/catalog/walk.ts'
 import { Library } from '../src/store/library.ts'
 import { recordedFile, recordedLibrary } from '../test/support/door-of.ts'
 import { fleetObstacle, goldenEnvironment } from '../test/support/fleet-hosts.ts'
 import { environmentRoots, environmentVersion, rootsIn, smallCold } from '../test/support/golden.ts'
 import { rccBinary } from '../test/support/rcc-hosts.ts'
+import {
+  freePort,
+  type LocalServer,
+  listening,
+  rccremoteBinary,
+  sharedHolotree,
+  startRccremote,
+  WITH_OWN_OPT,
+} from '../test/support/rccremote.ts'
 import { HOLO_PEER, ROBOT_ENVIRONMENT } from './restore/holo-peer.ts'
 import { must } from './restore/process.ts'
 
-const rccremote = process.env.RCCREMOTE_BIN === undefined ? undefined : resolve(process.env.RCCREMOTE_BIN)
-const obstacle = fleetObstacle() ?? (rccremote === undefined ? 'RCCREMOTE_BIN names no rccremote' : undefined)
-if (obstacle !== undefined || rccremote === undefined) {
+const obstacle = fleetObstacle() ?? (rccremoteBinary === undefined ? 'RCCREMOTE_BIN names no rccremote' : undefined)
+if (obstacle !== undefined) {
   console.log(`This benchmark cannot run here: ${obstacle}.`)
   process.exit(1)
 }
 const pairs = Number(process.argv[2] ?? 5)
 const folder = fs.mkdtempSync(join(tmpdir(), 'holo-door-'))
-const OWN_OPT = 'mount --bind "$0" /opt && exec "$@"'
-
-interface Server extends AsyncDisposable {
-  readonly origin: string
-}
 
 /** What is asked for: a catalog, and the list that a client without any blob sends. */
 interface Wanted {
@@ -39,34 +41,8 @@ interface Wanted {
   readonly list: string
 }
 
-async function freePort(): Promise<number> {
-  const { promise, resolve: done } = Promise.withResolvers<number>()
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const place = server.address()
-    server.close(() => done(typeof place === 'object' ? (place?.port ?? 0) : 0))
-  })
-  return promise
-}
-
-async function started(child: Bun.Subprocess, port: number): Promise<Server> {
-  const origin = `http://127.0.0.1:${port}`
-  while (!(await fetch(`${origin}/`).then(Boolean, () => false))) {
-    if (child.exitCode !== null) throw new Error(`the server for ${origin} ended with ${child.exitCode}`)
-    await Bun.sleep(5)
-  }
-  return {
-    origin,
-    [Symbol.asyncDispose]: async () => {
-      child.kill('SIGTERM')
-      await child.exited
-    },
-  }
-}
-
-const quiet = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' } as const
-
 /** @param home ROBOCORP_HOME with a library */
-async function startDaemon(home: string): Promise<Server> {
+async function startDaemon(home: string): Promise<LocalServer> {
   const port = await freePort()
   const env = {
     ...ROBOT_ENVIRONMENT,
@@ -74,27 +50,8 @@ async function startDaemon(home: string): Promise<Server> {
     HOLO_PEER_DOOR_PORT: `${port}`,
     HOLO_PEER_MULTICAST: 'false',
   }
-  return started(Bun.spawn([HOLO_PEER, 'daemon', '--quiet'], { ...quiet, env }), port)
-}
-
-/** @param opt what stands at /opt for it: a shared holotree */
-async function startReference(opt: string, binary: string): Promise<Server> {
-  const port = await freePort()
-  const temporary = fs.mkdtempSync(join(folder, 'tmp-'))
-  const command = ['unshare', '--mount', 'sh', '-c', OWN_OPT, opt, binary, '-port', `${port}`, '-hostname', '127.0.0.1']
-  const env = { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: join(temporary, 'home'), TMPDIR: temporary }
-  return started(Bun.spawn(command, { ...quiet, env }), port)
-}
-
-/** A shared holotree of the golden user with this library. */
-function sharedHolotree(hololib: string): string {
-  const opt = fs.mkdtempSync(join(folder, 'opt-'))
-  const lib = join(opt, 'robocorp', 'ht', 'lib')
-  fs.cpSync(hololib, lib, { recursive: true })
-  const init = join(lib, 'catalog', 'init')
-  fs.mkdirSync(init)
-  for (const name of ['commons.tof', rootsIn(folder).userIdentity]) fs.writeFileSync(join(init, name), 'OK!')
-  return opt
+  const silent = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' } as const
+  return listening(Bun.spawn([HOLO_PEER, 'daemon', '--quiet'], { ...silent, env }), port)
 }
 
 /** Both requests, one after the other. @returns milliseconds to the first byte of the zip, and to its last */
@@ -115,7 +72,21 @@ function pull(origin: string, rcc: string): number {
   const home = fs.mkdtempSync(join(folder, 'home-'))
   const opt = fs.mkdtempSync(join(folder, 'opt-'))
   const robot = join(goldenEnvironment, 'v1', 'robot.yaml')
-  const command = ['unshare', '--mount', 'sh', '-c', OWN_OPT, opt, rcc, 'holotree', 'pull', '-o', origin, '-r', robot]
+  const command = [
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
+    WITH_OWN_OPT,
+    opt,
+    rcc,
+    'holotree',
+    'pull',
+    '-o',
+    origin,
+    '-r',
+    robot,
+  ]
   const { ms } = must(command, { ...ROBOT_ENVIRONMENT, ROBOCORP_HOME: home, TMPDIR: home })
   if (!fs.existsSync(join(home, 'hololib', 'catalog', environmentVersion(1).name)))
     throw new Error('nothing was pulled')
@@ -142,13 +113,13 @@ function print(label: string, rows: readonly Row[]): void {
   )
 }
 
-async function compare(label: string, home: string, opt: string, wanted: Wanted, binary: string): Promise<void> {
+async function compare(label: string, home: string, opt: string, wanted: Wanted): Promise<void> {
   const rows: Record<'firstByte' | 'packed' | 'kept', Row[]> = { firstByte: [], packed: [], kept: [] }
   await using daemon = await startDaemon(home)
   // The daemon, too, answers for the first time.
   for (let pair = 0; pair < pairs; pair++) {
     const ours = await replay(daemon.origin, wanted)
-    await using reference = await startReference(opt, binary)
+    await using reference = await startRccremote(opt, folder)
     const packed = await replay(reference.origin, wanted)
     const again = await replay(daemon.origin, wanted)
     const kept = await replay(reference.origin, wanted)
@@ -161,12 +132,12 @@ async function compare(label: string, home: string, opt: string, wanted: Wanted,
   print(`${label}, first byte of the zip, rccremote packs`, rows.firstByte)
 }
 
-async function comparePulls(home: string, opt: string, binary: string, rcc: string): Promise<void> {
+async function comparePulls(home: string, opt: string, rcc: string): Promise<void> {
   const rows: Record<'packed' | 'kept', Row[]> = { packed: [], kept: [] }
   await using daemon = await startDaemon(home)
   for (let pair = 0; pair < pairs; pair++) {
     const ours = pull(daemon.origin, rcc)
-    await using reference = await startReference(opt, binary)
+    await using reference = await startRccremote(opt, folder)
     rows.packed.push({ ours, reference: pull(reference.origin, rcc) })
     rows.kept.push({ ours: pull(daemon.origin, rcc), reference: pull(reference.origin, rcc) })
   }
@@ -185,11 +156,11 @@ try {
   const list = distinctBlobs(found.catalog).map(({ digest }) => digest)
   console.log(`${pairs} pairs, medians, ms${' '.repeat(48)} ours rccremote  ratio`)
   const recorded = { name: smallCold('gzip', 1).name, list: recordedFile('parts-v1.txt').toString() }
-  await compare('golden/protocol (402 blobs)', small, sharedHolotree(join(small, 'hololib')), recorded, rccremote)
-  const opt = sharedHolotree(join(home, 'hololib'))
-  await compare(`env v1 (${list.length} blobs)`, home, opt, { name, list: list.sort().join('\n') }, rccremote)
+  await compare('golden/protocol (402 blobs)', small, sharedHolotree(join(small, 'hololib'), folder), recorded)
+  const opt = sharedHolotree(join(home, 'hololib'), folder)
+  await compare(`env v1 (${list.length} blobs)`, home, opt, { name, list: list.sort().join('\n') })
   if (rccBinary === undefined) console.log('  RCC_BIN names no rcc: its pulls are left out')
-  else await comparePulls(home, opt, rccremote, rccBinary)
+  else await comparePulls(home, opt, rccBinary)
 } finally {
   fs.rmSync(folder, { recursive: true })
 }

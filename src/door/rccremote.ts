@@ -31,9 +31,10 @@ const NOT_FOUND: DoorAnswer = {
 export function rccremoteRoutes(library: DoorLibrary, identity: string): DoorRoute {
   return (request, signal) => {
     const { method, path } = request
-    const [, verb] = /^\/(parts|delta|force)\//.exec(path) ?? []
+    const [, verb, rest] = /^\/(parts|delta|force)(\/.*)?$/s.exec(path) ?? []
     if (verb === undefined) return undefined
-    const name = lastElement(path.replace(/\/+$/, ''))
+    if (rest === undefined) return Promise.resolve({ status: 307, headers: { location: `${path}/` } })
+    const name = lastElement(rest.replace(/\/+$/, ''))
     if (verb === 'force') return force(name, library)
     const allowed = verb === 'parts' ? 'GET' : 'POST'
     if (method !== allowed) return Promise.resolve(methodNotAllowed(allowed))
