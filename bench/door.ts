@@ -2,9 +2,10 @@
  * `bun bench/door.ts [PAIRS]`: rcc's door against the real rccremote, pair by pair, on loopback.
  *
  * Replayed are the requests that a real rcc makes for an environment that it lacks altogether: those of golden/protocol,
- * and the same for the golden environment v1. rccremote is started anew for each pair, so that its first answer is one
- * that it has to pack; its second comes from the zip that it keeps. RCCREMOTE_BIN names it; with RCC_BIN an unmodified
- * rcc then pulls v1 into an empty home. Needs root, for an /opt of rccremote's own. `TMPDIR` decides on which disk.
+ * and the same for the golden environment v1. Both servers are started anew for each pair, so that the first answer of
+ * rccremote is one that it has to pack; its second comes from the zip that it keeps. RCCREMOTE_BIN names it; with RCC_BIN
+ * an unmodified rcc then pulls v1 into an empty home. Needs root, for an /opt of rccremote's own. `TMPDIR` decides on
+ * which file system all this happens.
  */
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -115,11 +116,11 @@ function print(label: string, rows: readonly Row[]): void {
 
 async function compare(label: string, home: string, opt: string, wanted: Wanted): Promise<void> {
   const rows: Record<'firstByte' | 'packed' | 'kept', Row[]> = { firstByte: [], packed: [], kept: [] }
-  await using daemon = await startDaemon(home)
-  // The daemon, too, answers for the first time.
   for (let pair = 0; pair < pairs; pair++) {
-    const ours = await replay(daemon.origin, wanted)
+    // Both are new: for both it is the first answer, then the second.
+    await using daemon = await startDaemon(home)
     await using reference = await startRccremote(opt, folder)
+    const ours = await replay(daemon.origin, wanted)
     const packed = await replay(reference.origin, wanted)
     const again = await replay(daemon.origin, wanted)
     const kept = await replay(reference.origin, wanted)
@@ -134,8 +135,8 @@ async function compare(label: string, home: string, opt: string, wanted: Wanted)
 
 async function comparePulls(home: string, opt: string, rcc: string): Promise<void> {
   const rows: Record<'packed' | 'kept', Row[]> = { packed: [], kept: [] }
-  await using daemon = await startDaemon(home)
   for (let pair = 0; pair < pairs; pair++) {
+    await using daemon = await startDaemon(home)
     const ours = pull(daemon.origin, rcc)
     await using reference = await startRccremote(opt, folder)
     rows.packed.push({ ours, reference: pull(reference.origin, rcc) })

@@ -9,8 +9,9 @@ import { abortable } from '../base/concurrency.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { DOOR_BRING_MS, DOOR_BRINGS_MAX, DOOR_ENVIRONMENTS_KEPT } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
-import { isSha256, type Sha256Digest } from '../blob/digest.ts'
+import { isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
+import type { BlobRef } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
 import type { BlobMeasures, DoorEnvironment, DoorLibrary } from '../door/door-library.ts'
@@ -26,8 +27,8 @@ export type BringEnvironment = (name: CatalogName) => Promise<void>
 
 export interface LibraryBehindDoorOptions {
   readonly library: Library
-  /** Knows the complete catalogs without a look at each blob. */
-  readonly served: Pick<ServedCatalogs, 'heldSha256'>
+  /** Knows the complete catalogs without decoding them or looking at each blob. */
+  readonly served: Pick<ServedCatalogs, 'seen'>
   readonly bring: BringEnvironment
   /** Aborts when the daemon ends: whatever is being fetched fails then, and that is no fault. */
   readonly ended: AbortSignal
@@ -36,40 +37,39 @@ export interface LibraryBehindDoorOptions {
 }
 
 export class LibraryBehindDoor implements DoorLibrary {
-  /** By the time of their last use, the latest last. */
-  readonly #kept = new Map<CatalogName, DoorEnvironment & { readonly sha256: Sha256Digest }>()
+  /** By the time of their last use, the latest last; with the SHA-256 of what each was made from. */
+  readonly #kept = new Map<CatalogName, DoorEnvironment & { readonly storedSha256: Sha256Digest }>()
   readonly #brings = new Map<CatalogName, Promise<void>>()
 
   constructor(private readonly options: LibraryBehindDoorOptions) {}
 
   async held(name: CatalogName, signal: AbortSignal): Promise<DoorEnvironment | undefined> {
     const { library, served } = this.options
-    const sha256 = served.heldSha256(name)
+    if (library.digestKind() !== 'sha-256') return undefined
+    const seen = served.seen(name)
     const kept = this.#kept.get(name)
     this.#kept.delete(name)
-    if (kept !== undefined && kept.sha256 === sha256) {
-      this.#kept.set(name, kept)
-      return kept
+    if (kept !== undefined && kept.storedSha256 === seen?.storedSha256) return this.#keep(kept)
+    const stored = seen === undefined ? undefined : library.storedCatalog(name)
+    if (seen !== undefined && stored !== undefined && sha256Of(stored) === seen.storedSha256) {
+      return this.#keep({ name, stored, storedSha256: seen.storedSha256, digests: digestsOf(seen.refs) })
     }
     // What rcc has recorded or we have fetched just now, the watch has not seen yet.
-    if (library.digestKind() !== 'sha-256') return undefined
     const catalog = localCatalog(name, library, (why) => log.warning`${why}`)
     if (catalog === undefined) return undefined
     const refs = distinctBlobs(catalog.catalog)
-    const digests = refs.map(({ digest }) => digest).filter(isSha256)
-    if (digests.length < refs.length) return undefined
-    if (catalog.sha256 !== sha256 && (await library.missingOf(refs, signal, 1)).length > 0) return undefined
-    const environment = { name, stored: catalog.stored, digests: new Set(digests.sort()), sha256: catalog.sha256 }
-    this.#keep(environment)
-    return environment
+    const digests = digestsOf(refs)
+    if (digests.size < refs.length || (await library.missingOf(refs, signal, 1)).length > 0) return undefined
+    return this.#keep({ name, stored: catalog.stored, storedSha256: sha256Of(catalog.stored), digests })
   }
 
-  #keep(environment: DoorEnvironment & { readonly sha256: Sha256Digest }): void {
+  #keep(environment: DoorEnvironment & { readonly storedSha256: Sha256Digest }): DoorEnvironment {
     this.#kept.set(environment.name, environment)
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= DOOR_ENVIRONMENTS_KEPT) break
       this.#kept.delete(oldest)
     }
+    return environment
   }
 
   async bring(name: CatalogName, signal: AbortSignal): Promise<DoorEnvironment | undefined> {
@@ -112,4 +112,14 @@ export class LibraryBehindDoor implements DoorLibrary {
   measure(digests: readonly Sha256Digest[], signal: AbortSignal): Promise<BlobMeasures> {
     return measureBlobs(this.options.library.tree, digests, signal)
   }
+}
+
+/** Sorted; those of another kind than SHA-256 are left out. */
+function digestsOf(refs: readonly BlobRef[]): ReadonlySet<Sha256Digest> {
+  return new Set(
+    refs
+      .map(({ digest }) => digest)
+      .filter(isSha256)
+      .sort(),
+  )
 }

@@ -1,6 +1,7 @@
 /** The complete catalogs of a library as peers see them; follows what rcc adds and removes. */
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
+import type { BlobRef } from '../blob/source.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
@@ -8,8 +9,17 @@ import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
 
+/** What a catalog was found to name when the watch looked last. */
+export interface SeenCatalog {
+  /** SHA-256 of its gzip form. */
+  readonly storedSha256: Sha256Digest
+  /** Every blob, once; each is a SHA-256 one, and was here. */
+  readonly refs: readonly BlobRef[]
+}
+
 export class ServedCatalogs implements ServedLibrary {
   readonly #held = new Map<CatalogName, HeldCatalog>()
+  readonly #seen = new Map<CatalogName, SeenCatalog>()
   readonly #listeners = new Set<() => void>()
 
   constructor(private readonly library: Library) {}
@@ -24,8 +34,12 @@ export class ServedCatalogs implements ServedLibrary {
     await watchCatalogs(
       this.library,
       ({ added, removed }) => {
-        for (const name of removed) this.#held.delete(name)
-        for (const { name, stored } of added) {
+        for (const name of removed) {
+          this.#held.delete(name)
+          this.#seen.delete(name)
+        }
+        for (const { name, stored, refs } of added) {
+          this.#seen.set(name, { storedSha256: sha256Of(stored), refs })
           const sha256 = sha256Of(inflateCatalog(stored, `Catalog ${name}`))
           this.#held.set(name, { name, sha256, storedBytes: stored.byteLength })
         }
@@ -40,9 +54,9 @@ export class ServedCatalogs implements ServedLibrary {
     return [...this.#held.values()]
   }
 
-  /** SHA-256 of the decoded catalog. @returns undefined where the catalog is not held */
-  heldSha256(name: CatalogName): Sha256Digest | undefined {
-    return this.#held.get(name)?.sha256
+  /** @returns undefined where the catalog is not held */
+  seen(name: CatalogName): SeenCatalog | undefined {
+    return this.#seen.get(name)
   }
 
   subscribe(listener: () => void): () => void {

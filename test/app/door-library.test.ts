@@ -20,7 +20,7 @@ const absent = (number: number) => catalogName(String(number).padStart(16, '0'),
 function behind(special: Partial<LibraryBehindDoorOptions>): LibraryBehindDoor {
   return new LibraryBehindDoor({
     library,
-    served: { heldSha256: () => undefined },
+    served: { seen: () => undefined },
     bring: async () => {},
     ended: never,
     ...special,
@@ -98,7 +98,7 @@ test('held() sees that a catalog was replaced', async () => {
   using other = new TemporaryDirectory()
   const own = recordedLibrary(other.path)
   const first = await behind({ library: own }).held(v1, never)
-  const seen = behind({ library: own, served: { heldSha256: () => undefined } })
+  const seen = behind({ library: own, served: { seen: () => undefined } })
   expect((await seen.held(v1, never))?.stored).toEqual(first?.stored ?? Buffer.of())
   const repacked = Bun.gzipSync(Bun.gunzipSync(Uint8Array.from(first?.stored ?? [])), { level: 9 })
   fs.writeFileSync(catalogPath(own.roots, v1), repacked)

@@ -13,7 +13,7 @@ const folder = new TemporaryDirectory()
 afterAll(() => folder[Symbol.dispose]())
 const behind = {
   library: new Library(rootsIn(folder.path)),
-  served: { heldSha256: () => undefined },
+  served: { seen: () => undefined },
   bring: async () => {},
   ended: never,
 }
