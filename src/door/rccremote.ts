@@ -60,9 +60,11 @@ async function delta(
   const environment = await environmentNamed(text, library, signal)
   if (environment === undefined) return NOT_FOUND
   const wanted = new Set<Sha256Digest>()
-  for await (const line of wantedLines(request.body())) {
-    const digest = lastElement(line) as Sha256Digest
-    if (environment.digests.has(digest)) wanted.add(digest)
+  for await (const lines of wantedLines(request.body())) {
+    for (const line of lines) {
+      const digest = lastElement(line) as Sha256Digest
+      if (environment.digests.has(digest)) wanted.add(digest)
+    }
   }
   const contents = { digests: [...wanted], environments: [environment] }
   const { answer, absent } = await zipAnswer(request, contents, library, signal)

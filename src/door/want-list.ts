@@ -9,18 +9,19 @@ import { DOOR_WANT_LINE_BYTES_MAX } from '../base/limits.ts'
 const NEWLINE = 10
 
 /**
- * The lines of a body, trimmed, without empty ones; a line beyond `DOOR_WANT_LINE_BYTES_MAX` is passed over.
+ * The lines of a body, trimmed, without empty ones, some at a time; a line beyond `DOOR_WANT_LINE_BYTES_MAX` is passed over.
  *
  * @throws whatever `body` throws
  */
-export async function* wantedLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+export async function* wantedLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
   let rest = Buffer.alloc(0)
   let tooLong = false
   for await (const chunk of body) {
+    const lines: string[] = []
     let from = 0
     for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
       const line = lineOf(rest, chunk.subarray(from, end))
-      if (line !== '' && !tooLong) yield line
+      if (line !== '' && !tooLong) lines.push(line)
       rest = Buffer.alloc(0)
       tooLong = false
       from = end + 1
@@ -30,14 +31,17 @@ export async function* wantedLines(body: AsyncIterable<Uint8Array>): AsyncGenera
       rest = Buffer.alloc(0)
       tooLong = true
     } else if (tail.byteLength > 0) rest = Buffer.concat([rest, tail])
+    yield lines
   }
   const last = lineOf(rest, new Uint8Array(0))
-  if (last !== '' && !tooLong) yield last
+  if (last !== '' && !tooLong) yield [last]
 }
 
 function lineOf(left: Uint8Array, right: Uint8Array): string {
   if (left.byteLength + right.byteLength > DOOR_WANT_LINE_BYTES_MAX) return ''
-  return Buffer.concat([left, right]).toString('latin1').trim()
+  const whole =
+    left.byteLength === 0 ? Buffer.from(right.buffer, right.byteOffset, right.byteLength) : Buffer.concat([left, right])
+  return whole.toString('latin1').trim()
 }
 
 /** What stands behind the last slash, as Go's filepath.Base for a path that does not end in one. */

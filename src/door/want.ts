@@ -9,6 +9,7 @@
 import { DOOR_WANT_BLOBS_MAX } from '../base/limits.ts'
 import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
+import type { CatalogName } from '../catalog/tree.ts'
 import { type DoorAnswer, type DoorRequest, type DoorRoute, methodNotAllowed, textAnswer } from './answer.ts'
 import type { DoorEnvironment, DoorLibrary } from './door-library.ts'
 import { lastElement, wantedLines } from './want-list.ts'
@@ -27,26 +28,28 @@ export function wantRoute(library: DoorLibrary): DoorRoute {
 
 async function want(request: DoorRequest, library: DoorLibrary, signal: AbortSignal): Promise<DoorAnswer> {
   const blobs = new Set<Sha256Digest>()
-  const environments = new Map<string, DoorEnvironment>()
-  const less: DoorEnvironment[] = []
-  let named = 0
-  for await (const line of wantedLines(request.body())) {
-    const [, verb, text = ''] = /^(environment|less) +(\S+)$/.exec(line) ?? []
-    if (verb === undefined) {
-      const digest = parseSha256(lastElement(line))
-      if (digest === undefined) return malformed(line)
-      blobs.add(digest)
+  const named: { readonly verb: string; readonly name: CatalogName }[] = []
+  for await (const lines of wantedLines(request.body())) {
+    for (const line of lines) {
+      const [, verb, text = ''] = /^(environment|less) +(\S+)$/.exec(line) ?? []
+      const digest = verb === undefined ? parseSha256(lastElement(line)) : undefined
+      const name = parseCatalogName(text)
+      if (digest !== undefined) blobs.add(digest)
+      else if (verb !== undefined && name !== undefined) named.push({ verb, name })
+      else return malformed(line)
       if (blobs.size > DOOR_WANT_BLOBS_MAX) return tooMany(DOOR_WANT_BLOBS_MAX, 'blobs')
-      continue
+      if (named.length > ENVIRONMENTS_MAX) return tooMany(ENVIRONMENTS_MAX, 'environments')
     }
-    const name = parseCatalogName(text)
-    if (name === undefined) return malformed(line)
-    if (++named > ENVIRONMENTS_MAX) return tooMany(ENVIRONMENTS_MAX, 'environments')
+  }
+  const environments = new Map<CatalogName, DoorEnvironment>()
+  const less: DoorEnvironment[] = []
+  for (const { verb, name } of named) {
     const environment = await library.held(name, signal)
-    if (verb === 'less') {
-      if (environment !== undefined) less.push(environment)
-    } else if (environment === undefined) return textAnswer(404, `404 the environment ${name} is not here\n`)
-    else environments.set(name, environment)
+    if (environment === undefined && verb === 'environment') {
+      return textAnswer(404, `404 the environment ${name} is not here\n`)
+    }
+    if (environment !== undefined && verb === 'environment') environments.set(name, environment)
+    else if (environment !== undefined) less.push(environment)
   }
   const digests = new Set(blobs)
   for (const environment of environments.values()) {

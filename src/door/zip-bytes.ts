@@ -34,11 +34,18 @@ export async function* zipBytes(
     out.add(layout.localHeader(index))
     using blob = sums.open(index)
     let sum = 0
-    for await (const chunk of piecesOf(blob)) {
-      signal.throwIfAborted()
-      sum = crc32(chunk, sum)
-      out.add(chunk)
+    if (isSmall(blob)) {
+      const whole = blob.whole()
+      sum = crc32(whole)
+      out.add(whole)
       if (out.isFull) yield out.take()
+    } else {
+      for await (const chunk of blob.bytes()) {
+        signal.throwIfAborted()
+        sum = crc32(chunk, sum)
+        out.add(chunk)
+        if (out.isFull) yield out.take()
+      }
     }
     sums.note(index, sum)
     out.add(layout.descriptor(index, sum))
@@ -47,7 +54,7 @@ export async function* zipBytes(
   if (range.end > layout.directoryAt) {
     for (let index = 0; index < layout.members.length; index++) {
       signal.throwIfAborted()
-      out.add(layout.directoryRecord(index, await sums.of(index)))
+      out.add(layout.directoryRecord(index, sums.known(index) ?? (await sums.computed(index))))
       if (out.isFull) yield out.take()
     }
     out.add(layout.end())
@@ -81,19 +88,23 @@ class Checksums {
     this.#known[index] = 1
   }
 
-  async of(index: number): Promise<number> {
-    if (this.#known[index] === 1) return this.#sums[index] ?? 0
+  known(index: number): number | undefined {
+    return this.#known[index] === 1 ? this.#sums[index] : undefined
+  }
+
+  async computed(index: number): Promise<number> {
     using blob = this.open(index)
-    let sum = 0
-    for await (const chunk of piecesOf(blob)) sum = crc32(chunk, sum)
     if (index % 64 === 0) await nextTurn()
+    if (isSmall(blob)) return crc32(blob.whole())
+    let sum = 0
+    for await (const chunk of blob.bytes()) sum = crc32(chunk, sum)
     return sum
   }
 }
 
-/** Small blobs are in memory already: most of them, and without a promise for each. */
-function piecesOf(blob: StoredBlob): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
-  return blob.sizeBytes <= BLOB_WHOLE_BYTES_MAX ? [blob.whole()] : blob.bytes()
+/** Small blobs are in memory already: most of them, so they come without a promise for each. */
+function isSmall({ sizeBytes }: StoredBlob): boolean {
+  return sizeBytes <= BLOB_WHOLE_BYTES_MAX
 }
 
 /** Cuts a range out of pieces that come in a row, and joins small ones, so that a socket gets few large chunks. */

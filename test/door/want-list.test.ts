@@ -8,7 +8,7 @@ async function linesOf(chunks: readonly Uint8Array[]): Promise<string[]> {
   async function* body() {
     yield* chunks
   }
-  return Array.fromAsync(wantedLines(body()))
+  return (await Array.fromAsync(wantedLines(body()))).flat()
 }
 
 // Goal: how the network cuts a body changes nothing. Method: any text, cut anywhere, against the text split at once.
