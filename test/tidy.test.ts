@@ -20,7 +20,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   peer: ['base', 'blob', 'catalog', 'trust'],
   restore: ['base', 'blob', 'catalog', 'trust'],
   daemon: ['base', 'blob', 'catalog', 'trust'],
-  app: ['base', 'blob', 'catalog', 'trust', 'config', 'store', 'discovery', 'lane', 'peer', 'restore', 'daemon'],
+  door: ['base', 'blob', 'catalog', 'trust'],
+  app: [
+    'base',
+    'blob',
+    'catalog',
+    'trust',
+    'config',
+    'store',
+    'discovery',
+    'lane',
+    'peer',
+    'restore',
+    'daemon',
+    'door',
+  ],
   cli: ['base', 'app'],
   'main.ts': ['base', 'cli'],
 }
@@ -38,6 +52,7 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   yaml: ['catalog', 'config'],
   'node:fs': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
   'node:fs/promises': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
+  'node:http': ['door'],
   'bun:ffi': ['base', 'store', 'restore'],
 }
 

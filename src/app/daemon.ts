@@ -13,6 +13,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { makeStateFolder } from '../config/state.ts'
 import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
+import type { Door } from '../door/serve-door.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
@@ -20,6 +21,7 @@ import { LibraryPieces } from '../store/served-pieces.ts'
 import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
+import { openDoor } from './door.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
@@ -44,6 +46,8 @@ export interface DaemonReady {
   /** `host:port`, each usable as `--bootstrap` on a machine that can reach it. */
   readonly addresses: readonly string[]
   readonly catalogs: readonly string[]
+  /** What RCC_REMOTE_ORIGIN is set to, or undefined where rcc's door is shut. */
+  readonly door: string | undefined
 }
 
 /**
@@ -79,8 +83,14 @@ export async function runDaemon(
   await using node = await FleetNode.start(options, signal)
   const jobs = new FetchJobs(library, machine.state.directory, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  await using door = await openDoor(settings.door, {
+    library,
+    served,
+    bring: (name) => jobs.bring(name),
+    ended: signal,
+  })
   const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
-  onReady(readyOf(node, served))
+  onReady(readyOf(node, served, door))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   await following
   await preparing
@@ -102,7 +112,7 @@ async function onlyDaemon(machine: Machine, signal: AbortSignal): Promise<HeldLo
   }
 }
 
-function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
+function readyOf(node: FleetNode, served: ServedCatalogs, door: Door | undefined): DaemonReady {
   return {
     fleets: node.fleets.map(({ name }) => name),
     key: node.fingerprint,
@@ -110,6 +120,7 @@ function readyOf(node: FleetNode, served: ServedCatalogs): DaemonReady {
     lanePort: node.lanePort ?? 0,
     addresses: node.bootstrapAddresses.map(({ host, port }) => formatHostPort(host, port)),
     catalogs: served.catalogs().map(({ name }) => name),
+    door: door?.url,
   }
 }
 
@@ -193,6 +204,14 @@ class FetchJobs {
   /** A command that had this found will have it fetched next: then it need not travel again. */
   remember(catalog: VerifiedCatalog): void {
     this.#found = catalog
+  }
+
+  /** Find an environment with the fleet, and fetch it. @throws {HoloError} as `FleetNode.find` and `fetchEnvironment` */
+  async bring(name: CatalogName): Promise<void> {
+    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const { catalog } = await this.node.find(name, local?.sha256, this.signal)
+    this.remember(catalog)
+    await this.start(name, catalog.sha256).done
   }
 
   start(name: CatalogName, sha256: string): FetchJob {

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs'
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
+import type { BlobRef } from '../blob/source.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
 import { catalogPath } from '../catalog/layout.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
@@ -13,8 +14,17 @@ import type { Library } from '../store/library.ts'
 import type { CompleteCatalogs } from '../store/served-pieces.ts'
 import { localCatalog } from './local-catalog.ts'
 
+/** What a catalog was found to name when the watch looked last. */
+export interface SeenCatalog {
+  /** SHA-256 of its gzip form. */
+  readonly storedSha256: Sha256Digest
+  /** Every blob, once; each is a SHA-256 one, and was here. */
+  readonly refs: readonly BlobRef[]
+}
+
 export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   readonly #held = new Map<CatalogName, HeldCatalog>()
+  readonly #seen = new Map<CatalogName, SeenCatalog>()
   readonly #listeners = new Set<() => void>()
   /** The same in pieces, once there is somebody to send them. */
   pieces?: ServedPieces
@@ -31,8 +41,12 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
     await watchCatalogs(
       this.library,
       ({ added, removed }) => {
-        for (const name of removed) this.#held.delete(name)
-        for (const { name, stored } of added) {
+        for (const name of removed) {
+          this.#held.delete(name)
+          this.#seen.delete(name)
+        }
+        for (const { name, stored, refs } of added) {
+          this.#seen.set(name, { storedSha256: sha256Of(stored), refs })
           const sha256 = sha256Of(inflateCatalog(stored, `Catalog ${name}`))
           this.#held.set(name, { name, sha256, storedBytes: stored.byteLength })
         }
@@ -45,6 +59,11 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
 
   catalogs(): readonly HeldCatalog[] {
     return [...this.#held.values()]
+  }
+
+  /** @returns undefined where the catalog is not held */
+  seen(name: CatalogName): SeenCatalog | undefined {
+    return this.#seen.get(name)
   }
 
   subscribe(listener: () => void): () => void {

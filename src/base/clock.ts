@@ -52,6 +52,13 @@ export function deadline(ms: number, reason: Error, parent: AbortSignal): { sign
   return { signal: AbortSignal.any([controller.signal, parent]), clear: () => clearTimeout(timer) }
 }
 
+/** Call `work` once after `ms`, unless the returned function is called before; keeps no process alive. */
+export function after(ms: number, work: () => void): () => void {
+  const timer = setTimeout(work, ms)
+  timer.unref()
+  return () => clearTimeout(timer)
+}
+
 /** Call `work` every `ms` until the returned function is called; keeps no process alive. */
 export function repeat(ms: number, work: () => void): () => void {
   const timer = setInterval(work, ms)

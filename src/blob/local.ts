@@ -60,8 +60,13 @@ export interface StoredBlob extends Disposable {
   readonly encoding: 'identity' | 'gzip'
   /** Length of what `bytes` yields. */
   readonly sizeBytes: number
-  /** Chunks in order, from the start at each call. @throws {HoloError} blame `host` when the file cannot be read to its end */
-  bytes(): AsyncIterable<Uint8Array>
+  /**
+   * Chunks in order.
+   *
+   * @param from offset of the first byte, 0 at first; at most `sizeBytes`
+   * @throws {HoloError} blame `host`, while iterating: the file cannot be read to its end
+   */
+  bytes(from?: number): AsyncIterable<Uint8Array>
   /** All at once, for small blobs. @throws {HoloError} as `bytes` */
   whole(): Uint8Array
 }

@@ -20,6 +20,7 @@ export function daemonCommand({ output, signal }: CommandContext): Command {
             `Serving ${counted(ready.catalogs.length, 'environment')} to ${ready.fleets.length === 0 ? 'nobody: join a fleet with `holo-peer fleet join INVITE`' : ready.fleets.join(', ')}`,
             `  machine    ${ready.key}`,
             `  bootstrap  ${ready.addresses.join(', ')}`,
+            ...(ready.door === undefined ? [] : [`  rcc        RCC_REMOTE_ORIGIN=${ready.door}`]),
           ])
         },
         signal,

@@ -12,6 +12,7 @@ import { parseHostPort } from '../base/host-port.ts'
 import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
 import { isKeyText } from '../trust/key-rules.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
+import { doorInEnvironment, doorSection, doorSettings } from './door-settings.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
 import { limitsSection, limitsSettings } from './limits-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
@@ -42,6 +43,7 @@ const section = z.strictObject({
     })
     .partial()
     .optional(),
+  door: doorSection.optional(),
 })
 
 type Section = z.infer<typeof section>
@@ -72,6 +74,7 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,
       ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
     },
+    door: doorSettings(fromFile.door ?? {}, fromEnvironment.door ?? {}, overrides.environment),
     holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }
@@ -106,8 +109,8 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   const multicast = environment.HOLO_PEER_MULTICAST
   if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
   const lane = environment.HOLO_PEER_LANE_PORT ? { port: Number(environment.HOLO_PEER_LANE_PORT) } : {}
-  return checkSection(section, { discovery, lane }, ([first, key]) => {
-    const name = first === 'lane' ? `LANE_${String(key)}` : String(key)
-    return `The environment variable HOLO_PEER_${name.toUpperCase()}`
+  return checkSection(section, { discovery, lane, door: doorInEnvironment(environment) }, ([of, key]) => {
+    const prefix = of === 'lane' || of === 'door' ? `${of}_` : ''
+    return `The environment variable HOLO_PEER_${`${prefix}${String(key)}`.toUpperCase()}`
   })
 }

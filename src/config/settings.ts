@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs'
 import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
+import type { DoorSettings } from './door-settings.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
 /** UDP port of the daemon's own DHT bootstrap node. */
@@ -14,6 +15,9 @@ export const DEFAULT_PORT = 49737
 
 /** TCP port of the daemon's lanes. */
 export const DEFAULT_LANE_PORT = 49737
+
+/** TCP port of rcc's door: that of rccremote. */
+export const DEFAULT_DOOR_PORT = 4653
 
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
@@ -50,6 +54,7 @@ export interface Settings {
     readonly allow: readonly string[]
     readonly ban: readonly string[]
   }
+  readonly door: DoorSettings
   readonly holotree: HolotreeSettings
 }
 
@@ -71,6 +76,14 @@ export const DEFAULT_SETTINGS: Settings = {
     pieceStore: PIECE_STORE_BYTES,
   },
   peers: { allow: [], ban: [] },
+  door: {
+    enabled: true,
+    address: 'localhost',
+    port: DEFAULT_DOOR_PORT,
+    open: false,
+    token: undefined,
+    tokenFile: undefined,
+  },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -101,13 +114,14 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, limits, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, limits, peers, door, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     lane,
     limits,
     peers,
+    door,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

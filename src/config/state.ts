@@ -192,8 +192,12 @@ export async function makeStateFolder(directory: string): Promise<void> {
   }
 }
 
-/** @returns undefined where there is no such file @throws {HoloError} blame `host` */
-async function readSecretFile(path: string, bytesMax: number): Promise<string | undefined> {
+/**
+ * A file that must be its owner's alone.
+ *
+ * @returns undefined where there is no such file @throws {HoloError} blame `host`: others can read it, it is too long
+ */
+export async function readSecretFile(path: string, bytesMax: number): Promise<string | undefined> {
   let file: fs.FileHandle | undefined
   try {
     file = await fs.open(path, 'r')

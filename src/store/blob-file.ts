@@ -160,19 +160,22 @@ export function openStoredBlob(path: string, digest: Digest): StoredBlob | undef
     open = false
   }
   try {
-    const encoding = sniff(descriptor, digest)
     const readWhole = () => {
       const whole = new Uint8Array(sizeBytes)
       readFully(descriptor, whole, path)
       return whole
     }
     if (sizeBytes > BLOB_WHOLE_BYTES_MAX) {
-      const bytes = () => fileChunks(descriptor, path, sizeBytes)
+      const encoding = sniff(descriptor, digest)
+      const bytes = (from = 0) => fileChunks(descriptor, path, sizeBytes, from)
       return { encoding, sizeBytes, bytes, whole: readWhole, [Symbol.dispose]: close }
     }
+    // Most blobs: sniffed in memory, which spares a read.
     const whole = readWhole()
     close()
-    return { encoding, sizeBytes, bytes: () => oneChunk(whole), whole: () => whole, [Symbol.dispose]: close }
+    const encoding = isSha256(digest) && isGzip(whole) ? 'gzip' : 'identity'
+    const bytes = (from = 0) => oneChunk(whole.subarray(from))
+    return { encoding, sizeBytes, bytes, whole: () => whole, [Symbol.dispose]: close }
   } catch (error) {
     close()
     throw hostError(`read ${path}`, error)
@@ -229,8 +232,8 @@ async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.byteLength > 0) yield bytes
 }
 
-async function* fileChunks(descriptor: number, path: string, sizeBytes: number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < sizeBytes; ) {
+async function* fileChunks(descriptor: number, path: string, sizeBytes: number, from = 0): AsyncGenerator<Uint8Array> {
+  for (let at = from; at < sizeBytes; ) {
     const chunk = new Uint8Array(Math.min(CHUNK_BYTES, sizeBytes - at))
     const count = guarded(path, () => fs.readSync(descriptor, chunk, 0, chunk.byteLength, at))
     if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${sizeBytes} bytes`))

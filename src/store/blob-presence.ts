@@ -3,6 +3,7 @@
  * is possible. A blob is a regular file; what else may stand at its place counts as nothing.
  */
 import * as fs from 'node:fs'
+import { type FileStamp, stampOf } from '../base/file-stamp.ts'
 import { AT_FDCWD, cString, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
 import type { Digest } from '../blob/digest.ts'
 import type { BlobTree } from '../blob/local.ts'
@@ -27,6 +28,25 @@ export class BlobPresence implements Disposable {
     }
     this.#name[this.#name.write(name)] = 0
     return this.#status.at(this.#directory, this.#name) && this.#status.isFile
+  }
+
+  /**
+   * The size of a blob's file; its stamp goes to `stamps`, from word `at` on.
+   *
+   * @returns bytes at rest, or NaN where the blob is not held; `stamps` is left alone then
+   */
+  measure(digest: Digest, stamps: FileStamp, at: number): number {
+    const name = this.tree.nameOf(digest)
+    if (this.#directory === undefined || this.#status === undefined) {
+      const status = fs.lstatSync(`${this.tree.directory}/${name}`, { throwIfNoEntry: false, bigint: true })
+      if (status?.isFile() !== true) return Number.NaN
+      stamps.set(stampOf(status), at)
+      return Number(status.size)
+    }
+    this.#name[this.#name.write(name)] = 0
+    if (!this.#status.at(this.#directory, this.#name) || !this.#status.isFile) return Number.NaN
+    this.#status.copyStamp(stamps, at)
+    return this.#status.sizeBytes
   }
 
   [Symbol.dispose](): void {

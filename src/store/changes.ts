@@ -19,9 +19,15 @@ import type { Library, StoredCatalog } from './library.ts'
 
 const log = roomLogger('store')
 
+/** A catalog whose blobs are all here. */
+export interface CompleteCatalog extends StoredCatalog {
+  /** Every blob that it names, once. */
+  readonly refs: readonly BlobRef[]
+}
+
 export interface CatalogChange {
   /** New here, or replaced. */
-  readonly added: readonly StoredCatalog[]
+  readonly added: readonly CompleteCatalog[]
   readonly removed: readonly CatalogName[]
 }
 
@@ -91,7 +97,7 @@ class CatalogWatch {
   constructor(private readonly library: Library) {}
 
   async look(signal: AbortSignal): Promise<CatalogChange> {
-    const added: StoredCatalog[] = []
+    const added: CompleteCatalog[] = []
     const removed: CatalogName[] = []
     // The blobs of a compress.no library are not shared, whatever else was brought into it.
     const marks = this.library.digestKind() === 'sha-256' ? this.#marks() : new Map<CatalogName, string>()
@@ -110,7 +116,7 @@ class CatalogWatch {
       if (complete && (!now.announced || before !== now)) {
         const again = found ?? this.#read(name)
         now.announced = again !== undefined
-        if (again !== undefined) added.push(again)
+        if (again !== undefined) added.push({ ...again, refs: now.refs })
       } else if (!complete) {
         if (before?.announced === true) removed.push(name)
         if (now !== undefined) now.announced = false

@@ -39,6 +39,14 @@ describe('loadSettings()', () => {
         pieceStore: 1_073_741_824,
       },
       peers: { allow: [], ban: [] },
+      door: {
+        enabled: true,
+        address: 'localhost',
+        port: 4653,
+        open: false,
+        token: undefined,
+        tokenFile: undefined,
+      },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
@@ -201,5 +209,50 @@ describe('loadSettings() on the section holotree', () => {
       hint: 'did you mean reflink?',
       message: expect.stringMatching(/^The environment variable RCC_HOLOTREE_STRATEGY is "reflnk"/),
     })
+  })
+})
+
+describe('loadSettings() on the section holo-peer.door', () => {
+  const doorOf = async (text: string, environment: SettingsOverrides['environment'] = {}) =>
+    (await loadSettings(fileOf(text), { environment })).door
+
+  test('reads every key, and the environment over them', async () => {
+    const text =
+      'holo-peer:\n  door: {enabled: false, address: 10.0.0.7, port: 1000, open: true, token-file: /run/door.token}\n'
+    expect(await doorOf(text)).toEqual({
+      enabled: false,
+      address: '10.0.0.7',
+      port: 1000,
+      open: true,
+      token: undefined,
+      tokenFile: '/run/door.token',
+    })
+    const environment = {
+      HOLO_PEER_DOOR: 'yes',
+      HOLO_PEER_DOOR_ADDRESS: '::1',
+      HOLO_PEER_DOOR_PORT: '2000',
+      HOLO_PEER_DOOR_TOKEN: 'secret',
+    }
+    expect(await doorOf(text, environment)).toMatchObject({
+      enabled: true,
+      address: '::1',
+      port: 2000,
+      token: 'secret',
+    })
+  })
+
+  test('names what is wrong, in the file and in the environment', async () => {
+    expect((await failureOf('holo-peer:\n  door: {tokenfile: x}\n')).hint).toBe('did you mean token-file?')
+    expect((await failureOf('holo-peer:\n  door: {address: example.test}\n')).message).toContain('must be localhost or')
+    expect((await failureOf('holo-peer:\n  door: {port: 0}\n')).message).toContain('holo-peer.door.port in ')
+    for (const [variable, value] of [
+      ['HOLO_PEER_DOOR_PORT', 'x'],
+      ['HOLO_PEER_DOOR_ADDRESS', 'example.test'],
+      ['HOLO_PEER_DOOR', 'maybe'],
+    ] as const)
+      expect(doorOf('', { [variable]: value })).rejects.toMatchObject({
+        code: 'settings-invalid',
+        message: expect.stringContaining(`The environment variable ${variable} `),
+      })
   })
 })

@@ -79,8 +79,8 @@ export class MemoryLibrary implements ServedLibrary {
       encoding,
       sizeBytes: bytes.byteLength,
       whole: () => bytes,
-      bytes: async function* () {
-        for (let from = 0; from < bytes.byteLength; from += 300_000) yield bytes.subarray(from, from + 300_000)
+      bytes: async function* (from = 0) {
+        for (let at = from; at < bytes.byteLength; at += 300_000) yield bytes.subarray(at, at + 300_000)
       },
       [Symbol.dispose]: () => {},
     }

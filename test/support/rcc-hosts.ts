@@ -63,14 +63,19 @@ export class RccHost {
     return this.host.run(this.#command(args))
   }
 
+  /** The same with more variables: `RCC_REMOTE_ORIGIN` … */
+  rccIn(env: Readonly<Record<string, string>>, ...args: string[]): Promise<Finished> {
+    return this.host.run(this.#command(args), { env })
+  }
+
   #command(args: readonly string[]): string[] {
     const ownOpt = 'mount --bind "$0" /opt && exec "$@"'
     return ['sh', '-c', ownOpt, join(this.host.folder, 'opt'), this.#rcc, ...args]
   }
 
   /** Let rcc restore a robot from its library, as `rcc run` would. */
-  async restore(robotFile: string, space: string): Promise<RccRestore> {
-    const finished = await this.rcc(...restoreArguments(robotFile, space))
+  async restore(robotFile: string, space: string, env: Readonly<Record<string, string>> = {}): Promise<RccRestore> {
+    const finished = await this.rccIn(env, ...restoreArguments(robotFile, space))
     return { ...finished, dirtyness: this.#dirtyness(space) }
   }
 
