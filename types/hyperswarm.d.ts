@@ -26,7 +26,7 @@ declare module 'hyperswarm' {
     }
     interface PeerInfo {
       readonly publicKey: Uint8Array
-      ban(banned?: boolean): void
+      ban(banned: boolean): void
     }
     interface Discovery {
       /** Resolves once the first announce and lookup are through. */
@@ -49,6 +49,8 @@ declare module 'hyperswarm' {
     readonly dht: HyperDHT
     /** With fewer connections it calls whom it finds. */
     maxPeers: number
+    /** Whom it has found, by key in hex. */
+    readonly peers: ReadonlyMap<string, Hyperswarm.PeerInfo>
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
     /** Resolves once others can find this key. */
     listen(): Promise<void>

@@ -85,13 +85,14 @@ export class FleetNode implements AsyncDisposable {
     const discovery = await startHyperswarm(
       {
         keyPair,
+        delegation: session?.delegation,
         mode,
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
         secrets,
         multicast: settings.discovery.multicast,
-        refuses: (key, direction) => (direction === 'out' ? swarm.isUnwanted(key) : swarm.isBanned(key)),
+        refuses: (key, delegation) => swarm.refuses(key, delegation),
         clock: systemClock,
         random: systemRandom,
       },
@@ -129,7 +130,7 @@ export class FleetNode implements AsyncDisposable {
     return this.swarm.peers()
   }
 
-  /** Take part in exactly these fleets from now on. */
+  /** Take part in exactly these fleets, and follow these settings, from now on. */
   async takePart(fleets: readonly Fleet[], settings: Settings): Promise<void> {
     this.#fleets = fleets
     this.#settings = settings
@@ -146,6 +147,8 @@ export class FleetNode implements AsyncDisposable {
     }
     for (const [key, topic] of wanted) if (!this.#topics.has(key)) this.#topics.set(key, this.discovery.join(topic))
     this.swarm.dropOutsiders()
+    this.swarm.follow(new KeyRules(settings.peers))
+    this.discovery.reconsider()
     this.#awaitExpiry()
   }
 

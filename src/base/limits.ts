@@ -200,6 +200,9 @@ export const CATALOG_WAIT_MS = 2_000
 /** How long a command waits for another one that changes our state; a change takes some milliseconds. */
 export const STATE_LOCK_WAIT_MS = 10_000
 
+/** How often a daemon looks whether settings.yaml has changed: a look takes some microseconds. */
+export const SETTINGS_LOOK_MS = 2_000
+
 /** A wait for a time of day is looked at again after so long, since clocks are set. */
 export const WALL_CLOCK_LOOK_MS = 3_600_000
 

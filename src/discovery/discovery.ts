@@ -25,6 +25,8 @@ export interface Discovery extends AsyncDisposable {
   join(topic: Uint8Array): Joined
   /** Look there too; those that are known already are left alone. */
   addBootstraps(bootstraps: readonly HostPort[]): void
+  /** Who is refused has changed: those that were refused may be welcome now. */
+  reconsider(): void
   /** Call more machines than usual for a while, since something is looked for that may be with any of them. */
   lookWider(): void
   /** Leave all topics and close all links, in bounded time. */

@@ -113,7 +113,8 @@ class HyperswarmDiscovery implements Discovery {
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
       maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_MAX,
       maxParallel: CONNECTS_AT_ONCE,
-      firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
+      // Who calls us was held against this by the DHT already.
+      firewall: (publicKey, payload) => payload === null && refuses(publicKey),
     })
     this.#swarm = swarm
     swarm.dht.on('network-change', () => this.#pace.hurry())
@@ -164,6 +165,11 @@ class HyperswarmDiscovery implements Discovery {
     this.#beacon?.announce()
   }
 
+  reconsider(): void {
+    for (const peer of this.#swarm?.peers.values() ?? []) peer.ban(false)
+    this.#refresh()
+  }
+
   lookWider(): void {
     const swarm = this.#swarm
     if (swarm === undefined || swarm.maxPeers === PEERS_MAX) return
@@ -197,12 +203,13 @@ class HyperswarmDiscovery implements Discovery {
 
   /** Once this machine has an IPv6 address that means something to others. */
   #startDirect(): void {
-    const { dht, mode, port, keyPair, secrets, refuses, clock } = this.options
+    const { dht, mode, port, keyPair, delegation, secrets, refuses, clock } = this.options
     const swarm = this.#swarm
     if (dht === 'public' || this.#direct !== undefined || swarm === undefined || localAddresses6().length === 0) return
     this.#direct = DirectLinks.start(mode === 'daemon' ? (this.#nodes?.port ?? port) : 0, {
       dht: swarm.dht,
       keyPair,
+      delegation,
       secrets,
       refuses,
       isLinked: (key) => [...swarm.connections].some(({ remotePublicKey }) => Buffer.from(remotePublicKey).equals(key)),
@@ -243,12 +250,21 @@ class HyperswarmDiscovery implements Discovery {
 
   /** @param known used on the public DHT only */
   async #dht(known: readonly HostPort[], signal: AbortSignal): Promise<FleetDht> {
-    const { dht, clock } = this.options
+    const { dht, refuses, delegation, clock } = this.options
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
     const bootstraps = dht === 'public' ? await answering(known, clock, signal) : (this.#nodes?.addresses ?? [])
-    const over = this.#over.signal
-    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal: over })
+    const [resting, signalOver] = [this.#resting, this.#over.signal]
+    return new FleetDht({
+      ports: SWARM_PORTS,
+      bootstraps,
+      dht,
+      resting,
+      refuses,
+      delegation,
+      clock,
+      signal: signalOver,
+    })
   }
 
   #take(link: FrameLink): void {

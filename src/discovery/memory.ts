@@ -191,6 +191,8 @@ class MemoryDiscovery implements Discovery {
 
   addBootstraps(): void {}
 
+  reconsider(): void {}
+
   lookWider(): void {}
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,14 +6,7 @@
  */
 import { type Clock, deadline } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import {
-  BANNED_KEYS_MAX,
-  GOODBYE_MS,
-  MAJORITY_GRACE_MS,
-  PEERS_MAX,
-  SOURCE_GRACE_MS,
-  STRANGERS_MAX,
-} from '../base/limits.ts'
+import { GOODBYE_MS, MAJORITY_GRACE_MS, PEERS_MAX, SOURCE_GRACE_MS, STRANGERS_MAX } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -21,7 +14,9 @@ import type { SourceSet } from '../blob/fetch-all.ts'
 import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { KeyRules } from '../trust/key-rules.ts'
+import type { Delegation } from '../trust/keys.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { Admission } from './admission.ts'
 import { type Choice, chooseCatalog, type Offer } from './choose.ts'
 import { type ConnectionOptions, PeerConnection, peerName } from './connection.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
@@ -51,8 +46,7 @@ export class FleetSwarm implements AsyncDisposable {
   readonly #strangers = new Set<PeerConnection>()
   /** By the key of their link, in hex: the daemon and a command of one machine are two members. */
   readonly #members = new Map<string, PeerConnection>()
-  /** Keys in hex, of links and machines. */
-  readonly #banned = new Map<string, HoloError>()
+  readonly #admission: Admission
   readonly #listeners = new Set<() => void>()
   readonly #laneAccess: LaneAccess | undefined
   #firstMemberMs: number | undefined
@@ -61,6 +55,7 @@ export class FleetSwarm implements AsyncDisposable {
   constructor(options: SwarmOptions) {
     this.#options = options
     this.#clock = options.clock
+    this.#admission = new Admission(options.rules)
     const { lanes, clock } = options
     if (lanes === undefined) return
     const tickets = new Tickets<LaneKeeper>()
@@ -95,17 +90,24 @@ export class FleetSwarm implements AsyncDisposable {
     connection.start()
   }
 
-  /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name; for the firewall of discovery. */
+  /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name. */
   isBanned(publicKey: Uint8Array): boolean {
-    return this.#banned.has(hex(publicKey)) || this.#options.rules?.bans(publicKey) === true
+    return this.#admission.isBanned(publicKey)
   }
 
   /**
-   * Whether a machine is not to be called. Unlike a caller, who may be a command with a key of its own that its machine
-   * vouches for in hello, whoever announces itself does so under the machine's key: so the allow-list counts at once.
+   * Whether whoever has this key is not to be talked to: for the firewall of discovery, before a handshake costs anything.
+   *
+   * @param delegation the word of its machine, where a process calls under a key of its own
    */
-  isUnwanted(machineKey: Uint8Array): boolean {
-    return this.isBanned(machineKey) || this.#options.rules?.admits(machineKey) === false
+  refuses(publicKey: Uint8Array, delegation?: Delegation): boolean {
+    return this.#admission.refuses(publicKey, delegation)
+  }
+
+  /** Follow these rules from now on, and part with the members that they refuse. */
+  follow(rules: KeyRules): void {
+    this.#admission.follow(rules)
+    for (const connection of [...this.#members.values()]) this.#partIfRefused(connection)
   }
 
   peers(): readonly PeerView[] {
@@ -260,16 +262,7 @@ export class FleetSwarm implements AsyncDisposable {
     this.#strangers.delete(connection)
     const { remote } = connection
     if (remote === undefined) return
-    const ban = this.#banned.get(hex(remote.machineKey))
-    if (ban !== undefined) {
-      connection.leave('dropped', 'this machine was dropped', ban)
-      return
-    }
-    if (this.isUnwanted(remote.machineKey)) {
-      this.#log.info(`${connection.name} is sent away: settings.yaml does not let it in`)
-      connection.leave('dropped', 'the settings of this machine do not let you in', undefined)
-      return
-    }
+    if (this.#partIfRefused(connection)) return
     // A peer that comes back while its old link still hangs keeps the new one.
     const key = hex(connection.linkKey)
     const older = this.#members.get(key)
@@ -278,6 +271,19 @@ export class FleetSwarm implements AsyncDisposable {
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
     this.#changed()
+  }
+
+  #partIfRefused(connection: PeerConnection): boolean {
+    const { remote } = connection
+    if (remote === undefined || !this.refuses(remote.machineKey)) return false
+    const ban = this.#admission.reasonAgainst(remote.machineKey)
+    if (ban !== undefined) {
+      connection.leave('dropped', 'this machine was dropped', ban)
+      return true
+    }
+    this.#log.info(`${connection.name} is sent away: settings.yaml does not let it in`)
+    connection.leave('dropped', 'the settings of this machine do not let you in', undefined)
+    return true
   }
 
   #forget(connection: PeerConnection, error: HoloError | undefined): void {
@@ -297,10 +303,8 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   #shutOut(connection: PeerConnection, reason: HoloError): void {
-    this.#banned.set(hex(connection.linkKey), reason)
-    if (connection.remote !== undefined) this.#banned.set(hex(connection.remote.machineKey), reason)
-    // Keys cost a stranger nothing, so the oldest are forgotten.
-    for (const key of this.#banned.keys()) if (this.#banned.size > BANNED_KEYS_MAX) this.#banned.delete(key)
+    this.#admission.shutOut(connection.linkKey, reason)
+    if (connection.remote !== undefined) this.#admission.shutOut(connection.remote.machineKey, reason)
     this.#log.warn(`${peerName(connection.linkKey, connection.address)} is shut out: ${reason.message}`)
   }
 
