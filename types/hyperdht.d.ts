@@ -50,6 +50,11 @@ declare module 'hyperdht' {
     interface Server {
       close(): Promise<void>
     }
+    /** Who is announced under a topic, and by which nodes it is called. */
+    interface LookedUp {
+      readonly publicKey: Uint8Array
+      readonly relayAddresses: readonly Address[]
+    }
     interface RawStream {
       readonly id: number
       readonly connected: boolean
@@ -86,6 +91,10 @@ declare module 'hyperdht' {
     connect(publicKey: Uint8Array, options?: object): import('hyperswarm').SecretStream
     readonly defaultKeyPair: KeyPair
     readonly stats: { readonly requests: { readonly total: number } }
+    /** Who is announced there; one answer a node. */
+    lookup(topic: Uint8Array): AsyncIterable<{ readonly peers: readonly HyperDHT.LookedUp[] }> & {
+      destroy(): void
+    }
     announce(topic: Uint8Array, keyPair: KeyPair): { finished(): Promise<void> }
     /** Look for more nodes, in the background. */
     refresh(): void

@@ -52,6 +52,12 @@ declare module 'hyperswarm' {
     /** Whom it has found, by key in hex. */
     readonly peers: ReadonlyMap<string, Hyperswarm.PeerInfo>
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
+    /** Call this key, before others and whatever `maxPeers` says, and again when the connection is lost. */
+    joinPeer(publicKey: Uint8Array): void
+    /** Not documented; what joinPeer calls unless the peer is queued, and every end of a connection. */
+    _attemptClientConnections(): void
+    /** Treat it like others again; a connection that is open stays. */
+    leavePeer(publicKey: Uint8Array): void
     /** Resolves once others can find this key. */
     listen(): Promise<void>
     join(topic: Uint8Array, options?: { server?: boolean; client?: boolean }): Hyperswarm.Discovery

@@ -21,12 +21,13 @@ import { startLanes } from '../lane/tcp-lanes.ts'
 import { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { PeerView } from '../peer/peer-view.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
-import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { catalogTopic, type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
 import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
+import { RareAnnouncer } from './rare-catalogs.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
 
@@ -46,6 +47,9 @@ export class FleetNode implements AsyncDisposable {
   #fleets: readonly Fleet[] = []
   #settings: Settings
   #rest = new AbortController()
+  readonly #over = new AbortController()
+  readonly #announcer: RareAnnouncer
+  #unsubscribe = () => {}
 
   private constructor(
     readonly fingerprint: string,
@@ -53,9 +57,20 @@ export class FleetNode implements AsyncDisposable {
     private readonly swarm: FleetSwarm,
     private readonly discovery: Discovery,
     private readonly lanes: Lanes,
+    served: ServedLibrary,
     settings: Settings,
   ) {
     this.#settings = settings
+    this.#announcer = new RareAnnouncer({
+      rarity: () => ({
+        held: served.catalogs().map(({ name }) => name),
+        neighbours: swarm.peers().length,
+        holders: (name) => swarm.holdersOf(name),
+      }),
+      secrets: () => this.secrets(),
+      announce: (topic) => discovery.announce(topic),
+      clock: systemClock,
+    })
   }
 
   /**
@@ -103,8 +118,9 @@ export class FleetNode implements AsyncDisposable {
     })
     discovery.onLink((link) => swarm.accept(link))
     const { os, arch } = machine.roots.platform
-    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, lanes, settings)
+    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, lanes, served, settings)
     await node.takePart(fleets, settings)
+    if (mode === 'daemon') node.#announce(served)
     return node
   }
 
@@ -149,7 +165,14 @@ export class FleetNode implements AsyncDisposable {
     this.swarm.dropOutsiders()
     this.swarm.follow(new KeyRules(settings.peers))
     this.discovery.reconsider()
+    this.#announcer.look()
     this.#awaitExpiry()
+  }
+
+  /** Tell under topics of their own that we hold what few hold, from now on. */
+  #announce(served: ServedLibrary): void {
+    this.#unsubscribe = served.subscribe(() => this.#announcer.look())
+    void this.#announcer.run(this.#over.signal)
   }
 
   /** Part with those whose secret counts no more once the grace of a rotation is over. */
@@ -180,11 +203,7 @@ export class FleetNode implements AsyncDisposable {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
     this.discovery.lookWider()
-    const found = await this.swarm.find(
-      name,
-      { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
-      signal,
-    )
+    const found = await this.#findWide(name, local, signal)
     if (found !== undefined) return found
     const { blueprint } = catalogNameParts(name)
     const machines = this.peers().length
@@ -198,6 +217,30 @@ export class FleetNode implements AsyncDisposable {
         hint: 'let rcc build it on one machine that runs `holo-peer daemon`; the others then get it from there',
       },
     )
+  }
+
+  /** With the neighbours, more of them than usual, and with those who announce that they hold it. */
+  async #findWide(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment | undefined> {
+    const wanted = { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) }
+    const enough = new AbortController()
+    const late = new Error('the look-up takes too long')
+    const limit = deadline(2 * CATALOG_WAIT_MS, late, AbortSignal.any([enough.signal, signal]))
+    try {
+      const seeking = this.secrets().map((secret) => this.discovery.seek(catalogTopic(secret, name), limit.signal))
+      const sought = Promise.allSettled(seeking)
+      const found = await this.swarm.find(name, wanted, signal)
+      if (found !== undefined) return found
+      // Those that were found late may still be connecting.
+      const called = (await sought).some((each) => each.status === 'rejected' || each.value > 0)
+      return called ? await this.swarm.find(name, wanted, signal) : undefined
+    } finally {
+      limit.clear()
+      enough.abort(new Error('it has been found, or not'))
+    }
   }
 
   /** Those who hold this very catalog, as sources of its blobs. */
@@ -243,6 +286,8 @@ export class FleetNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#rest.abort(new Error('leaving'))
+    this.#over.abort(new Error('leaving'))
+    this.#unsubscribe()
     await this.swarm[Symbol.asyncDispose]()
     await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()

@@ -168,6 +168,21 @@ export const PEERS_WANTED = 24
  * full with those that they called themselves, whoever comes next would find no room.
  */
 export const PEERS_MAX = 64
+/**
+ * Connected members while this machine lacks something, and of a command: room is left for those that are found by what
+ * they hold, of whom `PEERS_SOUGHT_MAX` are called at a time.
+ */
+export const PEERS_SOUGHT_MAX = 8
+export const PEERS_WIDE = PEERS_MAX - PEERS_SOUGHT_MAX
+/**
+ * A catalog that fewer neighbours hold is announced for itself: what a tenth of a fleet holds, one of the 56 machines that
+ * are asked holds but for 3 cases in 1,000, and then others announce it (`bench/graph.ts`).
+ */
+export const RARE_HOLDERS = 3
+/** Catalogs that are announced for themselves: each takes 2 packets a minute in a DHT of 9 nodes, 14 in one of 120. */
+export const RARE_CATALOGS_MAX = 64
+/** How often to look which those are; they are announced every ten minutes. */
+export const RARE_LOOK_MS = 10_000
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32
 /** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */

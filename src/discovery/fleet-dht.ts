@@ -51,6 +51,8 @@ export interface FleetDhtOptions {
 
 export class FleetDht extends HyperDHT {
   readonly #options: FleetDhtOptions
+  /** By key in hex: the nodes by which those are called that are called by key alone. */
+  readonly #expected = new Map<string, readonly HostPort[]>()
   /** By `host:port`; a few relays at a time. */
   readonly #pinged = new Map<string, { readonly answer: Promise<unknown>; readonly atMs: number }>()
 
@@ -103,10 +105,26 @@ export class FleetDht extends HyperDHT {
     )
   }
 
-  override connect(publicKey: Uint8Array, options?: object): SecretStream {
+  /** Call `publicKey` by these nodes, which a look-up has told, and not by those that it would have to be found at. */
+  expect(publicKey: Uint8Array, relayAddresses: readonly HostPort[]): void {
+    this.#expected.set(hex(publicKey), relayAddresses)
+  }
+
+  forget(publicKey: Uint8Array): void {
+    this.#expected.delete(hex(publicKey))
+  }
+
+  #relaysTo(publicKey: Uint8Array, options: ConnectOptions): ConnectOptions {
+    const relayAddresses = this.#expected.get(hex(publicKey))
+    const known = options.relayAddresses ?? []
+    return relayAddresses === undefined || known.length > 0 ? {} : { relayAddresses: [...relayAddresses] }
+  }
+
+  override connect(publicKey: Uint8Array, options: ConnectOptions = {}): SecretStream {
     const { dht, resting, delegation, clock, signal } = this.#options
     const stream = super.connect(publicKey, {
       ...options,
+      ...this.#relaysTo(publicKey, options),
       createHandshake: (...[keyPair, remoteKey]: ConstructorParameters<typeof VouchedHandshake>) =>
         new VouchedHandshake(keyPair, remoteKey, delegation),
     })
@@ -155,6 +173,14 @@ export class FleetDht extends HyperDHT {
     const host = localAddresses()[0] ?? '127.0.0.1'
     return port === undefined ? null : { host, port }
   }
+}
+
+interface ConnectOptions {
+  relayAddresses?: readonly HostPort[] | null
+}
+
+function hex(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex')
 }
 
 interface QueryOptions {

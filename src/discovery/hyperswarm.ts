@@ -8,11 +8,10 @@
  * address, lost peers) is logged and passed over.
  */
 import { isIPv6 } from 'node:net'
-import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
-import { abortable } from '../base/concurrency.ts'
+import Hyperswarm from 'hyperswarm'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { HELLO_DEADLINE_MS, PEERS_MAX, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_WANTED, PEERS_WIDE, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import { beaconTag } from '../trust/fleet.ts'
@@ -32,6 +31,7 @@ import { Pace } from './pace.ts'
 import { answering, publicBootstraps } from './public-bootstraps.ts'
 import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
+import { TopicSessions } from './topic-sessions.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
@@ -61,7 +61,7 @@ export async function startHyperswarm(options: HyperswarmOptions, signal: AbortS
 class HyperswarmDiscovery implements Discovery {
   readonly #log = roomLogger('discovery')
   readonly #over = new AbortController()
-  readonly #topics = new Set<TopicSession>()
+  #topics: TopicSessions | undefined
   #nodes: BootstrapNodes | undefined
   #swarm: Hyperswarm | undefined
   #listener: ((link: FrameLink) => void) | undefined
@@ -72,10 +72,7 @@ class HyperswarmDiscovery implements Discovery {
   #beacon: LanBeacon | undefined
   #direct: DirectLinks | undefined
   readonly #links = new Set<FrameLink>()
-  #refreshing = false
   readonly #pace: Pace
-  /** A daemon looks for others at once, and announces itself when its server can be found. */
-  #listening = false
 
   constructor(private readonly options: HyperswarmOptions) {
     const { clock, random } = options
@@ -102,21 +99,24 @@ class HyperswarmDiscovery implements Discovery {
     if (mode === 'daemon' && dht === 'private') {
       this.#nodes = await BootstrapNodes.start(port, localAddresses(), this.options.clock, () => {
         // The first nodes lead to the first peers; of those of a crowd each would cost a look-up of its own.
-        if (this.#links.size < SETTLED_LINKS) this.#refreshSoon()
+        if (this.#links.size < SETTLED_LINKS) this.#topics?.refreshSoon()
       })
       if (this.#nodes.port !== port) this.#log.warn(`UDP port ${port} is taken; using ${this.#nodes.port}`)
     }
     signal.throwIfAborted()
     const known = dht === 'public' ? [...bootstraps, ...publicBootstraps()] : bootstraps
+    const fleetDht = await this.#dht(known, signal)
     const swarm = new Hyperswarm({
-      dht: await this.#dht(known, signal),
+      dht: fleetDht,
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
-      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_MAX,
+      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_WIDE,
       maxParallel: CONNECTS_AT_ONCE,
       // Who calls us was held against this by the DHT already.
       firewall: (publicKey, payload) => payload === null && refuses(publicKey),
     })
     this.#swarm = swarm
+    const topics = new TopicSessions(swarm, fleetDht, this.options.clock, this.#over.signal)
+    this.#topics = topics
     swarm.dht.on('network-change', () => this.#pace.hurry())
     void watchForFloods(swarm.dht, this.options.clock)
     this.#startDirect()
@@ -125,10 +125,7 @@ class HyperswarmDiscovery implements Discovery {
     void this.#search.run(this.#over.signal)
     if (mode === 'daemon') {
       void swarm.listen().then(
-        () => {
-          this.#listening = true
-          this.#refresh()
-        },
+        () => topics.listening(),
         (error: unknown) => {
           if (!this.#over.signal.aborted) this.#log.error(`Others cannot find this machine: ${messageOf(error)}`)
         },
@@ -146,17 +143,20 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   join(topic: Uint8Array): Joined {
-    const swarm = this.#swarm
-    if (swarm === undefined || this.#over.signal.aborted) throw new Error('Discovery is not running')
-    const session = swarm.join(Buffer.from(topic), { server: this.#listening, client: true })
-    this.#topics.add(session)
-    return {
-      flushed: async (signal) => void (await abortable(session.flushed(), signal)),
-      leave: async () => {
-        this.#topics.delete(session)
-        await session.destroy()
-      },
-    }
+    return this.#running().meet(topic)
+  }
+
+  announce(topic: Uint8Array): Joined {
+    return this.#running().announce(topic)
+  }
+
+  async seek(topic: Uint8Array, signal: AbortSignal): Promise<number> {
+    return this.#running().seek(topic, signal)
+  }
+
+  #running(): TopicSessions {
+    if (this.#topics === undefined || this.#over.signal.aborted) throw new Error('Discovery is not running')
+    return this.#topics
   }
 
   addBootstraps(bootstraps: readonly HostPort[]): void {
@@ -167,14 +167,14 @@ class HyperswarmDiscovery implements Discovery {
 
   reconsider(): void {
     for (const peer of this.#swarm?.peers.values() ?? []) peer.ban(false)
-    this.#refresh()
+    this.#topics?.refresh()
   }
 
   lookWider(): void {
     const swarm = this.#swarm
-    if (swarm === undefined || swarm.maxPeers === PEERS_MAX) return
-    swarm.maxPeers = PEERS_MAX
-    this.#refresh()
+    if (swarm === undefined || swarm.maxPeers === PEERS_WIDE) return
+    swarm.maxPeers = PEERS_WIDE
+    this.#topics?.refresh()
     void this.options.clock.sleep(WIDER_MS, this.#over.signal).then(
       () => {
         swarm.maxPeers = PEERS_WANTED
@@ -243,7 +243,7 @@ class HyperswarmDiscovery implements Discovery {
     const answer = await adoptBootstrap(dht, route.bootstrap)
     if (answer === 'adopted') {
       if (this.options.dht === 'public') dht.refresh()
-      this.#refresh()
+      this.#topics?.refresh()
     }
     return answer !== 'silent'
   }
@@ -288,29 +288,12 @@ class HyperswarmDiscovery implements Discovery {
     else this.#listener(link)
   }
 
-  /** Look again at once, for instance since the DHT has grown; once per turn of some milliseconds. */
-  #refreshSoon(): void {
-    if (this.#refreshing) return
-    this.#refreshing = true
-    void this.options.clock.sleep(20, this.#over.signal).then(
-      () => {
-        this.#refreshing = false
-        this.#refresh()
-      },
-      () => {},
-    )
-  }
-
-  #refresh(): void {
-    for (const session of this.#topics) void session.refresh({ client: true, server: this.#listening }).catch(() => {})
-  }
-
   async #lookAgain(): Promise<void> {
     for (;;) {
       await this.#pace.wait(this.#links.size === 0, this.#over.signal)
       await this.#followAddresses()
       this.#beacon?.ask(this.#links.size === 0)
-      this.#refresh()
+      this.#topics?.refresh()
     }
   }
 

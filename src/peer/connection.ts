@@ -128,6 +128,11 @@ export class PeerConnection {
     return this.#source
   }
 
+  /** Whether either side owes the other something, or has a lane open for it. */
+  get isBusy(): boolean {
+    return this.#source.isOwed || this.#session.isAsked || this.#lanes.isOpen
+  }
+
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs()
   }

@@ -17,8 +17,9 @@ import type { KeyRules } from '../trust/key-rules.ts'
 import type { Delegation } from '../trust/keys.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { Admission } from './admission.ts'
-import { type Choice, chooseCatalog, type Offer } from './choose.ts'
+import { type Choice, chooseCatalog } from './choose.ts'
 import { type ConnectionOptions, PeerConnection, peerName } from './connection.ts'
+import { holdersOf, offersOf } from './holders.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
 import { type PeerView, viewOf } from './peer-view.ts'
 import { Tickets } from './tickets.ts'
@@ -66,10 +67,9 @@ export class FleetSwarm implements AsyncDisposable {
     })
   }
 
-  /** Take over a link; strangers, banned ones and those beyond the bound are closed. */
+  /** Take over a link; banned ones, and strangers beyond the bound, are closed. */
   accept(link: FrameLink): void {
-    const full = this.#strangers.size >= STRANGERS_MAX || this.#members.size >= PEERS_MAX
-    if (this.#closed || full || this.isBanned(link.remoteKey)) {
+    if (this.#closed || this.#strangers.size >= STRANGERS_MAX || this.isBanned(link.remoteKey)) {
       link.destroy()
       return
     }
@@ -90,16 +90,12 @@ export class FleetSwarm implements AsyncDisposable {
     connection.start()
   }
 
-  /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name. */
+  /** As `Admission.isBanned`. */
   isBanned(publicKey: Uint8Array): boolean {
     return this.#admission.isBanned(publicKey)
   }
 
-  /**
-   * Whether whoever has this key is not to be talked to: for the firewall of discovery, before a handshake costs anything.
-   *
-   * @param delegation the word of its machine, where a process calls under a key of its own
-   */
+  /** As `Admission.refuses`: for the firewall of discovery, before a handshake costs anything. */
   refuses(publicKey: Uint8Array, delegation?: Delegation): boolean {
     return this.#admission.refuses(publicKey, delegation)
   }
@@ -112,6 +108,11 @@ export class FleetSwarm implements AsyncDisposable {
 
   peers(): readonly PeerView[] {
     return [...this.#members.values()].map(viewOf).filter((view) => view !== undefined)
+  }
+
+  /** How many members hold a catalog of this name. */
+  holdersOf(name: CatalogName): number {
+    return holdersOf(this.#members.values(), name).length
   }
 
   /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
@@ -129,7 +130,7 @@ export class FleetSwarm implements AsyncDisposable {
   sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
     return {
       graceMs: SOURCE_GRACE_MS,
-      list: () => this.#holders(name, sha256).map(({ source }): BlobSource => source),
+      list: () => holdersOf(this.#members.values(), name, sha256).map(({ source }): BlobSource => source),
       subscribe: (listener) => this.subscribe(listener),
       drop: (source, error) => this.drop(source, error),
     }
@@ -177,7 +178,7 @@ export class FleetSwarm implements AsyncDisposable {
     const limit = deadline(waitMs, new Error('nobody holds it'), signal)
     try {
       for (;;) {
-        const choose = () => chooseCatalog(name, this.#offers(name, missed), local)
+        const choose = () => chooseCatalog(name, offersOf(this.#members.values(), name, missed), local)
         const choice = await this.#awaitChoice(choose, limit.signal, signal)
         if (choice === undefined) return undefined
         if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
@@ -244,20 +245,6 @@ export class FleetSwarm implements AsyncDisposable {
     }
   }
 
-  #offers(name: CatalogName, except: ReadonlySet<PeerConnection>): Offer<PeerConnection>[] {
-    return [...this.#members.values()].flatMap((holder) => {
-      const held = holder.catalogs.get(name)
-      if (held === undefined || holder.remote === undefined || except.has(holder)) return []
-      return [{ holder, holderName: holder.name, machine: hex(holder.remote.machineKey), sha256: held.sha256 }]
-    })
-  }
-
-  #holders(name: CatalogName, sha256: Sha256Digest): PeerConnection[] {
-    const holders = [...this.#members.values()].filter(({ catalogs }) => catalogs.has(name))
-    const exact = holders.filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
-    return exact.length > 0 ? exact : holders
-  }
-
   #welcome(connection: PeerConnection): void {
     this.#strangers.delete(connection)
     const { remote } = connection
@@ -266,11 +253,24 @@ export class FleetSwarm implements AsyncDisposable {
     // A peer that comes back while its old link still hangs keeps the new one.
     const key = hex(connection.linkKey)
     const older = this.#members.get(key)
+    if (older === undefined && !this.#hasRoomFor(connection)) return
     this.#members.set(key, connection)
     older?.leave('leaving', 'you have opened another connection', undefined)
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
     this.#changed()
+  }
+
+  /**
+   * Whoever proves to be a member finds room: it may have come for something that only this machine holds. The daemon
+   * that has been here longest of those with which nothing is under way makes it, and calls another one if it needs to.
+   */
+  #hasRoomFor(connection: PeerConnection): boolean {
+    if (this.#members.size < PEERS_MAX) return true
+    const idle = [...this.#members.values()].find(({ remote, isBusy }) => remote?.role === 'daemon' && !isBusy)
+    const leaving = idle ?? connection
+    leaving.leave('leaving', 'this machine has no room for more connections', undefined)
+    return leaving !== connection
   }
 
   #partIfRefused(connection: PeerConnection): boolean {

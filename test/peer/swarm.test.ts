@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { never, systemClock } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
-import { PEER_CREDIT_BYTES } from '../../src/base/limits.ts'
+import { PEER_CREDIT_BYTES, PEERS_MAX } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
@@ -381,6 +381,33 @@ describe('FleetSwarm', () => {
     expect(careful.swarm.refuses(keyPair.publicKey, delegation)).toBe(true)
     connect(outcast, careful)
     expect([careful.swarm.peers(), outcast.swarm.peers()]).toEqual([[], []])
+  })
+
+  // Goal: whoever has come for something that only this machine holds gets in, however many are there. Method: as many as
+  // it takes, the longest there waiting for a blob that never comes; then two more.
+  test('makes room by parting with a daemon with which nothing is under way', async () => {
+    const seed = member(secret)
+    const present = Array.from({ length: PEERS_MAX }, () => new HandPlayed(seed, secret))
+    await until(seed.swarm, () => seed.swarm.peers().length === PEERS_MAX)
+    const [busy, idle, next] = present
+    const owed = seed.swarm.sourcesFor(CATALOG, catalog.held.sha256)
+    busy?.say({ type: 'have', added: [catalog.held], removed: [] })
+    await until(seed.swarm, () => owed.list().length === 1)
+    void owed
+      .list()[0]
+      ?.get(ref('never comes'), never)
+      .catch(() => {})
+    await busy?.hear('want')
+    for (const parting of [idle, next]) {
+      const late = new HandPlayed(seed, secret)
+      expect(await parting?.hear('bye')).toMatchObject({ code: 'leaving' })
+      await late.hear('hello')
+      await until(seed.swarm, () =>
+        seed.swarm.peers().some(({ machineKey }) => late.keys.publicKey.every((byte, at) => byte === machineKey[at])),
+      )
+    }
+    expect(seed.swarm.peers()).toHaveLength(PEERS_MAX)
+    expect(busy?.heard.some(({ type }) => type === 'bye')).toBe(false)
   })
 
   test('parts at once with members that new rules refuse, and keeps the others', async () => {
