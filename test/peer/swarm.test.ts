@@ -387,8 +387,11 @@ describe('FleetSwarm', () => {
   // it takes, the longest there waiting for a blob that never comes; then two more.
   test('makes room by parting with a daemon with which nothing is under way', async () => {
     const seed = member(secret)
-    const present = Array.from({ length: PEERS_MAX }, () => new HandPlayed(seed, secret))
-    await until(seed.swarm, () => seed.swarm.peers().length === PEERS_MAX)
+    const present: HandPlayed[] = []
+    while (present.length < PEERS_MAX) {
+      present.push(new HandPlayed(seed, secret))
+      await until(seed.swarm, () => seed.swarm.peers().length === present.length)
+    }
     const [busy, idle, next] = present
     const owed = seed.swarm.sourcesFor(CATALOG, catalog.held.sha256)
     busy?.say({ type: 'have', added: [catalog.held], removed: [] })
