@@ -114,6 +114,11 @@ export class DirectLinks {
     }
   }
 
+  /** Send a datagram that says nothing, so that a firewall on this machine takes a knock from there for an answer. */
+  open(to: HostPort): void {
+    void this.socket.send(Buffer.from([0]), to.port, to.host)
+  }
+
   async close(): Promise<void> {
     this.#over.abort(new Error('direct links have ended'))
     for (const stream of this.#open.values()) stream.destroy()

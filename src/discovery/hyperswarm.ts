@@ -120,6 +120,7 @@ class HyperswarmDiscovery implements Discovery {
     swarm.dht.on('network-change', () => this.#pace.hurry())
     void watchForFloods(swarm.dht, this.options.clock)
     this.#startDirect()
+    await fleetDht.bind()
     this.#startBeacon()
     this.addBootstraps(known)
     void this.#search.run(this.#over.signal)
@@ -227,10 +228,26 @@ class HyperswarmDiscovery implements Discovery {
       hasIPv4: () => localAddresses().length > 0,
       tagsOf: (nonce, port) => secrets().map((secret) => beaconTag(secret, nonce, port)),
       onHeard: (address) => this.#search.add([address], 'heard'),
+      askerPortOf: (family) => (mode === 'daemon' ? undefined : this.#askerPort(family)),
+      // By the time it hears our answer and calls, our own firewall expects it.
+      onAsked: (asker, ours) => this.#open(asker, ours),
       clock,
       random,
     })
     this.#beacon.follow(multicastInterfaces())
+  }
+
+  #open(asker: HostPort, ours: string): void {
+    if (isIPv6(ours)) {
+      this.#direct?.open(asker)
+      return
+    }
+    this.#nodes?.open(asker, ours)
+    void this.#swarm?.dht.io.serverSocket?.send(Buffer.from([0]), asker.port, asker.host)
+  }
+
+  #askerPort(family: 4 | 6): number | undefined {
+    return family === 6 ? this.#direct?.port : this.#swarm?.dht.io.serverSocket?.address().port
   }
 
   /** Over IPv6 the machine is called; a client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
