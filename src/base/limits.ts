@@ -179,7 +179,7 @@ export const PEERS_WIDE = PEERS_MAX - PEERS_SOUGHT_MAX
  * are asked holds but for 3 cases in 1,000, and then others announce it (`bench/graph.ts`).
  */
 export const RARE_HOLDERS = 3
-/** Catalogs that are announced for themselves: each takes 2 packets a minute in a DHT of 9 nodes, 14 in one of 120. */
+/** Catalogs that are announced for themselves: each takes 3 packets a minute in a DHT of 9 nodes, 12 in one of 120. */
 export const RARE_CATALOGS_MAX = 64
 /** How often to look which those are; they are announced every ten minutes. */
 export const RARE_LOOK_MS = 10_000

@@ -222,32 +222,24 @@ class HyperswarmDiscovery implements Discovery {
   #startBeacon(): void {
     const { multicast, secrets, clock, random, dht, mode } = this.options
     if (!multicast || dht === 'public') return
+    const ownPort = () => this.#swarm?.dht.io.serverSocket?.address().port
     this.#beacon = new LanBeacon({
       nonce: randomSecret(NONCE_BYTES),
       portOf: (family) => (mode === 'client' ? undefined : family === 4 ? this.#nodes?.port : this.#direct?.port),
       hasIPv4: () => localAddresses().length > 0,
       tagsOf: (nonce, port) => secrets().map((secret) => beaconTag(secret, nonce, port)),
       onHeard: (address) => this.#search.add([address], 'heard'),
-      askerPortOf: (family) => (mode === 'daemon' ? undefined : this.#askerPort(family)),
+      askerPortOf: (family) => (mode === 'daemon' ? undefined : family === 4 ? ownPort() : this.#direct?.port),
       // By the time it hears our answer and calls, our own firewall expects it.
-      onAsked: (asker, ours) => this.#open(asker, ours),
+      onAsked: (asker, ours) => {
+        if (isIPv6(ours)) return this.#direct?.open(asker)
+        this.#nodes?.open(asker, ours)
+        void this.#swarm?.dht.io.serverSocket?.send(Buffer.from([0]), asker.port, asker.host)
+      },
       clock,
       random,
     })
     this.#beacon.follow(multicastInterfaces())
-  }
-
-  #open(asker: HostPort, ours: string): void {
-    if (isIPv6(ours)) {
-      this.#direct?.open(asker)
-      return
-    }
-    this.#nodes?.open(asker, ours)
-    void this.#swarm?.dht.io.serverSocket?.send(Buffer.from([0]), asker.port, asker.host)
-  }
-
-  #askerPort(family: 4 | 6): number | undefined {
-    return family === 6 ? this.#direct?.port : this.#swarm?.dht.io.serverSocket?.address().port
   }
 
   /** Over IPv6 the machine is called; a client asks a bootstrap itself; a daemon's nodes do it for the daemon. @returns whether it answered */
