@@ -169,6 +169,8 @@ class HyperswarmDiscovery implements Discovery {
   reconsider(): void {
     for (const peer of this.#swarm?.peers.values() ?? []) peer.ban(false)
     this.#topics?.refresh()
+    this.#search.restart()
+    this.#beacon?.ask(true)
   }
 
   lookWider(): void {

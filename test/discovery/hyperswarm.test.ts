@@ -218,6 +218,24 @@ describe('startHyperswarm()', () => {
     expect(keys).toEqual([Buffer.from(process.keyPair.publicKey).toString('hex')])
   })
 
+  // Goal: what is announced for itself is found without a common topic. Method: the two share no other one, and the
+  // announcement is sought twice: before it is there, and after.
+  test('calls who is announced under a topic that is sought', async () => {
+    const [topic, common] = [randomSecret(), randomSecret()]
+    const daemon = await start('daemon', [])
+    await daemon.join(common).flushed(never)
+    const holder = await start('daemon', [loopbackOf(daemon)])
+    const link = nextLink(holder)
+    const client = await start('client', [loopbackOf(daemon)])
+    const linked = nextLink(client)
+    await client.join(common).flushed(never)
+    await linked
+    expect(await client.seek(topic, never)).toBe(0)
+    await holder.announce(topic).flushed(never)
+    expect(await client.seek(topic, never)).toBe(1)
+    expect((await link).initiator).toBe(false)
+  })
+
   // Goal: who was refused is welcome as soon as the rules say so, though Hyperswarm remembers whom it refused for good.
   test('calls at once whom new rules let in', async () => {
     const topic = randomSecret()
