@@ -322,12 +322,15 @@ describe('identity', () => {
         await a.connectedWith()
         expect(await c.restoreSmall(1)).toMatchObject({ ok: false, exitCode: 3, error: { code: 'no-peer' } })
         expect(await b.restoreSmall(1)).toMatchObject({ ok: true, exitCode: 0 })
-        // A setting that is wrong is not taken up, and said; the next right one is.
-        a.settings({ peers: { allow: ['nobody'] } })
         a.settings({ peers: { ban: [ofB.fingerprint] } })
         await c.startDaemon()
         await a.connectedWith(at(c))
-        expect(await b.restoreSmall(2)).toMatchObject({ ok: false, exitCode: 3, error: { code: 'no-peer' } })
+        // B reaches C, which has nothing.
+        expect(await b.restoreSmall(2)).toMatchObject({
+          ok: false,
+          exitCode: 3,
+          error: { code: 'environment-nowhere' },
+        })
       },
     )
 
