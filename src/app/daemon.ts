@@ -82,7 +82,10 @@ export async function runDaemon(
     log.info`settings.yaml has changed`
     await reload().catch((error: unknown) => log.error`settings.yaml is not taken up: ${messageOf(error)}`)
   }
-  await Promise.all([following, followFile(machine.settingsFile, SETTINGS_LOOK_MS, onSettings, systemClock, signal)])
+  const ended = new AbortController()
+  const either = AbortSignal.any([ended.signal, signal])
+  void followFile(machine.settingsFile, SETTINGS_LOOK_MS, onSettings, systemClock, either)
+  await following.finally(() => ended.abort(new Error('the daemon ends')))
   await jobs.settled()
   log.info`leaving`
 }
