@@ -63,7 +63,9 @@ export class RareAnnouncer {
   /** Announce until `signal` aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#settle()
+      await this.#settle().catch((error: unknown) => {
+        if (!signal.aborted) this.#log.warning`what few hold is not announced: ${messageOf(error)}`
+      })
       const woken = new AbortController()
       this.#wake = () => woken.abort()
       await this.options.clock.sleep(RARE_LOOK_MS, AbortSignal.any([woken.signal, signal])).catch(() => {})

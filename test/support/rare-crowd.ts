@@ -52,18 +52,24 @@ await Bun.sleep(2 * RARE_LOOK_MS)
 
 const options = { machine: machine(count), settings: settings(count), fleets, served: new MemoryLibrary() }
 const command = await FleetNode.start({ ...options, mode: 'client' }, never)
-const missed: number[] = []
 let mostPeers = 0
-for (let index = 0; index < count; index++) {
-  try {
-    await command.find(nameOf(index), undefined, never)
-  } catch {
-    missed.push(index)
+async function look(wanted: readonly number[]): Promise<number[]> {
+  const missed: number[] = []
+  for (const index of wanted) {
+    const found = await command.find(nameOf(index), undefined, never).catch(() => undefined)
+    if (found === undefined) missed.push(index)
+    mostPeers = Math.max(mostPeers, command.peers().length)
   }
-  mostPeers = Math.max(mostPeers, command.peers().length)
+  return missed
 }
+const first = await look(Array.from({ length: count }, (_, index) => index))
+// 72 daemons in one process may take longer to connect than a command waits, on a busy machine.
+let missed = first
+for (let again = 0; again < 3 && missed.length > 0; again++) missed = await look(missed)
 const degrees = nodes.map((node) => node.peers().length)
 const most = Math.max(...degrees)
-process.stdout.write(`${JSON.stringify({ count, missed: missed.length, mostPeers, least: least(), most })}\n`)
+process.stdout.write(
+  `${JSON.stringify({ count, missed: missed.length, atFirst: first.length, mostPeers, least: least(), most })}\n`,
+)
 fs.rmSync(folder, { recursive: true, force: true })
 process.exit(0)
