@@ -23,6 +23,7 @@ async function enter(mode: 'daemon' | 'client', port: number) {
       bootstraps: mode === 'client' ? [{ host: '127.0.0.1', port }] : [],
       port,
       dht: 'private',
+      delegation: undefined,
       secrets: () => [secret],
       multicast: false,
       refuses: () => false,

@@ -43,6 +43,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const BORDERS: Readonly<Record<string, readonly string[]>> = {
   hyperswarm: ['discovery'],
   hyperdht: ['discovery'],
+  'hyperdht/lib/messages.js': ['discovery'],
+  'hyperdht/lib/noise-wrap.js': ['discovery'],
   'multicast-dns': ['discovery'],
   '@hyperswarm/secret-stream': ['discovery'],
   'hypercore-crypto': ['trust', 'discovery'],

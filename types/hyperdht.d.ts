@@ -37,6 +37,24 @@ declare module 'hyperdht' {
       /** Datagrams that are no UDX packets. */
       on(event: 'message', listener: (bytes: Buffer, from: Address) => void): this
     }
+    interface ServerOptions {
+      /** In place of `NoiseWrap`; the remote's key is null, since it is not known yet. */
+      createHandshake?: (keyPair: KeyPair, remotePublicKey: null) => object
+      /** @param payload as the handshake of `createHandshake` read it @returns true to refuse, without an answer */
+      firewall?: (
+        publicKey: Uint8Array,
+        payload: import('hyperdht/lib/messages.js').Payload,
+        address: Address,
+      ) => boolean
+    }
+    interface Server {
+      close(): Promise<void>
+    }
+    /** Who is announced under a topic, and by which nodes it is called. */
+    interface LookedUp {
+      readonly publicKey: Uint8Array
+      readonly relayAddresses: readonly Address[]
+    }
     interface RawStream {
       readonly id: number
       readonly connected: boolean
@@ -65,9 +83,18 @@ declare module 'hyperdht' {
     ping(to: Address, options?: HyperDHT.PingOptions): Promise<unknown>
     /** All look-ups and announcements go through this. */
     query(request: unknown, options?: { retries?: number; map?: (reply: unknown) => unknown }): unknown
+    createServer(
+      options: HyperDHT.ServerOptions,
+      onConnection?: (stream: import('hyperswarm').SecretStream) => void,
+    ): HyperDHT.Server
+    /** `options.createHandshake` takes the place of `NoiseWrap`. */
     connect(publicKey: Uint8Array, options?: object): import('hyperswarm').SecretStream
     readonly defaultKeyPair: KeyPair
     readonly stats: { readonly requests: { readonly total: number } }
+    /** Who is announced there; one answer a node. */
+    lookup(topic: Uint8Array): AsyncIterable<{ readonly peers: readonly HyperDHT.LookedUp[] }> & {
+      destroy(): void
+    }
     announce(topic: Uint8Array, keyPair: KeyPair): { finished(): Promise<void> }
     /** Look for more nodes, in the background. */
     refresh(): void
@@ -77,4 +104,44 @@ declare module 'hyperdht' {
     on(event: 'add-node' | 'network-change', listener: () => void): this
   }
   export = HyperDHT
+}
+
+/** What the two ends of a connection tell each other within its Noise handshake. */
+declare module 'hyperdht/lib/messages.js' {
+  interface Payload {
+    readonly version: number
+    readonly error: number
+    readonly firewall: number
+  }
+  interface State {
+    start: number
+    end: number
+    buffer: Buffer
+  }
+  export const noisePayload: {
+    preencode(state: State, payload: Payload): void
+    encode(state: State, payload: Payload): void
+    /** Bytes after the end of the payload are left, from `state.start`. @throws {Error} `state` holds no payload */
+    decode(state: State): Payload
+  }
+}
+
+/** The Noise handshake (pattern IK) of a connection; a subclass may say more in its messages. */
+declare module 'hyperdht/lib/noise-wrap.js' {
+  import type { Payload } from 'hyperdht/lib/messages.js'
+
+  class NoiseWrap {
+    constructor(keyPair: { publicKey: Uint8Array; secretKey: Uint8Array }, remotePublicKey: Uint8Array | null)
+    remotePublicKey: Uint8Array | null
+    readonly handshake: {
+      /** Of the remote, once its message has been read. */
+      readonly rs: Uint8Array
+      send(bytes: Uint8Array): Uint8Array
+      /** @throws {Error} the message is not for us, or was altered */
+      recv(message: Uint8Array): Uint8Array
+    }
+    send(payload: Payload): Uint8Array
+    recv(message: Uint8Array): Payload
+  }
+  export = NoiseWrap
 }

@@ -26,7 +26,7 @@ declare module 'hyperswarm' {
     }
     interface PeerInfo {
       readonly publicKey: Uint8Array
-      ban(banned?: boolean): void
+      ban(banned: boolean): void
     }
     interface Discovery {
       /** Resolves once the first announce and lookup are through. */
@@ -49,7 +49,15 @@ declare module 'hyperswarm' {
     readonly dht: HyperDHT
     /** With fewer connections it calls whom it finds. */
     maxPeers: number
+    /** Whom it has found, by key in hex. */
+    readonly peers: ReadonlyMap<string, Hyperswarm.PeerInfo>
     readonly connections: ReadonlySet<Hyperswarm.SecretStream>
+    /** Call this key, before others and whatever `maxPeers` says, and again when the connection is lost. */
+    joinPeer(publicKey: Uint8Array): void
+    /** Not documented; what joinPeer calls unless the peer is queued, and every end of a connection. */
+    _attemptClientConnections(): void
+    /** Treat it like others again; a connection that is open stays. */
+    leavePeer(publicKey: Uint8Array): void
     /** Resolves once others can find this key. */
     listen(): Promise<void>
     join(topic: Uint8Array, options?: { server?: boolean; client?: boolean }): Hyperswarm.Discovery

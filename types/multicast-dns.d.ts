@@ -37,7 +37,7 @@ declare module 'multicast-dns' {
       reuseAddr?: boolean
     }
     interface MulticastDns extends EventEmitter {
-      query(questions: Question[], sent: (error?: Error | null) => void): void
+      query(packet: { questions: Question[]; additionals: Answer[] }, sent: (error?: Error | null) => void): void
       /** `to` null: to all. */
       respond(
         packet: { answers: Answer[] },

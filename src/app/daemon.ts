@@ -2,9 +2,10 @@
  * `daemon`: announces what the library holds to the fleets, serves it, and fetches for the commands of this machine.
  */
 import { systemClock } from '../base/clock.ts'
-import { HoloError } from '../base/errors.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { formatHostPort } from '../base/host-port.ts'
+import { SETTINGS_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { type Digest, parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
@@ -25,6 +26,7 @@ import { openDoor } from './door.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
+import { followFile } from './follow-file.ts'
 import { localCatalog } from './local-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { preparePieces } from './prepare-pieces.ts'
@@ -82,7 +84,8 @@ export async function runDaemon(
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
   const jobs = new FetchJobs(library, machine.state.directory, node, signal)
-  await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  const reload = reloading(machine, port, node)
+  await using _control = await serveControl(machine.state.controlSocket, handlers(node, served, jobs, reload))
   await using door = await openDoor(settings.door, {
     library,
     served,
@@ -92,7 +95,14 @@ export async function runDaemon(
   const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
   onReady(readyOf(node, served, door))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
-  await following
+  const onSettings = async () => {
+    log.info`settings.yaml has changed`
+    await reload().catch((error: unknown) => log.error`settings.yaml is not taken up: ${messageOf(error)}`)
+  }
+  const ended = new AbortController()
+  const either = AbortSignal.any([ended.signal, signal])
+  void followFile(machine.settingsFile, SETTINGS_LOOK_MS, onSettings, systemClock, either)
+  await following.finally(() => ended.abort(new Error('the daemon ends')))
   await preparing
   await jobs.settled()
   log.info`leaving`
@@ -128,12 +138,23 @@ function portOf(node: FleetNode): number {
   return node.bootstrapAddresses[0]?.port ?? 0
 }
 
+/** Takes up fleets and settings as they are on disk, one call after the other. */
+function reloading(machine: Machine, port: number | undefined, node: FleetNode): () => Promise<void> {
+  let last: Promise<void> = Promise.resolve()
+  return () => {
+    const next = last
+      .catch(() => {})
+      .then(async () => node.takePart(await fleetsOf(machine), await settingsOf(machine, { port })))
+    last = next
+    return next
+  }
+}
+
 function handlers(
-  machine: Machine,
-  port: number | undefined,
   node: FleetNode,
   served: ServedCatalogs,
   jobs: FetchJobs,
+  reload: () => Promise<void>,
 ): ControlHandlers {
   return {
     status: (): DaemonStatus => ({
@@ -169,7 +190,7 @@ function handlers(
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
-      await node.takePart(await fleetsOf(machine), await settingsOf(machine, { port }))
+      await reload()
       log.info`now in ${node.fleets.length} fleets`
     },
   }

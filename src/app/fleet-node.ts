@@ -3,7 +3,7 @@
  * command without a daemon for a moment.
  */
 import { deadline, systemClock } from '../base/clock.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
+import { messageOf } from '../base/errors.ts'
 import { type HostPort, parseHostPort } from '../base/host-port.ts'
 import type { Lanes } from '../base/lane.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
@@ -11,7 +11,6 @@ import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
-import { catalogNameParts } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { Settings } from '../config/settings.ts'
 import { loadMachineKey } from '../config/state.ts'
@@ -26,13 +25,15 @@ import { PieceServer } from '../peer/piece-server.ts'
 import { RateLimit } from '../peer/rate-limit.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
-import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import { catalogTopic, type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
 import { bootstrapsOf } from './fleet.ts'
 import type { Machine } from './machine.ts'
+import { environmentNowhere, noFleet, noPeer } from './nobody-has-it.ts'
 import { PieceExchange } from './piece-exchange.ts'
+import { RareAnnouncer } from './rare-catalogs.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
 
@@ -54,6 +55,9 @@ export class FleetNode implements AsyncDisposable {
   #fleets: readonly Fleet[] = []
   #settings: Settings
   #rest = new AbortController()
+  readonly #over = new AbortController()
+  readonly #announcer: RareAnnouncer
+  #unsubscribe = () => {}
 
   private constructor(
     readonly fingerprint: string,
@@ -62,9 +66,20 @@ export class FleetNode implements AsyncDisposable {
     private readonly discovery: Discovery,
     private readonly lanes: Lanes,
     readonly exchange: PieceExchange,
+    served: ServedLibrary,
     settings: Settings,
   ) {
     this.#settings = settings
+    this.#announcer = new RareAnnouncer({
+      rarity: () => ({
+        held: served.catalogs().map(({ name }) => name),
+        neighbours: swarm.peers().length,
+        holders: (name) => swarm.holdersOf(name),
+      }),
+      secrets: () => this.secrets(),
+      announce: (topic) => discovery.announce(topic),
+      clock: systemClock,
+    })
   }
 
   /**
@@ -98,13 +113,14 @@ export class FleetNode implements AsyncDisposable {
     const discovery = await startHyperswarm(
       {
         keyPair,
+        delegation: session?.delegation,
         mode,
         bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
         secrets,
         multicast: settings.discovery.multicast,
-        refuses: (key, direction) => (direction === 'out' ? swarm.isUnwanted(key) : swarm.isBanned(key)),
+        refuses: (key, delegation) => swarm.refuses(key, delegation),
         clock: systemClock,
         random: systemRandom,
       },
@@ -121,8 +137,9 @@ export class FleetNode implements AsyncDisposable {
       downloadLimit: rateLimit(limits.download),
     })
     const print = fingerprint(machineKey.publicKey)
-    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, settings)
+    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, served, settings)
     await node.takePart(fleets, settings)
+    if (mode === 'daemon') node.#announce(served)
     return node
   }
 
@@ -158,7 +175,7 @@ export class FleetNode implements AsyncDisposable {
     return this.swarm.sentBytes
   }
 
-  /** Take part in exactly these fleets from now on. */
+  /** Take part in exactly these fleets, and follow these settings, from now on. */
   async takePart(fleets: readonly Fleet[], settings: Settings): Promise<void> {
     this.#fleets = fleets
     this.#settings = settings
@@ -175,7 +192,16 @@ export class FleetNode implements AsyncDisposable {
     }
     for (const [key, topic] of wanted) if (!this.#topics.has(key)) this.#topics.set(key, this.discovery.join(topic))
     this.swarm.dropOutsiders()
+    this.swarm.follow(new KeyRules(settings.peers))
+    this.discovery.reconsider()
+    this.#announcer.look()
     this.#awaitExpiry()
+  }
+
+  /** Tell under topics of their own that we hold what few hold, from now on. */
+  #announce(served: ServedLibrary): void {
+    this.#unsubscribe = served.subscribe(() => this.#announcer.look())
+    void this.#announcer.run(this.#over.signal)
   }
 
   /** Part with those whose secret counts no more once the grace of a rotation is over. */
@@ -204,26 +230,35 @@ export class FleetNode implements AsyncDisposable {
    */
   async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
-    if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
+    if (!(await this.#anyMember(signal))) throw noPeer(name, this.#fleetNames(), this.#settings, this.#fleets)
     this.discovery.lookWider()
-    const found = await this.swarm.find(
-      name,
-      { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
-      signal,
-    )
+    const found = await this.#findWide(name, local, signal)
     if (found !== undefined) return found
-    const { blueprint } = catalogNameParts(name)
-    const machines = this.peers().length
-    throw new HoloError(
-      machines === 1
-        ? `The one machine that answers in ${this.#fleetNames()} does not have the environment ${blueprint}`
-        : `None of the ${machines} machines that answer in ${this.#fleetNames()} has the environment ${blueprint}`,
-      {
-        code: 'environment-nowhere',
-        blame: 'missing',
-        hint: 'let rcc build it on one machine that runs `holo-peer daemon`; the others then get it from there',
-      },
-    )
+    throw environmentNowhere(name, this.#fleetNames(), this.peers().length)
+  }
+
+  /** With the neighbours, more of them than usual, and with those who announce that they hold it. */
+  async #findWide(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment | undefined> {
+    const wanted = { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) }
+    const enough = new AbortController()
+    const late = new Error('the look-up takes too long')
+    const limit = deadline(2 * CATALOG_WAIT_MS, late, AbortSignal.any([enough.signal, signal]))
+    try {
+      const seeking = this.secrets().map((secret) => this.discovery.seek(catalogTopic(secret, name), limit.signal))
+      const sought = Promise.allSettled(seeking)
+      const found = await this.swarm.find(name, wanted, signal)
+      if (found !== undefined) return found
+      // Those that were found late may still be connecting.
+      const called = (await sought).some((each) => each.status === 'rejected' || each.value > 0)
+      return called ? await this.swarm.find(name, wanted, signal) : undefined
+    } finally {
+      limit.clear()
+      enough.abort(new Error('it has been found, or not'))
+    }
   }
 
   /** Whether a member that is connected now holds this very catalog. */
@@ -252,21 +287,6 @@ export class FleetNode implements AsyncDisposable {
     return this.peers().length > 0
   }
 
-  #noPeer(name: CatalogName): HoloError {
-    const bootstraps = bootstrapsOf(this.#settings, this.#fleets)
-    const multicast = this.#settings.discovery.multicast ? 'multicast' : 'no multicast'
-    const where =
-      bootstraps.length === 0 ? `${multicast}, no bootstrap` : `${multicast}, bootstraps: ${bootstraps.join(', ')}`
-    return new HoloError(
-      `No machine of ${this.#fleetNames()} answered within ${MEMBER_WAIT_MS / 1000} s, so ${name} could not be looked for (${where})`,
-      {
-        code: 'no-peer',
-        blame: 'missing',
-        hint: 'check that `holo-peer daemon` runs on another machine; where multicast does not pass, name its address: `holo-peer fleet join INVITE --bootstrap HOST:PORT`',
-      },
-    )
-  }
-
   #fleetNames(): string {
     const names = this.#fleets.map(({ name }) => name).join(', ')
     return this.#fleets.length === 1 ? `the fleet ${names}` : `the fleets ${names}`
@@ -274,19 +294,12 @@ export class FleetNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#rest.abort(new Error('leaving'))
+    this.#over.abort(new Error('leaving'))
+    this.#unsubscribe()
     await this.swarm[Symbol.asyncDispose]()
     await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
-}
-
-/** Thrown before anything is started. */
-export function noFleet(name: CatalogName): HoloError {
-  return new HoloError(`The environment ${name} is not in the library, and this machine belongs to no fleet to ask`, {
-    code: 'no-fleet',
-    blame: 'missing',
-    hint: 'join one with `holo-peer fleet join INVITE`, or let rcc build the environment',
-  })
 }
 
 /** Of all fleets, old ones in their grace included. */

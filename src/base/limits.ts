@@ -248,6 +248,21 @@ export const PEERS_WANTED = 24
  * full with those that they called themselves, whoever comes next would find no room.
  */
 export const PEERS_MAX = 64
+/**
+ * Connected members while this machine lacks something, and of a command: room is left for those that are found by what
+ * they hold, of whom `PEERS_SOUGHT_MAX` are called at a time.
+ */
+export const PEERS_SOUGHT_MAX = 8
+export const PEERS_WIDE = PEERS_MAX - PEERS_SOUGHT_MAX
+/**
+ * A catalog that fewer neighbours hold is announced for itself: what a tenth of a fleet holds, one of the 56 machines that
+ * are asked holds but for 3 cases in 1,000, and then others announce it (`bench/graph.ts`).
+ */
+export const RARE_HOLDERS = 3
+/** Catalogs that are announced for themselves: each takes 3 packets a minute in a DHT of 9 nodes, 12 in one of 120. */
+export const RARE_CATALOGS_MAX = 64
+/** How often to look which those are; they are announced every ten minutes. */
+export const RARE_LOOK_MS = 10_000
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32
 /** How long a peer that lied or broke the protocol is shut out: its disk may be mended meanwhile. */
@@ -285,6 +300,9 @@ export const CATALOG_WAIT_MS = 2_000
 
 /** How long a command waits for another one that changes our state; a change takes some milliseconds. */
 export const STATE_LOCK_WAIT_MS = 10_000
+
+/** How often a daemon looks whether settings.yaml has changed: a look takes some microseconds. */
+export const SETTINGS_LOOK_MS = 2_000
 
 /** A wait for a time of day is looked at again after so long, since clocks are set. */
 export const WALL_CLOCK_LOOK_MS = 3_600_000

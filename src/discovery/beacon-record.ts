@@ -4,7 +4,8 @@
  * Pure. The instance and its host are named by a random nonce, fresh for every start; SRV has the port, TXT a tag for
  * each fleet that only its members recognise. An observer learns that an address runs holo-peer, its port, since when,
  * and how many fleets it is in; not which ones, nor whether two machines have one in common. Whatever is not exactly of
- * this form is passed over: the group is open to everybody.
+ * this form is passed over: the group is open to everybody. A question may carry the same for who only asks, so that
+ * members know at which port it awaits their answer.
  */
 import { isIPv4, isIPv6 } from 'node:net'
 import type { Answer, Packet } from 'multicast-dns'
@@ -47,6 +48,17 @@ export function encodeBeacon({ nonce, port, direct, tags, addresses }: Beacon, l
       return { name: host, type: isIPv4(data) ? 'A' : 'AAAA', ttl: hostTtl, flush: true, data }
     }),
   ]
+}
+
+/** The records of who only asks, for the additional section of its question. Responders look at answers there alone. */
+export function encodeAsker(asker: Pick<Beacon, 'nonce' | 'port' | 'tags'>): Answer[] {
+  const records = encodeBeacon({ ...asker, direct: false, addresses: [] })
+  return records.filter(({ type }) => type !== 'PTR')
+}
+
+/** Who asks, as far as a question says so; as unchecked as beacons are. */
+export function readAskers({ additionals }: Pick<Packet, 'additionals'>): readonly Beacon[] {
+  return readBeacons({ answers: [], additionals })
 }
 
 /**

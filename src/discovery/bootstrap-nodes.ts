@@ -102,6 +102,14 @@ export class BootstrapNodes {
     return (await Promise.all(answers)).includes(true)
   }
 
+  /**
+   * Send a datagram that says nothing from our node at `ours`, so that a firewall on this machine takes what then comes
+   * from there for an answer.
+   */
+  open(to: HostPort, ours: string): void {
+    void this.#nodes.get(ours)?.io.serverSocket?.send(Buffer.from([0]), to.port, to.host)
+  }
+
   async destroy(): Promise<void> {
     await Promise.allSettled([...this.#nodes.values()].map((node) => node.destroy({ force: true })))
   }

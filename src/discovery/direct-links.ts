@@ -10,9 +10,10 @@ import type HyperDHT from 'hyperdht'
 import type { RawStream, UdxSocket } from 'hyperdht'
 import type { Clock } from '../base/clock.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { DIRECT_PENDING_MAX } from '../base/limits.ts'
-import { type KeyPair, randomSecret } from '../trust/keys.ts'
-import { openKnock, sealKnock } from '../trust/knock.ts'
+import { DIRECT_PENDING_MAX, FLEETS_MAX } from '../base/limits.ts'
+import { type Delegation, type KeyPair, randomSecret } from '../trust/keys.ts'
+import { openDelegation, openKnock, sealDelegation, sealKnock } from '../trust/knock.ts'
+import type { Refuses } from './hyperswarm-options.ts'
 import { decodeKnock, encodeKnock, KNOCK_NONCE_BYTES, type Knock } from './knock-codec.ts'
 
 /** A knock is repeated so often, since it or its answer may be lost. */
@@ -26,9 +27,10 @@ export interface DirectLinksOptions {
   /** Its UDX carries the streams. */
   readonly dht: HyperDHT
   readonly keyPair: KeyPair
+  readonly delegation: Delegation | undefined
   /** Of all fleets of this machine. */
   readonly secrets: () => readonly Uint8Array[]
-  readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
+  readonly refuses: Refuses
   /** Whether there is a link to this key by another way: then no second one is made. */
   readonly isLinked: (publicKey: Uint8Array) => boolean
   readonly onStream: (stream: SecretStream) => void
@@ -80,7 +82,7 @@ export class DirectLinks {
    * @returns whether there is a link now, also where it has called us; false where nobody of our fleets answers
    */
   async call(to: HostPort, signal: AbortSignal): Promise<boolean> {
-    const { keyPair, secrets, dht, clock } = this.options
+    const { keyPair, delegation, secrets, dht, clock } = this.options
     if (this.#open.has(keyOf(to))) return true
     const raw = dht.createRawStream({ framed: true, firewall: () => true })
     const nonce = randomSecret(KNOCK_NONCE_BYTES)
@@ -96,8 +98,9 @@ export class DirectLinks {
     })
     try {
       const over = AbortSignal.any([signal, this.#over.signal])
-      const entries = sealKnock(secrets(), keyPair.publicKey, nonce, raw.id)
-      const knock = encodeKnock({ type: 'knock', nonce, streamId: raw.id, entries })
+      const entries = sealKnock(secrets().slice(0, FLEETS_MAX), keyPair.publicKey, nonce, raw.id)
+      const vouched = delegation && { vouched: sealDelegation(delegation, keyPair.publicKey, nonce) }
+      const knock = encodeKnock({ type: 'knock', nonce, streamId: raw.id, entries, ...vouched })
       for (let knocks = 0; knocks < KNOCKS && !answered.signal.aborted && entries.length > 0; knocks++) {
         await this.socket.send(Buffer.from(knock), to.port, to.host)
         await clock.sleep(KNOCK_AGAIN_MS, AbortSignal.any([answered.signal, over])).catch(() => {})
@@ -109,6 +112,11 @@ export class DirectLinks {
       this.#calls.delete(id)
       if (!raw.connected) raw.destroy()
     }
+  }
+
+  /** Send a datagram that says nothing, so that a firewall on this machine takes a knock from there for an answer. */
+  open(to: HostPort): void {
+    void this.socket.send(Buffer.from([0]), to.port, to.host)
   }
 
   async close(): Promise<void> {
@@ -127,10 +135,11 @@ export class DirectLinks {
     }
   }
 
-  #onKnock({ nonce, streamId, entries }: Knock, from: HostPort): void {
+  #onKnock({ nonce, streamId, entries, vouched }: Knock, from: HostPort): void {
     const { secrets, keyPair, refuses, isLinked, dht } = this.options
     const key = openKnock(secrets(), entries, nonce, streamId)
-    if (key === undefined || equal(key, keyPair.publicKey) || refuses(key, 'in') || isLinked(key)) return
+    if (key === undefined || equal(key, keyPair.publicKey) || isLinked(key)) return
+    if (refuses(key, vouched === undefined ? undefined : openDelegation(vouched, key, nonce))) return
     // Of two that call each other at the same time, the one with the higher key is answered.
     const calling = [...this.#calls.values()].some(({ to }) => keyOf(to) === keyOf(from))
     if (calling && Buffer.compare(keyPair.publicKey, key) > 0) return
@@ -169,8 +178,7 @@ export class DirectLinks {
     const opened = await stream.opened
     settled.abort()
     const right =
-      opened &&
-      (claimed === undefined ? !refuses(stream.remotePublicKey, 'out') : equal(stream.remotePublicKey, claimed))
+      opened && (claimed === undefined ? !refuses(stream.remotePublicKey) : equal(stream.remotePublicKey, claimed))
     if (!right) {
       stream.destroy()
       return false

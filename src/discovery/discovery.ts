@@ -23,8 +23,18 @@ export interface Discovery extends AsyncDisposable {
   onLink(listener: (link: FrameLink) => void): void
   /** @param topic 32 bytes */
   join(topic: Uint8Array): Joined
+  /** Tell under this topic that we are there, and look for nobody. A daemon's only. @param topic 32 bytes */
+  announce(topic: Uint8Array): Joined
+  /**
+   * Call those who are announced under `topic` now, before all others.
+   *
+   * @returns how many there are, some at most, once the look-up is through; their links may come later @throws `signal.reason`
+   */
+  seek(topic: Uint8Array, signal: AbortSignal): Promise<number>
   /** Look there too; those that are known already are left alone. */
   addBootstraps(bootstraps: readonly HostPort[]): void
+  /** Who is refused has changed: those that were refused may be welcome now. */
+  reconsider(): void
   /** Call more machines than usual for a while, since something is looked for that may be with any of them. */
   lookWider(): void
   /** Leave all topics and close all links, in bounded time. */

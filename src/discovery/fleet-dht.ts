@@ -2,16 +2,21 @@
  * HyperDHT with the manners of a fleet: dead peers and dead nodes cost it next to nothing.
  *
  * A connection that does not open within its budget is given up, whoever could not be reached rests, and look-ups leave
- * the resting out. On a private DHT this machine tells others that it can be reached directly, at the address they see.
+ * the resting out, as they do whom the operator refuses. A call carries the word of our machine for the key that it is
+ * made under, and the firewall reads that of others. On a private DHT this machine tells others that it can be reached
+ * directly, at the address they see.
  */
 import { UDX } from '@holo-peer/udx'
-import HyperDHT, { type PingOptions } from 'hyperdht'
+import HyperDHT, { type PingOptions, type Server, type ServerOptions } from 'hyperdht'
 import type { SecretStream } from 'hyperswarm'
 import type { Clock } from '../base/clock.ts'
 import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { roomLogger } from '../base/log.ts'
+import type { Delegation } from '../trust/keys.ts'
+import type { Refuses } from './hyperswarm-options.ts'
 import { localAddresses } from './network.ts'
 import type { RestingPeers } from './resting-peers.ts'
+import { VouchedHandshake, type VouchedPayload } from './vouched-handshake.ts'
 
 const log = roomLogger('discovery')
 
@@ -36,6 +41,9 @@ export interface FleetDhtOptions {
   readonly bootstraps: readonly HostPort[]
   readonly dht: 'private' | 'public'
   readonly resting: RestingPeers
+  readonly refuses: Refuses
+  /** The word of our machine for the key that we call under, where that is not the machine's own. */
+  readonly delegation: Delegation | undefined
   readonly clock: Clock
   /** Aborts when discovery ends. */
   readonly signal: AbortSignal
@@ -43,6 +51,8 @@ export interface FleetDhtOptions {
 
 export class FleetDht extends HyperDHT {
   readonly #options: FleetDhtOptions
+  /** By key in hex: the nodes by which those are called that are called by key alone. */
+  readonly #expected = new Map<string, readonly HostPort[]>()
   /** By `host:port`; a few relays at a time. */
   readonly #pinged = new Map<string, { readonly answer: Promise<unknown>; readonly atMs: number }>()
 
@@ -60,7 +70,7 @@ export class FleetDht extends HyperDHT {
   }
 
   override query(request: unknown, options: QueryOptions = {}): unknown {
-    const { dht, resting, clock } = this.#options
+    const { dht, resting, refuses, clock } = this.#options
     const { map } = options
     const nowMs = clock.nowMs()
     return super.query(request, {
@@ -72,15 +82,52 @@ export class FleetDht extends HyperDHT {
             map: (reply: unknown) => {
               const found = map(reply)
               if (!isLookupReply(found)) return found
-              return { ...found, peers: found.peers.filter(({ publicKey }) => !resting.isResting(publicKey, nowMs)) }
+              // Who is refused is not even noted down: anybody can announce any number of keys.
+              const welcome = (key: Uint8Array) => !resting.isResting(key, nowMs) && !refuses(key)
+              return { ...found, peers: found.peers.filter(({ publicKey }) => welcome(publicKey)) }
             },
           }),
     })
   }
 
-  override connect(publicKey: Uint8Array, options?: object): SecretStream {
-    const { dht, resting, clock, signal } = this.#options
-    const stream = super.connect(publicKey, options)
+  override createServer(options: ServerOptions, onConnection?: (stream: SecretStream) => void): Server {
+    const { refuses } = this.#options
+    const { firewall } = options
+    return super.createServer(
+      {
+        ...options,
+        createHandshake: (keyPair, remoteKey) => new VouchedHandshake(keyPair, remoteKey, undefined),
+        // Ours is asked first: Hyperswarm would note down whom it refuses, for good.
+        firewall: (publicKey, payload: VouchedPayload, address) =>
+          refuses(publicKey, payload.delegation) || firewall?.(publicKey, payload, address) === true,
+      },
+      onConnection,
+    )
+  }
+
+  /** Call `publicKey` by these nodes, which a look-up has told, and not by those that it would have to be found at. */
+  expect(publicKey: Uint8Array, relayAddresses: readonly HostPort[]): void {
+    this.#expected.set(hex(publicKey), relayAddresses)
+  }
+
+  forget(publicKey: Uint8Array): void {
+    this.#expected.delete(hex(publicKey))
+  }
+
+  #relaysTo(publicKey: Uint8Array, options: ConnectOptions): ConnectOptions {
+    const relayAddresses = this.#expected.get(hex(publicKey))
+    const known = options.relayAddresses ?? []
+    return relayAddresses === undefined || known.length > 0 ? {} : { relayAddresses: [...relayAddresses] }
+  }
+
+  override connect(publicKey: Uint8Array, options: ConnectOptions = {}): SecretStream {
+    const { dht, resting, delegation, clock, signal } = this.#options
+    const stream = super.connect(publicKey, {
+      ...options,
+      ...this.#relaysTo(publicKey, options),
+      createHandshake: (...[keyPair, remoteKey]: ConstructorParameters<typeof VouchedHandshake>) =>
+        new VouchedHandshake(keyPair, remoteKey, delegation),
+    })
     const settled = new AbortController()
     let opened = false
     stream.on('open', () => {
@@ -126,6 +173,14 @@ export class FleetDht extends HyperDHT {
     const host = localAddresses()[0] ?? '127.0.0.1'
     return port === undefined ? null : { host, port }
   }
+}
+
+interface ConnectOptions {
+  relayAddresses?: readonly HostPort[] | null
+}
+
+function hex(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex')
 }
 
 interface QueryOptions {

@@ -2,10 +2,20 @@
 import type { Clock } from '../base/clock.ts'
 import type { HostPort } from '../base/host-port.ts'
 import type { Random } from '../base/random.ts'
-import type { KeyPair } from '../trust/keys.ts'
+import type { Delegation, KeyPair } from '../trust/keys.ts'
+
+/**
+ * Whether a machine is refused before a handshake costs anything: one that we would call, or one that calls us.
+ *
+ * @param publicKey of the link
+ * @param delegation the word of its machine, as it stands in the call, where a process calls under a key of its own
+ */
+export type Refuses = (publicKey: Uint8Array, delegation?: Delegation) => boolean
 
 export interface HyperswarmOptions {
   readonly keyPair: KeyPair
+  /** The word of our machine for this key, where it is not the machine's own. */
+  readonly delegation: Delegation | undefined
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
   readonly mode: 'daemon' | 'client'
   readonly bootstraps: readonly HostPort[]
@@ -19,8 +29,7 @@ export interface HyperswarmOptions {
    * to tell of.
    */
   readonly multicast: boolean
-  /** Whether a key is refused, before a handshake costs anything, when it calls us (`in`) or we would call it (`out`). */
-  readonly refuses: (publicKey: Uint8Array, direction: 'in' | 'out') => boolean
+  readonly refuses: Refuses
   readonly clock: Clock
   readonly random: Random
 }

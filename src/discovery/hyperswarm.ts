@@ -8,11 +8,10 @@
  * address, lost peers) is logged and passed over.
  */
 import { isIPv6 } from 'node:net'
-import Hyperswarm, { type Discovery as TopicSession } from 'hyperswarm'
-import { abortable } from '../base/concurrency.ts'
+import Hyperswarm from 'hyperswarm'
 import { messageOf } from '../base/errors.ts'
 import type { HostPort } from '../base/host-port.ts'
-import { HELLO_DEADLINE_MS, PEERS_MAX, PEERS_WANTED, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { HELLO_DEADLINE_MS, PEERS_WANTED, PEERS_WIDE, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import { beaconTag } from '../trust/fleet.ts'
@@ -32,6 +31,7 @@ import { Pace } from './pace.ts'
 import { answering, publicBootstraps } from './public-bootstraps.ts'
 import { RestingPeers } from './resting-peers.ts'
 import { streamLink } from './stream-link.ts'
+import { TopicSessions } from './topic-sessions.ts'
 
 /** UDP ports of the swarm itself, first and after the last; where both are taken a free one is used. */
 const SWARM_PORTS: [number, number] = [49738, 49740]
@@ -61,7 +61,7 @@ export async function startHyperswarm(options: HyperswarmOptions, signal: AbortS
 class HyperswarmDiscovery implements Discovery {
   readonly #log = roomLogger('discovery')
   readonly #over = new AbortController()
-  readonly #topics = new Set<TopicSession>()
+  #topics: TopicSessions | undefined
   #nodes: BootstrapNodes | undefined
   #swarm: Hyperswarm | undefined
   #listener: ((link: FrameLink) => void) | undefined
@@ -72,10 +72,7 @@ class HyperswarmDiscovery implements Discovery {
   #beacon: LanBeacon | undefined
   #direct: DirectLinks | undefined
   readonly #links = new Set<FrameLink>()
-  #refreshing = false
   readonly #pace: Pace
-  /** A daemon looks for others at once, and announces itself when its server can be found. */
-  #listening = false
 
   constructor(private readonly options: HyperswarmOptions) {
     const { clock, random } = options
@@ -102,32 +99,34 @@ class HyperswarmDiscovery implements Discovery {
     if (mode === 'daemon' && dht === 'private') {
       this.#nodes = await BootstrapNodes.start(port, localAddresses(), this.options.clock, () => {
         // The first nodes lead to the first peers; of those of a crowd each would cost a look-up of its own.
-        if (this.#links.size < SETTLED_LINKS) this.#refreshSoon()
+        if (this.#links.size < SETTLED_LINKS) this.#topics?.refreshSoon()
       })
       if (this.#nodes.port !== port) this.#log.warn(`UDP port ${port} is taken; using ${this.#nodes.port}`)
     }
     signal.throwIfAborted()
     const known = dht === 'public' ? [...bootstraps, ...publicBootstraps()] : bootstraps
+    const fleetDht = await this.#dht(known, signal)
     const swarm = new Hyperswarm({
-      dht: await this.#dht(known, signal),
+      dht: fleetDht,
       keyPair: { publicKey: keyPair.publicKey, secretKey: keyPair.secretKey },
-      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_MAX,
+      maxPeers: mode === 'daemon' ? PEERS_WANTED : PEERS_WIDE,
       maxParallel: CONNECTS_AT_ONCE,
-      firewall: (publicKey, payload) => refuses(publicKey, payload === null ? 'out' : 'in'),
+      // Who calls us was held against this by the DHT already.
+      firewall: (publicKey, payload) => payload === null && refuses(publicKey),
     })
     this.#swarm = swarm
+    const topics = new TopicSessions(swarm, fleetDht, this.options.clock, this.#over.signal)
+    this.#topics = topics
     swarm.dht.on('network-change', () => this.#pace.hurry())
     void watchForFloods(swarm.dht, this.options.clock)
     this.#startDirect()
+    await fleetDht.bind()
     this.#startBeacon()
     this.addBootstraps(known)
     void this.#search.run(this.#over.signal)
     if (mode === 'daemon') {
       void swarm.listen().then(
-        () => {
-          this.#listening = true
-          this.#refresh()
-        },
+        () => topics.listening(),
         (error: unknown) => {
           if (!this.#over.signal.aborted) this.#log.error(`Others cannot find this machine: ${messageOf(error)}`)
         },
@@ -145,17 +144,20 @@ class HyperswarmDiscovery implements Discovery {
   }
 
   join(topic: Uint8Array): Joined {
-    const swarm = this.#swarm
-    if (swarm === undefined || this.#over.signal.aborted) throw new Error('Discovery is not running')
-    const session = swarm.join(Buffer.from(topic), { server: this.#listening, client: true })
-    this.#topics.add(session)
-    return {
-      flushed: async (signal) => void (await abortable(session.flushed(), signal)),
-      leave: async () => {
-        this.#topics.delete(session)
-        await session.destroy()
-      },
-    }
+    return this.#running().meet(topic)
+  }
+
+  announce(topic: Uint8Array): Joined {
+    return this.#running().announce(topic)
+  }
+
+  async seek(topic: Uint8Array, signal: AbortSignal): Promise<number> {
+    return this.#running().seek(topic, signal)
+  }
+
+  #running(): TopicSessions {
+    if (this.#topics === undefined || this.#over.signal.aborted) throw new Error('Discovery is not running')
+    return this.#topics
   }
 
   addBootstraps(bootstraps: readonly HostPort[]): void {
@@ -164,11 +166,18 @@ class HyperswarmDiscovery implements Discovery {
     this.#beacon?.announce()
   }
 
+  reconsider(): void {
+    for (const peer of this.#swarm?.peers.values() ?? []) peer.ban(false)
+    this.#topics?.refresh()
+    this.#search.restart()
+    this.#beacon?.ask(true)
+  }
+
   lookWider(): void {
     const swarm = this.#swarm
-    if (swarm === undefined || swarm.maxPeers === PEERS_MAX) return
-    swarm.maxPeers = PEERS_MAX
-    this.#refresh()
+    if (swarm === undefined || swarm.maxPeers === PEERS_WIDE) return
+    swarm.maxPeers = PEERS_WIDE
+    this.#topics?.refresh()
     void this.options.clock.sleep(WIDER_MS, this.#over.signal).then(
       () => {
         swarm.maxPeers = PEERS_WANTED
@@ -197,12 +206,13 @@ class HyperswarmDiscovery implements Discovery {
 
   /** Once this machine has an IPv6 address that means something to others. */
   #startDirect(): void {
-    const { dht, mode, port, keyPair, secrets, refuses, clock } = this.options
+    const { dht, mode, port, keyPair, delegation, secrets, refuses, clock } = this.options
     const swarm = this.#swarm
     if (dht === 'public' || this.#direct !== undefined || swarm === undefined || localAddresses6().length === 0) return
     this.#direct = DirectLinks.start(mode === 'daemon' ? (this.#nodes?.port ?? port) : 0, {
       dht: swarm.dht,
       keyPair,
+      delegation,
       secrets,
       refuses,
       isLinked: (key) => [...swarm.connections].some(({ remotePublicKey }) => Buffer.from(remotePublicKey).equals(key)),
@@ -214,12 +224,20 @@ class HyperswarmDiscovery implements Discovery {
   #startBeacon(): void {
     const { multicast, secrets, clock, random, dht, mode } = this.options
     if (!multicast || dht === 'public') return
+    const ownPort = () => this.#swarm?.dht.io.serverSocket?.address().port
     this.#beacon = new LanBeacon({
       nonce: randomSecret(NONCE_BYTES),
       portOf: (family) => (mode === 'client' ? undefined : family === 4 ? this.#nodes?.port : this.#direct?.port),
       hasIPv4: () => localAddresses().length > 0,
       tagsOf: (nonce, port) => secrets().map((secret) => beaconTag(secret, nonce, port)),
       onHeard: (address) => this.#search.add([address], 'heard'),
+      askerPortOf: (family) => (mode === 'daemon' ? undefined : family === 4 ? ownPort() : this.#direct?.port),
+      // By the time it hears our answer and calls, our own firewall expects it.
+      onAsked: (asker, ours) => {
+        if (isIPv6(ours)) return this.#direct?.open(asker)
+        this.#nodes?.open(asker, ours)
+        void this.#swarm?.dht.io.serverSocket?.send(Buffer.from([0]), asker.port, asker.host)
+      },
       clock,
       random,
     })
@@ -236,19 +254,28 @@ class HyperswarmDiscovery implements Discovery {
     const answer = await adoptBootstrap(dht, route.bootstrap)
     if (answer === 'adopted') {
       if (this.options.dht === 'public') dht.refresh()
-      this.#refresh()
+      this.#topics?.refresh()
     }
     return answer !== 'silent'
   }
 
   /** @param known used on the public DHT only */
   async #dht(known: readonly HostPort[], signal: AbortSignal): Promise<FleetDht> {
-    const { dht, clock } = this.options
+    const { dht, refuses, delegation, clock } = this.options
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
     const bootstraps = dht === 'public' ? await answering(known, clock, signal) : (this.#nodes?.addresses ?? [])
-    const over = this.#over.signal
-    return new FleetDht({ ports: SWARM_PORTS, bootstraps, dht, resting: this.#resting, clock, signal: over })
+    const [resting, signalOver] = [this.#resting, this.#over.signal]
+    return new FleetDht({
+      ports: SWARM_PORTS,
+      bootstraps,
+      dht,
+      resting,
+      refuses,
+      delegation,
+      clock,
+      signal: signalOver,
+    })
   }
 
   #take(link: FrameLink): void {
@@ -272,29 +299,12 @@ class HyperswarmDiscovery implements Discovery {
     else this.#listener(link)
   }
 
-  /** Look again at once, for instance since the DHT has grown; once per turn of some milliseconds. */
-  #refreshSoon(): void {
-    if (this.#refreshing) return
-    this.#refreshing = true
-    void this.options.clock.sleep(20, this.#over.signal).then(
-      () => {
-        this.#refreshing = false
-        this.#refresh()
-      },
-      () => {},
-    )
-  }
-
-  #refresh(): void {
-    for (const session of this.#topics) void session.refresh({ client: true, server: this.#listening }).catch(() => {})
-  }
-
   async #lookAgain(): Promise<void> {
     for (;;) {
       await this.#pace.wait(this.#links.size === 0, this.#over.signal)
       await this.#followAddresses()
       this.#beacon?.ask(this.#links.size === 0)
-      this.#refresh()
+      this.#topics?.refresh()
     }
   }
 

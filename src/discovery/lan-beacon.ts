@@ -12,7 +12,7 @@ import type { HostPort } from '../base/host-port.ts'
 import { BEACON_ANSWERS_PER_SECOND_MAX, BEACON_INTERFACES_MAX } from '../base/limits.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
-import { encodeBeacon, readBeacons, SERVICE } from './beacon-record.ts'
+import { type Beacon, encodeAsker, encodeBeacon, readAskers, readBeacons, SERVICE } from './beacon-record.ts'
 import { isOnLink, type MulticastInterface } from './network.ts'
 
 /** RFC 6762, section 6: a record is multicast once a second at most; section 5.2: so is a question. */
@@ -35,6 +35,10 @@ export interface LanBeaconOptions {
   readonly tagsOf: (nonce: Uint8Array, port: number) => readonly Uint8Array[]
   /** Called for every beacon of a member that is heard. */
   readonly onHeard: (address: HostPort) => void
+  /** UDP port from which who only listens will call those that answer; undefined for all others. */
+  readonly askerPortOf: (family: 4 | 6) => number | undefined
+  /** Called before a member that only listens is answered; `ours` is our address on that interface. */
+  readonly onAsked: (asker: HostPort, ours: string) => void
   readonly clock: Clock
   readonly random: Random
 }
@@ -54,10 +58,13 @@ export class LanBeacon {
   readonly #listeners = new Map<string, Listener>()
   readonly #told = new Set<string>()
   #askedMs = Number.NEGATIVE_INFINITY
-  #unicastMs = Number.NEGATIVE_INFINITY
-  #unicasts = 0
+  readonly #answersAlone: PerSecond
+  readonly #askersNoted: PerSecond
 
-  constructor(private readonly options: LanBeaconOptions) {}
+  constructor(private readonly options: LanBeaconOptions) {
+    this.#answersAlone = new PerSecond(BEACON_ANSWERS_PER_SECOND_MAX, options.clock)
+    this.#askersNoted = new PerSecond(BEACON_ANSWERS_PER_SECOND_MAX, options.clock)
+  }
 
   /** Listen on these interfaces, and no more on others; a new one is told of us, and asked, at once. */
   follow(interfaces: readonly MulticastInterface[]): void {
@@ -81,7 +88,7 @@ export class LanBeacon {
     const nowMs = this.options.clock.nowMs()
     if (nowMs - this.#askedMs < (alone ? AGAIN_MS : RARELY_MS)) return
     this.#askedMs = nowMs
-    for (const listener of this.#listeners.values()) if (listener.usable) askOver(listener)
+    for (const listener of this.#listeners.values()) if (listener.usable) this.#ask(listener)
   }
 
   /** Tell all again, since the fleets of this machine have changed. */
@@ -132,12 +139,14 @@ export class LanBeacon {
       if (this.#over.signal.aborted) return
       listener.usable = true
       this.#announce(listener)
-      askOver(listener)
+      this.#ask(listener)
     })
     dns.on('response', (packet, from) => this.#hear(packet, from))
     dns.on('query', (packet, from) => {
       const asked = packet.questions.some(({ name, type }) => name === SERVICE && (type === 'PTR' || type === 'ANY'))
-      if (asked && isOnLink(where, from.address)) void this.#answer(listener, from).catch(() => {})
+      if (!asked || !isOnLink(where, from.address)) return
+      this.#noteAskers(packet, from, where.address)
+      void this.#answer(listener, from).catch(() => {})
     })
   }
 
@@ -147,20 +156,33 @@ export class LanBeacon {
     const port = portOf(listener.interface.family)
     if (port === undefined) return
     const recent = clock.nowMs() - listener.announcedMs < AGAIN_MS
-    if (recent && !this.#mayAnswerAlone()) return
+    if (recent && !this.#answersAlone.allows()) return
     if (!recent) listener.announcedMs = clock.nowMs()
     await clock.sleep(random.next() * ANSWER_SPREAD_MS, this.#over.signal)
     const answers = this.#records(listener, port)
     listener.dns.respond({ answers }, recent ? { address: from.address, port: from.port } : null, listener.onSent)
   }
 
-  #mayAnswerAlone(): boolean {
-    const nowMs = this.options.clock.nowMs()
-    if (nowMs - this.#unicastMs >= 1_000) {
-      this.#unicastMs = nowMs
-      this.#unicasts = 0
+  #ask({ dns, onSent, interface: { family } }: Listener): void {
+    const { askerPortOf, nonce, tagsOf } = this.options
+    const port = askerPortOf(family)
+    const additionals = port === undefined ? [] : encodeAsker({ nonce, port, tags: tagsOf(nonce, port) })
+    dns.query({ questions: [{ name: SERVICE, type: 'PTR' }], additionals }, onSent)
+  }
+
+  #noteAskers(packet: Packet, from: Remote, ours: string): void {
+    if (this.options.portOf(from.address.includes(':') ? 6 : 4) === undefined) return
+    for (const asker of readAskers(packet)) {
+      if (!this.#isMember(asker) || !this.#askersNoted.allows()) continue
+      this.options.onAsked({ host: from.address, port: asker.port }, ours)
     }
-    return ++this.#unicasts <= BEACON_ANSWERS_PER_SECOND_MAX
+  }
+
+  /** Whether it is of a fleet of ours, and not of ourselves. */
+  #isMember({ nonce, port, tags }: Beacon): boolean {
+    if (Buffer.from(nonce).equals(this.options.nonce)) return false
+    const ours = this.options.tagsOf(nonce, port)
+    return tags.some((tag) => ours.some((own) => Buffer.from(own).equals(tag)))
   }
 
   #announce(listener: Listener): void {
@@ -178,11 +200,10 @@ export class LanBeacon {
   }
 
   #hear(packet: Packet, from: Remote): void {
-    for (const { nonce, port, direct, tags, addresses } of readBeacons(packet)) {
-      if (Buffer.from(nonce).equals(this.options.nonce)) continue
+    for (const beacon of readBeacons(packet)) {
+      const { port, direct, addresses } = beacon
       if (from.address.includes(':') && !direct && this.options.hasIPv4()) continue
-      const ours = this.options.tagsOf(nonce, port)
-      if (!tags.some((tag) => ours.some((own) => Buffer.from(own).equals(tag)))) continue
+      if (!this.#isMember(beacon)) continue
       // Where it came from reaches us; the name of a link-local IPv6 address is of use on this machine only.
       const named = addresses.find((address) => address.includes(':') && !address.startsWith('fe80:'))
       const host = from.address.startsWith('fe80:') ? (named ?? from.address) : from.address
@@ -197,8 +218,25 @@ export class LanBeacon {
   }
 }
 
-function askOver({ dns, onSent }: Listener): void {
-  dns.query([{ name: SERVICE, type: 'PTR' }], onSent)
+/** A bound on what others can make us do in a second. */
+class PerSecond {
+  #sinceMs = Number.NEGATIVE_INFINITY
+  #count = 0
+
+  constructor(
+    private readonly most: number,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Whether once more is within the bound. */
+  allows(): boolean {
+    const nowMs = this.clock.nowMs()
+    if (nowMs - this.#sinceMs >= 1_000) {
+      this.#sinceMs = nowMs
+      this.#count = 0
+    }
+    return ++this.#count <= this.most
+  }
 }
 
 function keyOf({ name, address, family }: MulticastInterface): string {

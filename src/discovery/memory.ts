@@ -189,7 +189,22 @@ class MemoryDiscovery implements Discovery {
     }
   }
 
+  announce(topic: Uint8Array): Joined {
+    return this.join(topic)
+  }
+
+  /** Members with a common topic are linked as soon as both have joined it. */
+  async seek(topic: Uint8Array, signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted()
+    const before = this.#links.size
+    const joined = this.join(topic)
+    await joined.leave()
+    return this.#links.size - before
+  }
+
   addBootstraps(): void {}
+
+  reconsider(): void {}
 
   lookWider(): void {}
 

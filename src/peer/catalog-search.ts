@@ -9,8 +9,9 @@ import { MAJORITY_GRACE_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
-import { type Choice, chooseCatalog, type Offer } from './choose.ts'
+import { type Choice, chooseCatalog } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
+import { offersOf } from './holders.ts'
 
 export interface CatalogWish {
   /** SHA-256 of the decoded catalog that this machine holds, if any. */
@@ -60,7 +61,7 @@ export async function findCatalog(
   const limit = deadline(waitMs, new Error('nobody holds it'), signal)
   try {
     for (;;) {
-      const choose = () => chooseCatalog(name, offers(name, search.members(), missed), local)
+      const choose = () => chooseCatalog(name, offersOf(search.members(), name, missed), local)
       const choice = await awaitChoice(choose, ask, search, limit.signal, signal)
       if (choice === undefined) return undefined
       if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
@@ -120,19 +121,6 @@ async function fetchCatalog(
     search.onLie(connection, error)
     return undefined
   }
-}
-
-function offers(
-  name: CatalogName,
-  members: Iterable<PeerConnection>,
-  except: ReadonlySet<PeerConnection>,
-): Offer<PeerConnection>[] {
-  return [...members].flatMap((holder) => {
-    const held = holder.catalogs.get(name)
-    if (held === undefined || holder.remote === undefined || except.has(holder)) return []
-    const machine = Buffer.from(holder.remote.machineKey).toString('hex')
-    return [{ holder, holderName: holder.name, machine, sha256: held.sha256 }]
-  })
 }
 
 /** Resolves at the next change, or when `signal` aborts. */

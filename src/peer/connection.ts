@@ -137,6 +137,11 @@ export class PeerConnection {
     if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
   }
 
+  /** Whether either side owes the other something, or has a lane open for it. */
+  get isBusy(): boolean {
+    return this.#source.isOwed || this.#session.isAsked || this.#lanes.isOpen || this.#pieces.isBusy
+  }
+
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs()
   }

@@ -11,16 +11,16 @@ import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
-import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { KeyRules } from '../trust/key-rules.ts'
-import { AskedSource } from './asked-source.ts'
+import type { Delegation } from '../trust/keys.ts'
+import { Admission } from './admission.ts'
 import { type Ban, Bans } from './bans.ts'
 import { type CatalogWish, type FoundInSwarm, findCatalog } from './catalog-search.ts'
 import { PeerConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
+import { blobSources, holdersOf, holds } from './holders.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
-import type { HeldCatalog } from './messages.ts'
 import { peerName } from './peer-name.ts'
 import { type PeerView, viewOf } from './peer-view.ts'
 import type { PieceFetch } from './piece-fetch.ts'
@@ -45,6 +45,7 @@ export class FleetSwarm implements AsyncDisposable {
   /** By the key of their link, in hex: the daemon and a command of one machine are two members. */
   readonly #members = new Map<string, PeerConnection>()
   readonly #bans: Bans
+  readonly #admission: Admission
   readonly #listeners = new Set<() => void>()
   /** Environments on their way in pieces. */
   readonly #fetches = new Set<PieceFetch>()
@@ -58,6 +59,7 @@ export class FleetSwarm implements AsyncDisposable {
     this.#options = options
     this.#clock = options.clock
     this.#bans = new Bans(options.clock)
+    this.#admission = new Admission(options.rules, this.#bans)
     const { lanes, clock } = options
     if (lanes === undefined) return
     const tickets = new Tickets<LaneKeeper>()
@@ -68,10 +70,9 @@ export class FleetSwarm implements AsyncDisposable {
     })
   }
 
-  /** Take over a link; strangers, banned ones and those beyond the bound are closed. */
+  /** Take over a link; banned ones, and strangers beyond the bound, are closed. */
   accept(link: FrameLink): void {
-    const full = this.#strangers.size >= STRANGERS_MAX || this.#members.size >= PEERS_MAX
-    if (this.#closed || full || this.isBanned(link.remoteKey)) {
+    if (this.#closed || this.#strangers.size >= STRANGERS_MAX || this.isBanned(link.remoteKey)) {
       link.destroy()
       return
     }
@@ -99,17 +100,20 @@ export class FleetSwarm implements AsyncDisposable {
     connection.start()
   }
 
-  /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name; for the firewall of discovery. */
+  /** As `Admission.isBanned`. */
   isBanned(publicKey: Uint8Array): boolean {
-    return this.#bans.find(publicKey) !== undefined || this.#options.rules?.bans(publicKey) === true
+    return this.#admission.isBanned(publicKey)
   }
 
-  /**
-   * Whether a machine is not to be called. Unlike a caller, who may be a command with a key of its own that its machine
-   * vouches for in hello, whoever announces itself does so under the machine's key: so the allow-list counts at once.
-   */
-  isUnwanted(machineKey: Uint8Array): boolean {
-    return this.isBanned(machineKey) || this.#options.rules?.admits(machineKey) === false
+  /** As `Admission.refuses`: for the firewall of discovery, before a handshake costs anything. */
+  refuses(publicKey: Uint8Array, delegation?: Delegation): boolean {
+    return this.#admission.refuses(publicKey, delegation)
+  }
+
+  /** Follow these rules from now on, and part with the members that they refuse. */
+  follow(rules: KeyRules): void {
+    this.#admission.follow(rules)
+    for (const connection of [...this.#members.values()]) this.#partIfRefused(connection)
   }
 
   peers(): readonly PeerView[] {
@@ -128,6 +132,11 @@ export class FleetSwarm implements AsyncDisposable {
     return this.#bans.list()
   }
 
+  /** How many members hold a catalog of this name. */
+  holdersOf(name: CatalogName): number {
+    return holdersOf(this.#members.values(), name).length
+  }
+
   /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
@@ -136,7 +145,7 @@ export class FleetSwarm implements AsyncDisposable {
 
   /** Whether a member holds this very catalog. @param sha256 of the decoded catalog */
   isHeld(sha256: Sha256Digest): boolean {
-    return [...this.#members.values()].some(({ catalogs }) => holds(catalogs.values(), sha256))
+    return [...this.#members.values()].some((member) => holds(member, sha256))
   }
 
   /**
@@ -147,21 +156,9 @@ export class FleetSwarm implements AsyncDisposable {
    * @param digests all that will be asked for
    */
   sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
-    const asked = new Map<PeerConnection, AskedSource>()
-    const askedOf = (connection: PeerConnection): AskedSource => {
-      const source = asked.get(connection) ?? new AskedSource(connection.source, digests)
-      asked.set(connection, source)
-      return source
-    }
-    const list = (): BlobSource[] => {
-      const members = [...this.#members.values()]
-      const exact = members.filter(({ catalogs }) => holds(catalogs.values(), sha256))
-      if (exact.length > 0) return exact.map(({ source }) => source)
-      return members.filter(({ remote }) => remote?.role === 'daemon').map(askedOf)
-    }
     return {
       graceMs: SOURCE_GRACE_MS,
-      list,
+      list: blobSources(() => this.#members.values(), sha256, digests),
       subscribe: (listener) => this.subscribe(listener),
       drop: (source, error) => this.drop(source, error),
     }
@@ -243,25 +240,42 @@ export class FleetSwarm implements AsyncDisposable {
     this.#strangers.delete(connection)
     const { remote } = connection
     if (remote === undefined) return
-    const ban = this.#bans.find(remote.machineKey)
-    if (ban !== undefined) {
-      connection.leave('dropped', 'this machine was dropped', ban)
-      return
-    }
-    if (this.isUnwanted(remote.machineKey)) {
-      this.#log.info(`${connection.name} is sent away: settings.yaml does not let it in`)
-      connection.leave('dropped', 'the settings of this machine do not let you in', undefined)
-      return
-    }
+    if (this.#partIfRefused(connection)) return
     // A peer that comes back while its old link still hangs keeps the new one.
     const key = hex(connection.linkKey)
     const older = this.#members.get(key)
+    if (older === undefined && !this.#hasRoomFor(connection)) return
     this.#members.set(key, connection)
     older?.leave('leaving', 'you have opened another connection', undefined)
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
     for (const fetch of this.#fetches) lookAt(fetch, connection)
     this.#changed()
+  }
+
+  /**
+   * Whoever proves to be a member finds room: it may have come for something that only this machine holds. The daemon
+   * that has been here longest of those with which nothing is under way makes it, and calls another one if it needs to.
+   */
+  #hasRoomFor(connection: PeerConnection): boolean {
+    if (this.#members.size < PEERS_MAX) return true
+    const idle = [...this.#members.values()].find(({ remote, isBusy }) => remote?.role === 'daemon' && !isBusy)
+    const leaving = idle ?? connection
+    leaving.leave('leaving', 'this machine has no room for more connections', undefined)
+    return leaving !== connection
+  }
+
+  #partIfRefused(connection: PeerConnection): boolean {
+    const { remote } = connection
+    if (remote === undefined || !this.refuses(remote.machineKey)) return false
+    const ban = this.#admission.reasonAgainst(remote.machineKey)
+    if (ban !== undefined) {
+      connection.leave('dropped', 'this machine was dropped', ban)
+      return true
+    }
+    this.#log.info(`${connection.name} is sent away: settings.yaml does not let it in`)
+    connection.leave('dropped', 'the settings of this machine do not let you in', undefined)
+    return true
   }
 
   #forget(connection: PeerConnection, error: HoloError | undefined): void {
@@ -308,9 +322,4 @@ function hex(key: Uint8Array): string {
 
 function lookAt(fetch: PieceFetch, { pieces }: PeerConnection): void {
   if (pieces !== undefined) fetch.look(pieces)
-}
-
-function holds(catalogs: Iterable<HeldCatalog>, sha256: Sha256Digest): boolean {
-  for (const held of catalogs) if (held.sha256 === sha256) return true
-  return false
 }

@@ -9,6 +9,11 @@ export class OpenQuestions {
   readonly #asked = new Map<number, number>()
   #things = 0
 
+  /** Whether anything is still to be answered. */
+  get any(): boolean {
+    return this.#asked.size > 0
+  }
+
   /** @param things that `request` asks for @throws {HoloError} `protocol-violation`: beyond the bounds */
   admit(request: number, things: number): void {
     if (this.#asked.has(request)) throw violation(`request ${request} twice`)

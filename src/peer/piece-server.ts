@@ -113,6 +113,11 @@ export class PieceUploads {
     private readonly queue: UploadQueue,
   ) {}
 
+  /** Whether the peer waits for something. */
+  get isAsked(): boolean {
+    return this.#asked.size > 0
+  }
+
   /** @throws {HoloError} `protocol-violation` */
   want(channel: PieceChannel, { request, catalog, count, preference, choices }: WantPieces): void {
     if (this.#asked.has(request)) throw violation(`request ${request} twice`)

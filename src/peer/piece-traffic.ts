@@ -65,6 +65,11 @@ export class PieceTraffic implements PiecePeer {
     return !this.#over
   }
 
+  /** Whether either side owes the other pieces. */
+  get isBusy(): boolean {
+    return this.#wants.openRequests > 0 || this.#uploads?.isAsked === true
+  }
+
   /** Bytes of pieces sent so far. */
   get sentBytes(): number {
     return this.#uploads?.sentBytes ?? 0

@@ -75,6 +75,11 @@ export class Session {
     return this.#state === 'open'
   }
 
+  /** Whether we owe the remote an answer. */
+  get isAsked(): boolean {
+    return this.#questions.any
+  }
+
   /** Complete catalogs of the remote, by name. */
   get catalogs(): ReadonlyMap<CatalogName, HeldCatalog> {
     return this.#catalogs

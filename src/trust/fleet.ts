@@ -7,6 +7,7 @@ import b4a from 'b4a'
 import { HoloError } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
 import { BOOTSTRAPS_MAX } from '../base/limits.ts'
+import type { CatalogName } from '../catalog/tree.ts'
 import { keyedHash } from './hash.ts'
 
 export interface Fleet {
@@ -79,6 +80,11 @@ export function mergeBootstraps(known: readonly string[], added: readonly string
 /** @returns 32 bytes: where members of a fleet with this platform (`linux_amd64`) meet */
 export function fleetTopic(secret: Uint8Array, platform: string): Uint8Array {
   return keyedHash('topic', secret, [b4a.from(PROTOCOL_NAME), b4a.from(platform)])
+}
+
+/** @returns 32 bytes: where members of a fleet announce that they hold a catalog which few hold */
+export function catalogTopic(secret: Uint8Array, name: CatalogName): Uint8Array {
+  return keyedHash('topic', secret, [b4a.from(PROTOCOL_NAME), b4a.from(name)])
 }
 
 /** Bytes of a beacon tag: two fleets have the same one by chance once in 2^64. */

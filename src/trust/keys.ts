@@ -51,6 +51,19 @@ export interface Delegation {
   readonly signature: Uint8Array
 }
 
+/** Machine key and signature. */
+export const DELEGATION_BYTES = 32 + 64
+
+export function encodeDelegation({ machineKey, signature }: Delegation): Uint8Array {
+  return b4a.concat([machineKey, signature])
+}
+
+/** @param bytes `DELEGATION_BYTES` of them; what they are worth tells `verifyDelegation` */
+export function decodeDelegation(bytes: Uint8Array): Delegation {
+  if (bytes.byteLength !== DELEGATION_BYTES) throw new TypeError('A delegation has 96 bytes')
+  return { machineKey: Uint8Array.from(bytes.subarray(0, 32)), signature: Uint8Array.from(bytes.subarray(32)) }
+}
+
 export interface SessionKey {
   readonly keyPair: KeyPair
   readonly delegation: Delegation

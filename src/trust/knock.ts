@@ -3,10 +3,12 @@
  * understands who calls, and a stranger gets no answer.
  *
  * For each secret of the caller one entry: a tag over nonce, stream id and key, and the caller's public key under a mask
- * that the secret and the nonce give. The key is a claim until the handshake has proved it, but enough to refuse it.
+ * that the secret and the nonce give. The key is a claim until the handshake has proved it, but enough to refuse it. The
+ * word of a machine for that key is masked by the key itself, which is fresh for a process and so known to members alone.
  */
 import b4a from 'b4a'
 import { equalSecretly, keyedHash } from './hash.ts'
+import { DELEGATION_BYTES, type Delegation, decodeDelegation, encodeDelegation } from './keys.ts'
 
 const TAG_BYTES = 8
 const KEY_BYTES = 32
@@ -43,6 +45,22 @@ export function openKnock(
     }
   }
   return undefined
+}
+
+/** @param publicKey the fresh one that `delegation` is for @returns `DELEGATION_BYTES`, for whoever can open the knock */
+export function sealDelegation(delegation: Delegation, publicKey: Uint8Array, nonce: Uint8Array): Uint8Array {
+  return maskedByKey(encodeDelegation(delegation), publicKey, nonce)
+}
+
+/** What was sealed, or rubbish where `publicKey` is another one: nothing is verified here. */
+export function openDelegation(sealed: Uint8Array, publicKey: Uint8Array, nonce: Uint8Array): Delegation {
+  return decodeDelegation(maskedByKey(sealed, publicKey, nonce))
+}
+
+function maskedByKey(bytes: Uint8Array, publicKey: Uint8Array, nonce: Uint8Array): Uint8Array {
+  const blocks = [0, 1, 2].map((block) => keyedHash('knock', publicKey, [nonce, b4a.from([block])]))
+  const mask = b4a.concat(blocks).subarray(0, DELEGATION_BYTES)
+  return bytes.map((byte, index) => byte ^ (mask[index] ?? 0))
 }
 
 function tagOf(secret: Uint8Array, nonce: Uint8Array, streamId: number, publicKey: Uint8Array): Uint8Array {

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type Beacon, encodeBeacon, readBeacons, SERVICE } from '../../src/discovery/beacon-record.ts'
+import {
+  type Beacon,
+  encodeAsker,
+  encodeBeacon,
+  readAskers,
+  readBeacons,
+  SERVICE,
+} from '../../src/discovery/beacon-record.ts'
 import { beaconTag } from '../../src/trust/fleet.ts'
 import { runs } from '../support/runs.ts'
 
@@ -27,6 +34,19 @@ describe('readBeacons()', () => {
         expect(readBeacons(overWire(encodeBeacon(sent)))).toEqual([sent])
       }),
       { numRuns: runs(200) },
+    )
+  })
+
+  test('says who asks only to those that look for it in a question', () => {
+    fc.assert(
+      fc.property(beacon, ({ nonce, port, tags }) => {
+        const [questions, additionals] = [[{ name: SERVICE, type: 'PTR' }], encodeAsker({ nonce, port, tags })]
+        const packet = dnsPacket.decode(dnsPacket.encode({ type: 'query', questions, additionals }))
+        expect(readAskers(packet)).toEqual([{ nonce, port, tags, direct: false, addresses: [] }])
+        // Nobody takes it for a service that is there: nothing points at it, and it has no address.
+        expect(additionals.map(({ type }) => type).sort()).toEqual(['SRV', 'TXT'])
+      }),
+      { numRuns: runs(100) },
     )
   })
 

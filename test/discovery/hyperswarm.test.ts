@@ -6,8 +6,19 @@ import type { FrameLink } from '../../src/base/link.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { Discovery } from '../../src/discovery/discovery.ts'
 import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
+import type { Refuses } from '../../src/discovery/hyperswarm-options.ts'
+import { Admission } from '../../src/peer/admission.ts'
+import { Bans } from '../../src/peer/bans.ts'
 import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
-import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+import { KeyRules } from '../../src/trust/key-rules.ts'
+import {
+  type Delegation,
+  deriveSessionKey,
+  fingerprint,
+  type KeyPair,
+  keyPairFrom,
+  randomSecret,
+} from '../../src/trust/keys.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from '../support/members.ts'
 
 const started: AsyncDisposable[] = []
@@ -22,11 +33,13 @@ async function start(
   bootstraps: readonly HostPort[],
   {
     keyPair = keyPairFrom(randomSecret()),
+    delegation,
     refuses = () => false,
     port = nextPort++,
   }: {
     keyPair?: KeyPair
-    refuses?: (key: Uint8Array) => boolean
+    delegation?: Delegation
+    refuses?: Refuses
     port?: number
   } = {},
 ): Promise<Discovery> {
@@ -37,6 +50,7 @@ async function start(
       bootstraps,
       port,
       dht: 'private',
+      delegation,
       secrets: () => [],
       multicast: false,
       refuses,
@@ -170,6 +184,86 @@ describe('startHyperswarm()', () => {
     await link
     expect(asked).toBeGreaterThan(0)
     expect(keys.some((key) => Buffer.from(key).equals(banned.publicKey))).toBe(false)
+  })
+
+  // Goal: an allow-list decides at the firewall for commands too, which call under keys of their own. Method: three
+  // callers, one of the machine on the list; the daemon sees no link of the others, and so no hello.
+  test('lets a process in by the word of its machine, and answers no other', async () => {
+    const topic = randomSecret()
+    const [friend, other] = [keyPairFrom(randomSecret()), keyPairFrom(randomSecret())]
+    const admission = new Admission(
+      new KeyRules({ allow: [fingerprint(friend.publicKey)], ban: [] }),
+      new Bans(systemClock),
+    )
+    const asked: string[] = []
+    const daemon = await start('daemon', [], {
+      refuses: (key, delegation) => {
+        const refused = admission.refuses(key, delegation)
+        asked.push(refused ? 'refused' : 'let in')
+        return refused
+      },
+    })
+    const keys: string[] = []
+    daemon.onLink((link) => keys.push(Buffer.from(link.remoteKey).toString('hex')))
+    await daemon.join(topic).flushed(never)
+    const process = deriveSessionKey(friend, randomSecret())
+    const pretender = { ...process, keyPair: keyPairFrom(randomSecret()) }
+    for (const outcast of [deriveSessionKey(other, randomSecret()), pretender]) {
+      const before = asked.length
+      const discovery = await start('client', [loopbackOf(daemon)], outcast)
+      discovery.join(topic)
+      while (asked.length === before) await Bun.sleep(10)
+    }
+    const client = await start('client', [loopbackOf(daemon)], process)
+    const link = nextLink(client)
+    client.join(topic)
+    await link
+    expect(new Set(asked.slice(0, -1))).toEqual(new Set(['refused']))
+    expect(keys).toEqual([Buffer.from(process.keyPair.publicKey).toString('hex')])
+  })
+
+  // Goal: what is announced for itself is found without a common topic. Method: the two share no other one, and the
+  // announcement is sought twice: before it is there, and after.
+  test('calls who is announced under a topic that is sought', async () => {
+    const [topic, common] = [randomSecret(), randomSecret()]
+    const daemon = await start('daemon', [])
+    await daemon.join(common).flushed(never)
+    const holder = await start('daemon', [loopbackOf(daemon)])
+    const link = nextLink(holder)
+    const client = await start('client', [loopbackOf(daemon)])
+    const linked = nextLink(client)
+    await client.join(common).flushed(never)
+    await linked
+    expect(await client.seek(topic, never)).toBe(0)
+    await holder.announce(topic).flushed(never)
+    expect(await client.seek(topic, never)).toBe(1)
+    expect((await link).initiator).toBe(false)
+  })
+
+  // Goal: who was refused is welcome as soon as the rules say so, though Hyperswarm remembers whom it refused for good.
+  test('calls at once whom new rules let in', async () => {
+    const topic = randomSecret()
+    const keyPair = keyPairFrom(randomSecret())
+    const admission = new Admission(
+      new KeyRules({ allow: [], ban: [fingerprint(keyPair.publicKey)] }),
+      new Bans(systemClock),
+    )
+    const daemon = await start('daemon', [], { keyPair })
+    await daemon.join(topic).flushed(never)
+    let refused = 0
+    const careful = await start('daemon', [loopbackOf(daemon)], {
+      refuses: (key) => {
+        const refuses = admission.refuses(key)
+        if (refuses) refused++
+        return refuses
+      },
+    })
+    const link = nextLink(careful)
+    careful.join(topic)
+    while (refused === 0) await Bun.sleep(10)
+    admission.follow(new KeyRules({ allow: [], ban: [] }))
+    careful.reconsider()
+    expect(Buffer.from((await link).remoteKey).equals(keyPair.publicKey)).toBe(true)
   })
 
   test('ends within two seconds, also when its network is gone', async () => {

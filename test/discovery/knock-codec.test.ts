@@ -2,18 +2,22 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { FLEETS_MAX } from '../../src/base/limits.ts'
 import { decodeKnock, encodeKnock, type Knock } from '../../src/discovery/knock-codec.ts'
-import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
-import { openKnock, sealKnock } from '../../src/trust/knock.ts'
+import { deriveSessionKey, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+import { openDelegation, openKnock, sealDelegation, sealKnock } from '../../src/trust/knock.ts'
 import { runs } from '../support/runs.ts'
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 const streamId = fc.integer({ min: 0, max: 2 ** 32 - 1 })
-const knock: fc.Arbitrary<Knock> = fc.record({
-  type: fc.constant('knock'),
-  nonce: bytes(16),
-  streamId,
-  entries: fc.array(bytes(40), { minLength: 1, maxLength: FLEETS_MAX }),
-})
+const knock: fc.Arbitrary<Knock> = fc.record(
+  {
+    type: fc.constant('knock'),
+    nonce: bytes(16),
+    streamId,
+    entries: fc.array(bytes(40), { minLength: 1, maxLength: FLEETS_MAX }),
+    vouched: bytes(96),
+  },
+  { requiredKeys: ['type', 'nonce', 'streamId', 'entries'] },
+)
 
 describe('decodeKnock()', () => {
   test('reads what encodeKnock() wrote', () => {
@@ -72,4 +76,14 @@ describe('openKnock()', () => {
       expect(openKnock([common], [altered], nonce, 7)).toBeUndefined()
     }
   })
+})
+
+test('openDelegation() gives members the word of the machine, and a bystander nothing', () => {
+  const machine = keyPairFrom(randomSecret())
+  const { keyPair, delegation } = deriveSessionKey(machine, randomSecret())
+  const nonce = randomSecret(16)
+  const sealed = sealDelegation(delegation, keyPair.publicKey, nonce)
+  expect(openDelegation(sealed, keyPair.publicKey, nonce)).toEqual(delegation)
+  expect(Buffer.from(sealed).includes(Buffer.from(machine.publicKey))).toBe(false)
+  expect(openDelegation(sealed, machine.publicKey, nonce)).not.toEqual(delegation)
 })

@@ -94,6 +94,31 @@ describe('startHyperswarm() between hosts', () => {
     expect(JSON.parse(stdout).most).toBeLessThanOrEqual(PEERS_MAX)
   })
 
+  // Goal: what opens the way through our firewall is sent to members alone. Method: a question of a stranger, then one of a
+  // member; when the member has its byte the stranger has none.
+  lanTest('sends a byte to a member that asks, and none to a stranger', async () => {
+    await using lan = new Lan()
+    const [hostA, hostB] = [lan.host(), lan.host()]
+    const daemon = start(hostA, 'daemon', 1, 'multicast')
+    await daemon.next()
+    const asker = [process.execPath, join(import.meta.dir, '../support/asker.ts'), hostB.address]
+    expect(JSON.parse((await hostB.run(asker)).stdout)).toEqual([[], ['00']])
+  })
+
+  // Goal: in a fleet of more machines than anybody has connections, an environment that one alone holds is found. Method:
+  // 72 daemons with one of their own each, and a command that looks for all 72.
+  lanTest('finds every environment of 72 daemons that hold one each', async () => {
+    await using lan = new Lan()
+    const { stdout, stderr } = await lan
+      .host()
+      .run([process.execPath, join(import.meta.dir, '../support/rare-crowd.ts'), '72'])
+    if (stdout === '') throw new Error(stderr)
+    console.log(`72 daemons with an environment each: ${stdout.trim()}`)
+    expect(JSON.parse(stdout)).toMatchObject({ missed: 0 })
+    expect(JSON.parse(stdout).mostPeers).toBeLessThanOrEqual(PEERS_MAX)
+    expect(JSON.parse(stdout).most).toBeLessThanOrEqual(PEERS_MAX)
+  })
+
   lanTest('finds peers whose clock is an hour off', async () => {
     await using lan = new Lan()
     const [hostA, hostB] = [lan.host(), lan.host()]

@@ -33,7 +33,41 @@ async function saying(log: () => string, words: RegExp): Promise<void> {
 const residentMB = (pid: number) =>
   Number(/^VmRSS:\s*(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
 
+const [fakeTime] = [...new Bun.Glob('*/faketime/libfaketime.so.1').scanSync({ cwd: '/usr/lib', absolute: true })]
+const clockTest = skipUnless(
+  obstacle === undefined && fakeTime !== undefined,
+  obstacle ?? 'libfaketime is not installed',
+)
+
 describe('a daemon stays up and connected', () => {
+  // Goal: machines agree on no clock. Method: the compiled binary with clocks an hour before and behind the others', as a
+  // daemon and as a command; what it says of a grace shows that it goes by that clock.
+  clockTest('with clocks an hour off, and a restore finds them', async () => {
+    await using lan = new Lan()
+    const [a, late, early] = [FleetHost.withSmallLibrary(lan), FleetHost.on(lan), FleetHost.on(lan)]
+    late.setClock(fakeTime ?? '', '-1h')
+    early.setClock(fakeTime ?? '', '+1h')
+    for (const [host, hours] of [
+      [late, -1],
+      [early, 1],
+    ] as const) {
+      await host.report('fleet', 'create', 'other')
+      const { oldSecretsUntil } = await host.report('fleet', 'rotate', 'other', '--grace', '12h')
+      const offMs = Date.parse(oldSecretsUntil[0]) - Date.now() - 12 * 3_600_000
+      expect(Math.round(offMs / 60_000 / 10) * 10).toBe(60 * hours)
+    }
+    const { invite } = await a.report('fleet', 'create', 'factory')
+    for (const host of [late, early]) await host.join({ invite })
+    await a.startDaemon()
+    await late.startDaemon()
+    await a.connectedWith(late.host.address)
+    await late.connectedWith(a.host.address)
+    expect(await early.restoreSmall(1)).toMatchObject({ ok: true, exitCode: 0 })
+    expect(early.differencesFromSmall(1)).toEqual([])
+    await early.startDaemon()
+    await early.connectedWith(a.host.address, late.host.address)
+  })
+
   hostTest('with an address in its settings that does not resolve, and says so', async () => {
     await using lan = new Lan()
     const [a, b] = [FleetHost.on(lan), FleetHost.on(lan)]

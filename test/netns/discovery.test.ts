@@ -36,7 +36,7 @@ const BLACK_HOLE = `table inet hole {
 /** What a host's firewall does as a rule: answers come in, and multicast DNS. */
 const FIREWALL = `table inet firewall {
   chain in { type filter hook input priority 0; policy drop;
-    iifname "lo" accept; ct state established,related accept; udp dport 5353 accept; }
+    iifname "lo" accept; meta l4proto ipv6-icmp accept; ct state established,related accept; udp dport 5353 accept; }
 }`
 
 /** Make the fleet on `first`, let the others join by its invite alone, and start all daemons. */
@@ -115,6 +115,25 @@ describe('daemons end connected', () => {
       expect(await b.restoreSmall(1)).toMatchObject({ ok: true, exitCode: 0 })
     }
   })
+
+  // Goal: the only daemon of a fleet is found by a command that has no daemon, though nothing gets in that its host has
+  // not asked for. Method: with IPv4, with IPv6 alone, and with such a firewall on both hosts.
+  for (const [what, ipv6, walls] of [
+    ['IPv4', undefined, 1],
+    ['IPv6', 'only', 1],
+    ['IPv4, both walled', undefined, 2],
+  ] as const)
+    hostTest(`a restore without a daemon gets through the firewall of the only one: ${what}`, async () => {
+      await using lan = new Lan()
+      const options = ipv6 === undefined ? {} : { ipv6 }
+      const [a, c] = [FleetHost.withSmallLibrary(lan, options), FleetHost.on(lan, options)]
+      for (const { host } of [a, c].slice(0, walls)) host.nft(FIREWALL)
+      const invite = await fleetOf(a)
+      await c.join({ invite })
+      const restored = await c.restoreSmall(1)
+      expect(restored).toMatchObject({ ok: true, exitCode: 0 })
+      console.log(`found through the firewall in ${restored.ms.find} ms`)
+    })
 
   hostTest('on a LAN of IPv6 alone, by multicast; and a restore without a daemon finds them', async () => {
     await using lan = new Lan()
@@ -277,6 +296,43 @@ describe('identity', () => {
     expect(await b.peers()).toEqual([a.host.address, witness.host.address])
     expect(await careful.peers()).toEqual([a.host.address, witness.host.address])
   })
+
+  // Goal: lists of settings.yaml count for callers, too, and for commands, which call under keys of their own; and a
+  // running daemon takes them up. Method: A allows B alone; commands without a daemon come from B and from C.
+  for (const ipv6 of [undefined, 'only'] as const)
+    hostTest(
+      `a list of settings.yaml counts at once, for callers too: ${ipv6 === undefined ? 'IPv4' : 'IPv6'}`,
+      async () => {
+        await using lan = new Lan()
+        const options = ipv6 === undefined ? {} : { ipv6 }
+        const [a, b, c] = [
+          FleetHost.withSmallLibrary(lan, options),
+          FleetHost.on(lan, options),
+          FleetHost.on(lan, options),
+        ]
+        const at = ({ host }: FleetHost) => (ipv6 === undefined ? host.address : `[${host.address}]`)
+        await fleetOf(a, b, c)
+        await a.connectedWith(at(b), at(c))
+        const { peers } = await a.report('peers')
+        const ofB = peers.find(({ address }: { address: string }) => address.startsWith(at(b)))
+        a.settings({ peers: { allow: [ofB.fingerprint] } })
+        await a.connectedWith(at(b))
+        // The daemons of B and C end: what then calls are commands.
+        for (const host of [b, c]) await host.stopDaemon()
+        await a.connectedWith()
+        expect(await c.restoreSmall(1)).toMatchObject({ ok: false, exitCode: 3, error: { code: 'no-peer' } })
+        expect(await b.restoreSmall(1)).toMatchObject({ ok: true, exitCode: 0 })
+        a.settings({ peers: { ban: [ofB.fingerprint] } })
+        await c.startDaemon()
+        await a.connectedWith(at(c))
+        // B reaches C, which has nothing.
+        expect(await b.restoreSmall(2)).toMatchObject({
+          ok: false,
+          exitCode: 3,
+          error: { code: 'environment-nowhere' },
+        })
+      },
+    )
 
   hostTest('rotate keeps both secrets for the grace, then parts with those who have the old one alone', async () => {
     await using lan = new Lan()

@@ -3,12 +3,12 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { never, systemClock } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
-import { PEER_CREDIT_BYTES } from '../../src/base/limits.ts'
+import { PEER_CREDIT_BYTES, PEERS_MAX } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
 import { KeyRules } from '../../src/trust/key-rules.ts'
-import { fingerprint, randomSecret } from '../../src/trust/keys.ts'
+import { deriveSessionKey, fingerprint, randomSecret } from '../../src/trust/keys.ts'
 import { anyMessage } from '../support/any-message.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
@@ -354,9 +354,16 @@ describe('FleetSwarm', () => {
     const rules = new KeyRules({ allow: [fingerprint(friend.keys.publicKey)], ban: [] })
     const careful = member(secret, 'daemon', systemClock, { rules })
     const other = member(secret)
-    expect(careful.swarm.isUnwanted(other.keys.publicKey)).toBe(true)
-    // Who calls may be a command whose machine vouches for it in hello: so it gets that far.
-    expect(careful.swarm.isBanned(other.keys.publicKey)).toBe(false)
+    expect(careful.swarm.refuses(other.keys.publicKey)).toBe(true)
+    expect(careful.swarm.refuses(friend.keys.publicKey)).toBe(false)
+    // A process of the friend, and others that say to be one.
+    const { keyPair, delegation } = deriveSessionKey(friend.keys, randomSecret())
+    expect(careful.swarm.refuses(keyPair.publicKey, delegation)).toBe(false)
+    expect(careful.swarm.refuses(keyPair.publicKey)).toBe(true)
+    expect(careful.swarm.refuses(other.keys.publicKey, delegation)).toBe(true)
+    expect(careful.swarm.refuses(friend.keys.publicKey, deriveSessionKey(other.keys, randomSecret()).delegation)).toBe(
+      true,
+    )
     const sentAway = new HandPlayed(careful, secret)
     expect(await sentAway.hear('bye')).toMatchObject({ code: 'dropped' })
     connect(friend, careful)
@@ -369,9 +376,52 @@ describe('FleetSwarm', () => {
     const rules = new KeyRules({ allow: [], ban: [fingerprint(outcast.keys.publicKey)] })
     const careful = member(secret, 'daemon', systemClock, { rules })
     expect(careful.swarm.isBanned(outcast.keys.publicKey)).toBe(true)
-    expect(careful.swarm.isUnwanted(outcast.keys.publicKey)).toBe(true)
+    expect(careful.swarm.refuses(outcast.keys.publicKey)).toBe(true)
+    const { keyPair, delegation } = deriveSessionKey(outcast.keys, randomSecret())
+    expect(careful.swarm.refuses(keyPair.publicKey, delegation)).toBe(true)
     connect(outcast, careful)
     expect([careful.swarm.peers(), outcast.swarm.peers()]).toEqual([[], []])
+  })
+
+  // Goal: whoever has come for something that only this machine holds gets in, however many are there. Method: as many as
+  // it takes, the longest there waiting for a blob that never comes; then two more.
+  test('makes room by parting with a daemon with which nothing is under way', async () => {
+    const seed = member(secret)
+    const present: HandPlayed[] = []
+    while (present.length < PEERS_MAX) {
+      present.push(new HandPlayed(seed, secret))
+      await until(seed.swarm, () => seed.swarm.peers().length === present.length)
+    }
+    const [busy, idle, next] = present
+    const owed = seed.swarm.sourcesFor(catalog.held.sha256, [])
+    busy?.say({ type: 'have', added: [catalog.held], removed: [] })
+    await until(seed.swarm, () => seed.swarm.isHeld(catalog.held.sha256))
+    void owed
+      .list()[0]
+      ?.get(ref('never comes'), never)
+      .catch(() => {})
+    await busy?.hear('want')
+    for (const parting of [idle, next]) {
+      const late = new HandPlayed(seed, secret)
+      expect(await parting?.hear('bye')).toMatchObject({ code: 'leaving' })
+      await late.hear('hello')
+      await until(seed.swarm, () =>
+        seed.swarm.peers().some(({ machineKey }) => late.keys.publicKey.every((byte, at) => byte === machineKey[at])),
+      )
+    }
+    expect(seed.swarm.peers()).toHaveLength(PEERS_MAX)
+    expect(busy?.heard.some(({ type }) => type === 'bye')).toBe(false)
+  })
+
+  test('parts at once with members that new rules refuse, and keeps the others', async () => {
+    const seed = member(secret)
+    const [out, kept] = [new HandPlayed(seed, secret), new HandPlayed(seed, secret)]
+    await until(seed.swarm, () => seed.swarm.peers().length === 2)
+    seed.swarm.follow(new KeyRules({ allow: [], ban: [fingerprint(out.keys.publicKey)] }))
+    expect(await out.hear('bye')).toMatchObject({ code: 'dropped' })
+    expect(seed.swarm.peers().map(({ machineKey }) => machineKey)).toEqual([Uint8Array.from(kept.keys.publicKey)])
+    seed.swarm.follow(new KeyRules({ allow: [], ban: [] }))
+    expect(seed.swarm.refuses(out.keys.publicKey)).toBe(false)
   })
 
   test('parts with members whose secret counts no more, and keeps the others', async () => {

@@ -2,11 +2,13 @@
  * A fleet as a graph: who is linked with whom, after machines have come, gone and looked for each other.
  *
  * A model of Hyperswarm's rule, seeded: each look-up finds some random members that are up or were lately; a machine
- * calls those that it found while it has fewer links than `PEERS_WANTED`, and takes calls while it has fewer than
- * `PEERS_MAX`. Dead ones in the look-up cost a try. No packets, no time but rounds.
+ * calls those that it found while it has fewer links than `PEERS_WANTED`, and takes every call: with `PEERS_MAX` links it
+ * parts with the oldest. Dead ones in the look-up cost a try. No packets, no time but rounds.
  */
-import { PEERS_MAX, PEERS_WANTED } from '../../src/base/limits.ts'
+import { rareCatalogs } from '../../src/app/rare-catalogs.ts'
+import { PEERS_MAX, PEERS_SOUGHT_MAX, PEERS_WANTED, PEERS_WIDE } from '../../src/base/limits.ts'
 import type { Random } from '../../src/base/random.ts'
+import type { CatalogName } from '../../src/catalog/tree.ts'
 
 /** What a look-up brings: up to 20 records from each of the DHT nodes that are closest to the topic, many of them twice. */
 const FOUND_PER_LOOKUP = 100
@@ -14,8 +16,8 @@ const FOUND_PER_LOOKUP = 100
 export interface Graph {
   /** By machine; undefined where it is down. */
   readonly links: readonly (ReadonlySet<number> | undefined)[]
-  /** Calls that met a machine which was full. */
-  readonly refused: number
+  /** Calls that met a machine which was full, and made it part with another one. */
+  readonly parted: number
   readonly calls: number
 }
 
@@ -30,7 +32,7 @@ export interface GraphOptions {
 
 export function growFleet({ machines, arrival, dying, random }: GraphOptions): Graph {
   const links: (Set<number> | undefined)[] = Array.from({ length: machines }, () => undefined)
-  let refused = 0
+  let parted = 0
   let calls = 0
   const look = (machine: number, known: number) => {
     const own = links[machine]
@@ -42,8 +44,10 @@ export function growFleet({ machines, arrival, dying, random }: GraphOptions): G
       calls++
       if (theirs === undefined) continue
       if (theirs.size >= PEERS_MAX) {
-        refused++
-        continue
+        parted++
+        const [oldest = -1] = theirs
+        theirs.delete(oldest)
+        links[oldest]?.delete(other)
       }
       own.add(other)
       theirs.add(machine)
@@ -54,14 +58,14 @@ export function growFleet({ machines, arrival, dying, random }: GraphOptions): G
     if (arrival === 'one by one') look(machine, machine + 1)
   }
   // Everybody looks again from time to time.
-  for (let round = 0; round < 2; round++) for (let machine = 0; machine < machines; machine++) look(machine, machines)
+  for (let round = 0; round < 3; round++) for (let machine = 0; machine < machines; machine++) look(machine, machines)
   for (let machine = 0; machine < machines * dying; machine++) {
     const gone = Math.floor(random.next() * machines)
     for (const other of links[gone] ?? []) links[other]?.delete(gone)
     links[gone] = undefined
   }
   if (dying > 0) for (let machine = 0; machine < machines; machine++) look(machine, machines)
-  return { links, refused, calls }
+  return { links, parted, calls }
 }
 
 export interface Shape {
@@ -112,4 +116,40 @@ function reach(links: Graph['links'], start: number): { reached: number; farthes
     }
   }
   return { reached: steps.size, farthest: Math.max(...steps.values()) }
+}
+
+export interface Sought {
+  /** Machines that looked for the environment and met nobody who has it. */
+  readonly missed: number
+  /** Machines that would have missed it, had they asked their neighbours alone. */
+  readonly missedBefore: number
+  /** Of those that hold it, how many announce it for itself. */
+  readonly announcing: number
+}
+
+/**
+ * Let `seekers` random machines look for an environment that `holders` others hold: each asks `PEERS_WIDE` random machines,
+ * and those who announce it.
+ */
+export function seekEnvironment({ links }: Graph, holders: number, seekers: number, random: Random): Sought {
+  const up = links.flatMap((own, machine) => (own === undefined ? [] : [machine]))
+  const pick = () => up[Math.floor(random.next() * up.length)] ?? 0
+  const holding = new Set<number>()
+  while (holding.size < holders) holding.add(pick())
+  const name = 'sought' as CatalogName
+  const announcing = [...holding].filter((holder) => {
+    const neighbours = [...(links[holder] ?? [])]
+    const known = neighbours.filter((machine) => holding.has(machine)).length
+    const rarity = { held: [name], neighbours: neighbours.length, holders: () => known }
+    return rareCatalogs(rarity, new Set()).length > 0
+  }).length
+  let [missed, missedBefore] = [0, 0]
+  for (let seeker = 0; seeker < seekers; seeker++) {
+    const asked = new Set<number>()
+    while (asked.size < Math.min(PEERS_WIDE, up.length - 1)) asked.add(pick())
+    if ([...asked].some((machine) => holding.has(machine))) continue
+    missedBefore++
+    if (Math.min(announcing, PEERS_SOUGHT_MAX) === 0) missed++
+  }
+  return { missed, missedBefore, announcing }
 }

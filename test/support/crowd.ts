@@ -39,6 +39,7 @@ for (let index = 0; index < count; index++) {
       bootstraps: [],
       port: 40_000 + index,
       dht: 'private',
+      delegation: undefined,
       secrets: () => [secret],
       multicast: true,
       refuses: () => false,

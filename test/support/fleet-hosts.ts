@@ -42,6 +42,9 @@ export type Report = any
 
 export class FleetHost {
   readonly binary: string
+  #daemon: Bun.Subprocess | undefined
+  /** What starts the binary: nothing, or a command that its arguments follow. */
+  #before: readonly string[] = []
 
   constructor(readonly host: Host) {
     const folder = join(host.folder, 'bin')
@@ -68,8 +71,13 @@ export class FleetHost {
     return host
   }
 
+  /** Let the clock of what is started from now on be wrong by this much: `+1h`, by libfaketime. */
+  setClock(library: string, offset: string): void {
+    this.#before = ['env', `LD_PRELOAD=${library}`, `FAKETIME=${offset}`]
+  }
+
   run(...args: string[]): Promise<Finished> {
-    return this.host.run([this.binary, ...args])
+    return this.host.run([...this.#before, this.binary, ...args])
   }
 
   /** Run a command with `--json`. @returns its document, with `exitCode` beside it */
@@ -132,9 +140,16 @@ export class FleetHost {
     }
   }
 
+  /** End the daemon that was started last, in order. */
+  async stopDaemon(): Promise<void> {
+    this.#daemon?.kill('SIGTERM')
+    await this.#daemon?.exited
+  }
+
   /** Start a daemon. @returns its process and the address of its bootstrap node, once it is ready */
   async startDaemon(...args: string[]): Promise<{ process: Bun.Subprocess; address: string }> {
-    const daemon = this.host.spawn([this.binary, 'daemon', '--json', '--quiet', ...args])
+    const daemon = this.host.spawn([...this.#before, this.binary, 'daemon', '--json', '--quiet', ...args])
+    this.#daemon = daemon
     const decoder = new TextDecoder()
     let text = ''
     for await (const chunk of daemon.stdout) {

@@ -21,5 +21,5 @@ if (ask === undefined) {
     process.stdout.write(JSON.stringify([...heard].sort()))
     process.exit(0)
   })
-  dns.on('ready', () => dns.query([{ name: SERVICE, type: 'PTR' }], () => {}))
+  dns.on('ready', () => dns.query({ questions: [{ name: SERVICE, type: 'PTR' }], additionals: [] }, () => {}))
 }

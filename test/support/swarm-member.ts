@@ -26,6 +26,7 @@ const discovery = await startHyperswarm(
     bootstraps: bootstraps.map(parseHostPort).filter((each) => each !== undefined),
     port: Number(port),
     dht: 'private',
+    delegation: undefined,
     secrets: () => [SECRET],
     multicast: bootstraps.includes('multicast'),
     refuses: () => false,
