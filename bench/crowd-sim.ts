@@ -3,7 +3,8 @@
  *
  * The real choices of peer and piece (src/peer) on simulated links of 100 Mbit/s each way: one seed, all start together,
  * 500 pieces of about 0.33 MB on the wire. Prints a table; with a folder, writes it there with a picture. One machine
- * after the other would take N times as long as one alone: what is to be seen is growth with the logarithm of N.
+ * after the other would take N times as long as one alone: what is to be seen is growth with the logarithm of N. The
+ * thousand machines take some minutes.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -30,11 +30,11 @@ export interface RescueContext {
   readonly mayLose: boolean
 }
 
-/** @returns the piece that gains most by being asked of `peer` as well, and the want that has it now */
-export function chooseRescue(peer: ExchangePeer, context: RescueContext): { piece: number; from: Want } | undefined {
+/** @returns the piece that gains most by being asked of `peer` as well */
+export function chooseRescue(peer: ExchangePeer, context: RescueContext): number | undefined {
   const { pieces, peers, nowMs, pieceWireBytes, fallbackRate } = context
   const ownMs = peer.expectMs(pieceWireBytes, pieceWireBytes, fallbackRate, nowMs)
-  let best: { piece: number; from: Want } | undefined
+  let best: number | undefined
   let bestMs = 0
   for (const other of peers) {
     if (other === peer) continue
@@ -43,7 +43,7 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): { piec
       if (piece === undefined) continue
       const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs)
       if (otherMs <= bestMs || !isWorth(want, otherMs, ownMs, context)) continue
-      best = { piece, from: want }
+      best = piece
       bestMs = otherMs
     }
   }

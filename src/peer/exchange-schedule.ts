@@ -116,7 +116,7 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
   const pieceWireBytes = state.pieceWireBytes
   const mayLoseBytes = Math.max(pieceWireBytes, LOSS_SHARE * state.wantedBytes * state.wireShare)
   for (const peer of idle) {
-    const found = chooseRescue(peer, {
+    const piece = chooseRescue(peer, {
       pieces,
       peers,
       nowMs,
@@ -125,7 +125,7 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
       usualMs: state.headMs.value,
       mayLose: state.lostBytes + pieceWireBytes <= mayLoseBytes,
     })
-    if (found !== undefined && hasMemory(state, [found.piece])) state.ask(peer, [found.piece], nowMs)
+    if (piece !== undefined && hasMemory(state, [piece])) state.ask(peer, [piece], nowMs)
   }
   return nowMs + RESCUE_LOOK_MS
 }

@@ -83,11 +83,6 @@ export class UploadSlots {
     this.onWant(peer, nowMs)
   }
 
-  /** Bytes a second that it took lately, while it was being sent something. */
-  bytesPerSecond(peer: string, nowMs: number): number | undefined {
-    return this.#standings.get(peer)?.rate.perSecond(nowMs)
-  }
-
   /**
    * @param isBusy whether a peer waits for something, or is being sent something, just now
    * @returns what has changed

@@ -1,7 +1,7 @@
 /**
  * Crowds to measure: an environment, hosts with links of one speed, and figures as the benches of real transfers have.
  */
-import { UPLOAD_SLOTS } from '../../src/base/limits.ts'
+import { FETCH_IN_FLIGHT_BYTES_MAX, UPLOAD_SLOTS } from '../../src/base/limits.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { growFleet } from './fleet-graph.ts'
 import { fullMesh, type HostPlan, somePieces, World, type WorldOptions } from './transfer-world.ts'
@@ -70,7 +70,7 @@ export function crowdWorld({ seed, hosts: plans, pieceCount, options }: CrowdPla
     latencyMs: 0.25,
     announceMs: 100,
     slots: UPLOAD_SLOTS,
-    inFlightBytesMax: 64 * MIB,
+    inFlightBytesMax: FETCH_IN_FLIGHT_BYTES_MAX,
     ...options,
   })
 }
