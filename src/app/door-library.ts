@@ -6,8 +6,8 @@
  */
 import { deadline } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
+import { DOOR_BRING_MS, DOOR_BRINGS_MAX, DOOR_ENVIRONMENTS_KEPT } from '../base/door-limits.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { DOOR_BRING_MS, DOOR_BRINGS_MAX, DOOR_ENVIRONMENTS_KEPT } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'

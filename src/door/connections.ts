@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net'
 import { after } from '../base/clock.ts'
-import { DOOR_BODY_MS, DOOR_CONNECTIONS_MAX, DOOR_HEAD_MS, DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/limits.ts'
+import { DOOR_BODY_MS, DOOR_CONNECTIONS_MAX, DOOR_HEAD_MS, DOOR_LINGER_MS, DOOR_STALL_MS } from '../base/door-limits.ts'
 
 /** How much of a server's patience there is; what each is for stands in `base/limits.ts`. */
 export interface ConnectionBounds {

@@ -1,6 +1,6 @@
 /** One request as the routes see it: a plain path, and a body that cannot take more bytes or time than it may. */
 import type { IncomingMessage } from 'node:http'
-import { DOOR_WANT_BYTES_MAX } from '../base/limits.ts'
+import { DOOR_WANT_BYTES_MAX } from '../base/door-limits.ts'
 import { BodyTooLong, type DoorRequest } from './answer.ts'
 import type { Connection } from './connections.ts'
 

@@ -8,9 +8,9 @@
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
+import { DOOR_HEAD_BYTES_MAX } from '../base/door-limits.ts'
 import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { formatHostPort } from '../base/host-port.ts'
-import { DOOR_HEAD_BYTES_MAX } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { checkAccess, type DoorAccess, refusalOf } from './access.ts'
 import { BodyTooLong, type DoorAnswer, type DoorRoute, textAnswer } from './answer.ts'

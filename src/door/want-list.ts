@@ -4,7 +4,7 @@
  * As rccremote reads it (formats.md §14): blanks around a line and whatever stands before its last slash do not count,
  * a line that names nothing is passed over, and a last newline is optional. What one list may take is bounded.
  */
-import { DOOR_WANT_LINE_BYTES_MAX } from '../base/limits.ts'
+import { DOOR_WANT_LINE_BYTES_MAX } from '../base/door-limits.ts'
 
 const NEWLINE = 10
 

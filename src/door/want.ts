@@ -6,7 +6,7 @@
  * stand before the members, so it can be unpacked as it comes, and rcc can import it. Blobs that are not held are left
  * out, and so is what a `less` names that is not held: then more comes down.
  */
-import { DOOR_WANT_BLOBS_MAX } from '../base/limits.ts'
+import { DOOR_WANT_BLOBS_MAX } from '../base/door-limits.ts'
 import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { DOOR_WANT_LINE_BYTES_MAX } from '../../src/base/limits.ts'
+import { DOOR_WANT_LINE_BYTES_MAX } from '../../src/base/door-limits.ts'
 import { lastElement, wantedLines } from '../../src/door/want-list.ts'
 import { runs } from '../support/runs.ts'
 
