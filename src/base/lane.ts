@@ -8,7 +8,14 @@
 import type { FrameLink } from './link.ts'
 
 /** What of a link a lane has. */
-export type LaneLink = Pick<FrameLink, 'address' | 'send' | 'drained' | 'onFrame' | 'closed' | 'close' | 'destroy'>
+export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFrame' | 'closed' | 'close' | 'destroy'> {
+  /**
+   * Queue one frame, in two parts where that spares a copy of the larger one, which is not to be changed after that.
+   *
+   * @returns, as `FrameLink.send`
+   */
+  send(frame: Uint8Array, rest?: Uint8Array): boolean
+}
 
 /** Where a lane leads. */
 export interface LaneAddress {

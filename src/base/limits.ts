@@ -326,4 +326,4 @@ export const LANE_TICKET_MS = 10_000
 export const LANE_TICKETS_PER_PEER_MAX = 2
 export const LANE_TICKETS_MAX = 256
 /** What waits on a lane for its socket before its sender is asked for patience. */
-export const LANE_QUEUE_BYTES = 1 * MIB
+export const LANE_QUEUE_BYTES = 512 * KIB

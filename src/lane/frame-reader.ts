@@ -51,10 +51,14 @@ export class FrameReader {
   }
 }
 
-/** `frame` with its head, as it goes over the wire. */
-export function framed(frame: Uint8Array): Uint8Array {
+/**
+ * `frame` with its head, as it goes over the wire.
+ *
+ * @param restBytes of the same frame that follow
+ */
+export function framed(frame: Uint8Array, restBytes = 0): Uint8Array {
   const whole = new Uint8Array(FRAME_HEAD_BYTES + frame.byteLength)
-  new DataView(whole.buffer).setUint32(0, frame.byteLength, true)
+  new DataView(whole.buffer).setUint32(0, frame.byteLength + restBytes, true)
   whole.set(frame, FRAME_HEAD_BYTES)
   return whole
 }

@@ -11,6 +11,8 @@ import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, framed } from './frame-reader.ts'
 
+const NOTHING = new Uint8Array(0)
+
 export class TcpLink implements LaneLink, Endpoint {
   readonly closed: Promise<Error | undefined>
   readonly #resolveClosed: (error: Error | undefined) => void
@@ -37,14 +39,19 @@ export class TcpLink implements LaneLink, Endpoint {
     this.#resolveClosed = resolve
   }
 
-  send(frame: Uint8Array): boolean {
+  send(frame: Uint8Array, rest: Uint8Array = NOTHING): boolean {
     if (this.#ending) return true
-    const whole = framed(frame)
-    const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(whole))
-    if (taken === whole.byteLength) return true
-    this.#queue.push(whole.subarray(taken))
-    this.#queuedBytes += whole.byteLength - taken
+    this.#write(framed(frame, rest.byteLength))
+    if (rest.byteLength > 0) this.#write(rest)
     return this.#queuedBytes < this.queueBytes
+  }
+
+  /** To the socket as far as it takes it, else into the queue. */
+  #write(bytes: Uint8Array): void {
+    const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(bytes))
+    if (taken === bytes.byteLength) return
+    this.#queue.push(bytes.subarray(taken))
+    this.#queuedBytes += bytes.byteLength - taken
   }
 
   async drained(signal: AbortSignal): Promise<void> {

@@ -84,6 +84,19 @@ export function encodeMessage(message: Message): Uint8Array {
 }
 
 /**
+ * The same in two parts, for those who can send them one after the other: the bytes of a piece are large, and come last.
+ *
+ * @returns what makes one frame together; `chunk` is the message's own, and empty for other messages
+ */
+export function encodeInTwo(message: Message): { readonly head: Uint8Array; readonly chunk: Uint8Array } {
+  if (message.type !== 'piece' && message.type !== 'piece-more') return { head: encodeMessage(message), chunk: NOTHING }
+  const fields = fieldsOf(message).slice(0, -1)
+  return { head: b4a.concat([b4a.from([TYPES.indexOf(message.type)]), ...fields]), chunk: message.chunk }
+}
+
+const NOTHING = new Uint8Array(0)
+
+/**
  * @param frame one frame; what the message holds of bytes are views of it
  * @throws {HoloError} blame `source`, code `protocol-violation`: unknown type, a field out of its bounds, bytes missing
  *   or left over

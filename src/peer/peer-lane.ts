@@ -9,7 +9,7 @@ import { HoloError, messageOf } from '../base/errors.ts'
 import type { LaneLink } from '../base/lane.ts'
 import type { Logger } from '../base/log.ts'
 import { Channel } from './channel.ts'
-import { decodeMessage, encodeMessage } from './codec.ts'
+import { decodeMessage, encodeInTwo } from './codec.ts'
 import type { Message } from './messages.ts'
 import { OpenQuestions } from './open-questions.ts'
 import { isPieceTraffic, type PieceTraffic } from './piece-traffic.ts'
@@ -48,7 +48,10 @@ export class PeerLane {
     private readonly events: PeerLaneEvents,
   ) {
     const { library, log, peerName } = options
-    const send = (message: Message) => link.send(encodeMessage(message))
+    const send = (message: Message) => {
+      const { head, chunk } = encodeInTwo(message)
+      return link.send(head, chunk)
+    }
     this.channel = new Channel(send)
     this.pieceChannel = { send, drained: (signal) => link.drained(signal) }
     this.#uploads = new Uploads({

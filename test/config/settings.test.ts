@@ -35,7 +35,7 @@ describe('loadSettings()', () => {
         download: undefined,
         slots: 16,
         slotsPerPeer: 256,
-        connectionMemory: 1_048_576,
+        connectionMemory: 524_288,
         pieceStore: 1_073_741_824,
       },
       peers: { allow: [], ban: [] },

@@ -16,7 +16,7 @@ test('FrameReader gives back every frame, however the stream is cut', () => {
     fc.property(fc.array(fc.uint8Array({ maxLength: 300 })), fc.array(fc.nat(4000)), (frames, cuts) => {
       const read: Uint8Array[] = []
       const reader = new FrameReader()
-      for (const piece of pieces(Buffer.concat(frames.map(framed)), cuts)) {
+      for (const piece of pieces(Buffer.concat(frames.map((frame) => framed(frame))), cuts)) {
         expect(reader.push(piece, (frame) => read.push(frame) > 0)).toBe(piece.byteLength)
       }
       expect(read.map((frame) => Buffer.from(frame))).toEqual(frames.map((frame) => Buffer.from(frame)))
