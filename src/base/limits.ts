@@ -139,7 +139,7 @@ export const PIECES_MAX = 1_048_576
 /** The wire form of one piece: raw, or less. */
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
 /** Bytes of a piece in one frame: a lane takes large ones with few calls, and other frames wait for one at most. */
-export const PIECE_CHUNK_BYTES_MAX = 256 * KIB
+export const PIECE_CHUNK_BYTES_MAX = 128 * KIB
 /** Pieces in one word about what has been got. */
 export const PIECES_TOLD_MAX = 4096
 /** What a limited rate lets go at once after a pause, as time at that rate. */
@@ -325,5 +325,6 @@ export const LANE_TICKET_MS = 10_000
 /** Tickets that one peer, and all peers together, may hold unused. */
 export const LANE_TICKETS_PER_PEER_MAX = 2
 export const LANE_TICKETS_MAX = 256
-/** What waits on a lane for its socket before its sender is asked for patience. */
-export const LANE_QUEUE_BYTES = 512 * KIB
+/** What waits on a lane for its socket before its sender is asked for patience, and in the system for the wire. */
+export const LANE_QUEUE_BYTES = 256 * KIB
+export const LANE_UNSENT_BYTES = 128 * KIB

@@ -10,6 +10,7 @@ import type { LaneLink } from '../base/lane.ts'
 import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, framed } from './frame-reader.ts'
+import { limitUnsent } from './limit-unsent.ts'
 
 const NOTHING = new Uint8Array(0)
 
@@ -37,6 +38,9 @@ export class TcpLink implements LaneLink, Endpoint {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.closed = promise
     this.#resolveClosed = resolve
+    // Bun's types do not tell of it.
+    const { fd } = socket as Socket<Endpoint> & { readonly fd?: number }
+    if (fd !== undefined && fd >= 0) limitUnsent(fd)
   }
 
   send(frame: Uint8Array, rest: Uint8Array = NOTHING): boolean {

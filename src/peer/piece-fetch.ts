@@ -198,6 +198,7 @@ export class PieceFetch {
     if (action.do === 'want') this.#want(peer, action)
     else if (action.do === 'cancel') this.#cancel(requestKey(action.peer, action.request), [action.piece])
     else {
+      this.#options.log.info(`P${peer.name.slice(1)} is asked for nothing more: it ${action.why}`)
       this.leave(peer.name)
       peer.giveUp(action.why)
       // Where it was a lane that did not carry, its session is still to be tried.

@@ -35,7 +35,7 @@ describe('loadSettings()', () => {
         download: undefined,
         slots: 16,
         slotsPerPeer: 256,
-        connectionMemory: 524_288,
+        connectionMemory: 262_144,
         pieceStore: 1_073_741_824,
       },
       peers: { allow: [], ban: [] },
