@@ -13,17 +13,23 @@ import type { Machine } from './machine.ts'
 import type { Supply } from './supply.ts'
 
 /**
+ * @param options `refresh`: it is to ask again what it remembers of its substituters
  * @returns undefined where no daemon runs
  * @throws {DaemonUnusableError} one runs, but hangs or speaks another version
  */
-export async function openDaemonSupply({ state }: Machine, signal: AbortSignal): Promise<Supply | undefined> {
+export async function openDaemonSupply(
+  { state }: Machine,
+  { refresh }: { readonly refresh: boolean },
+  signal: AbortSignal,
+): Promise<Supply | undefined> {
   const socket = state.controlSocket
   if ((await daemonStatus(socket, signal)) === undefined) return undefined
   return {
     label: 'the daemon of this library',
     final: true,
     find: async (name, local, inner) => {
-      const found = await daemonFind(socket, local === undefined ? { catalog: name } : { catalog: name, local }, inner)
+      const request = { catalog: name, ...(local === undefined ? {} : { local }), ...(refresh ? { refresh } : {}) }
+      const found = await daemonFind(socket, request, inner)
       const stored = Buffer.from(found.stored, 'base64')
       const announced = parseSha256(found.sha256)
       const catalog = verifyCatalog({ name, stored, source: found.source, announced })

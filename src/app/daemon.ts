@@ -18,11 +18,12 @@ import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { wireTotals } from './daemon-supply.ts'
-import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { localCatalog } from './local-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import type { OrderedSupply } from './ordered-supply.ts'
+import { openOutside } from './outside.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { settingsOf } from './settings-of.ts'
 import { VERSION } from './version.ts'
@@ -71,8 +72,12 @@ export async function runDaemon(
   following.then(looked.resolve, looked.reject)
   await looked.promise
   await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
-  const jobs = new FetchJobs(library, node, signal)
-  await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  await using outside = openOutside({ machine, library, settings }, async () => node)
+  const jobs = new FetchJobs(library, outside, signal)
+  await using _control = await serveControl(
+    machine.state.controlSocket,
+    handlers(machine, port, node, served, outside, jobs),
+  )
   onReady(readyOf(node, served))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   await following
@@ -114,6 +119,7 @@ function handlers(
   port: number | undefined,
   node: FleetNode,
   served: ServedCatalogs,
+  outside: OrderedSupply,
   jobs: FetchJobs,
 ): ControlHandlers {
   return {
@@ -130,10 +136,12 @@ function handlers(
         key: Buffer.from(machineKey).toString('hex'),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       })),
+      substituters: outside.conditions(),
     }),
-    find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
+    find: async ({ catalog, local, refresh }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
-      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, inner)
+      if (refresh) outside.refresh()
+      const { catalog: found, warnings } = await outside.find(catalogNameOf(catalog), known, inner)
       jobs.remember(found)
       const stored = Buffer.from(found.stored).toString('base64')
       return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
@@ -159,7 +167,7 @@ class FetchJobs {
 
   constructor(
     private readonly library: Library,
-    private readonly node: FleetNode,
+    private readonly outside: OrderedSupply,
     private readonly signal: AbortSignal,
   ) {}
 
@@ -194,21 +202,14 @@ class FetchJobs {
     const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
-    const sources = this.node.sourcesFor(name, wanted)
-    await fetchEnvironment(
-      { library: this.library, sources },
-      catalog,
-      totals,
-      (_totals, blobs) => onBlobs(blobs),
-      this.signal,
-    )
+    await this.outside.fetch(catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }
 
   async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
-    const { catalog } = await this.node.find(name, wanted, this.signal)
+    const { catalog } = await this.outside.find(name, wanted, this.signal)
     if (catalog.sha256 === wanted) return catalog
-    throw new HoloError(`The environment ${name} changed at the peers while it was about to be fetched`, {
+    throw new HoloError(`The environment ${name} changed at its sources while it was about to be fetched`, {
       code: 'catalog-differs',
       blame: 'source',
       hint: 'run the same command again',

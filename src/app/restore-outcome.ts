@@ -14,6 +14,8 @@ export interface RestoreOptions {
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  /** Let a daemon ask again what it remembers of its substituters. */
+  readonly refresh: boolean
   /** Undefined: as the settings say. */
   readonly strategy: Strategy | undefined
   readonly verification: Verification | undefined

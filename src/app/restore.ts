@@ -41,7 +41,13 @@ export async function restore(
   if (strategy.warning !== undefined) events.onWarning(strategy.warning)
   const packed = new PackedCatalogFolder(machine.state, { readOnly: options.dryRun })
   const library = new Library(machine.roots, { packed, compression: holotree.compression })
-  await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
+  await using supplies = new Supplies({
+    machine,
+    library,
+    robotFile,
+    offline: options.offline,
+    refresh: options.refresh,
+  })
   const quiet = options.fast || holotree.modes.fast
   const given = {
     machine,

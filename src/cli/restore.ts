@@ -16,6 +16,7 @@ interface RestoreFlags {
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  readonly refresh: boolean
   readonly strategy?: Strategy
   readonly verification?: Verification
   readonly fast: boolean
@@ -35,6 +36,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     .option('--controller <name>', 'whose space it is', 'user')
     .option('--dry-run', 'say what would be done, and write nothing', false)
     .option('--offline', 'use only what lies on this machine', false)
+    .option('--refresh', 'ask substituters again for what the daemon remembers as missing', false)
     .addOption(new Option('--strategy <name>', 'how files come into the space').choices(STRATEGIES))
     .addOption(new Option('--verification <name>', 'which bytes are hashed on the way').choices(VERIFICATIONS))
     .addOption(

@@ -14,6 +14,7 @@ import { isKeyText } from '../trust/key-rules.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
+import { substituterSettings, substitutersSection } from './substituter-settings.ts'
 
 const port = z.int().min(0).max(65535)
 const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, {
@@ -30,6 +31,7 @@ const keys = z
 
 const section = z.strictObject({
   peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
+  substituters: substitutersSection.optional(),
   lane: z.strictObject({ port }).partial().optional(),
   discovery: z
     .strictObject({
@@ -69,6 +71,7 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       allow: fromFile.peers?.allow ?? DEFAULT_SETTINGS.peers.allow,
       ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
     },
+    substituters: substituterSettings(fromFile.substituters, file),
     holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }

@@ -5,6 +5,8 @@
  * schemas are not even loaded: they would take a tenth of a restore's time.
  */
 import { existsSync } from 'node:fs'
+import { SUBSTITUTER_CONNECT_MS, SUBSTITUTER_RETRIES, SUBSTITUTER_SILENCE_MS } from '../base/limits.ts'
+import type { SourceAddress } from '../blob/source-address.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
 
@@ -16,6 +18,25 @@ export const DEFAULT_LANE_PORT = 49737
 
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
+
+/** One source of environments, and the terms on which it is asked. */
+export interface SubstituterSetting {
+  readonly address: SourceAddress
+  /** Lower ones are asked first; those with the same one in the order of the list. */
+  readonly priority: number
+  /** What it offers needs no signature. */
+  readonly trusted: boolean
+  /** How long it may be silent while it owes something. */
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  /** Attempts after the first, for what can pass. */
+  readonly retries: number
+  /** Undefined: no bound. */
+  readonly bytesPerSecond: number | undefined
+  /** The variable, or the file by absolute path, that holds its credentials. */
+  readonly credentialsEnv: string | undefined
+  readonly credentialsFile: string | undefined
+}
 
 export interface Settings {
   readonly discovery: {
@@ -37,6 +58,8 @@ export interface Settings {
     readonly allow: readonly string[]
     readonly ban: readonly string[]
   }
+  /** In the order of asking; `peers`, the machines of the fleet, is one of them. */
+  readonly substituters: readonly SubstituterSetting[]
   readonly holotree: HolotreeSettings
 }
 
@@ -46,10 +69,26 @@ export interface SettingsOverrides extends HolotreeFlags {
   readonly environment: EnvironmentValues
 }
 
+export const DEFAULT_SUBSTITUTER: Omit<SubstituterSetting, 'address'> = {
+  priority: 50,
+  trusted: false,
+  timeoutMs: SUBSTITUTER_SILENCE_MS,
+  connectTimeoutMs: SUBSTITUTER_CONNECT_MS,
+  retries: SUBSTITUTER_RETRIES,
+  bytesPerSecond: undefined,
+  credentialsEnv: undefined,
+  credentialsFile: undefined,
+}
+
+export const PEERS_FIRST: readonly SubstituterSetting[] = [
+  { ...DEFAULT_SUBSTITUTER, address: { kind: 'peers', label: 'peers' } },
+]
+
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
   lane: { port: DEFAULT_LANE_PORT },
   peers: { allow: [], ban: [] },
+  substituters: PEERS_FIRST,
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -80,12 +119,13 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, peers, substituters, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     lane,
     peers,
+    substituters,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

@@ -44,6 +44,17 @@ export const peerStatus = z.object({
 })
 export type PeerStatus = z.infer<typeof peerStatus>
 
+/** How a substituter does: one that failed rests for a while. */
+export const substituterStatus = z.object({
+  name: z.string().max(3_000),
+  state: z.enum(['well', 'resting']),
+  restsForMs: z.number().min(0),
+  /** Failures in a row. */
+  failures: count,
+  lastError: z.string().max(10_000).optional(),
+})
+export type SubstituterStatus = z.infer<typeof substituterStatus>
+
 export const status = z.object({
   version: z.string().max(100),
   pid: count,
@@ -53,11 +64,15 @@ export const status = z.object({
   lanePort: count,
   catalogs: z.array(catalog).max(100_000),
   peers: z.array(peerStatus).max(100_000),
+  substituters: z.array(substituterStatus).max(1_000),
 })
 export type DaemonStatus = z.infer<typeof status>
 
-/** `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ. */
-export const findRequest = z.strictObject({ catalog, local: sha256.optional() })
+/**
+ * `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ. `refresh`: ask again
+ * what is remembered of substituters.
+ */
+export const findRequest = z.strictObject({ catalog, local: sha256.optional(), refresh: z.boolean().optional() })
 export type FindRequest = z.infer<typeof findRequest>
 /** `stored` is the gzip form, base64. */
 export const findAnswer = z.object({

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoloError } from '../../src/base/errors.ts'
-import { loadSettings, type SettingsOverrides } from '../../src/config/settings.ts'
+import { loadSettings, PEERS_FIRST, type SettingsOverrides } from '../../src/config/settings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-settings-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -31,6 +31,7 @@ describe('loadSettings()', () => {
       discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
       lane: { port: 49737 },
       peers: { allow: [], ban: [] },
+      substituters: PEERS_FIRST,
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],

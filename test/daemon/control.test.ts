@@ -25,6 +25,7 @@ const status: DaemonStatus = {
   lanePort: 2,
   catalogs: [],
   peers: [],
+  substituters: [],
 }
 const sha256 = 'a'.repeat(64)
 const found = { source: 'peer x', sha256, stored: 'AAAA', warnings: [] }

@@ -1,0 +1,166 @@
+/**
+ * A static tree behind HTTP: any web server, or a bucket whose URLs are signed.
+ *
+ * A transfer that breaks off goes on where it was, by a range, as long as the object is the same (If-Range).
+ */
+import { mapBounded } from '../base/concurrency.ts'
+import { SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
+import { SourceFailedError } from './source-failed-error.ts'
+import type { TreeName } from './tree-names.ts'
+import type { ObjectRange, ReadOptions, TreeObject, TreeStore } from './tree-store.ts'
+import type { WebAnswer, WebEdge, WebRequest } from './web-edge.ts'
+
+export interface HttpTreeOptions {
+  readonly name: string
+  readonly edge: WebEdge
+  /** The URL of an object, and the headers that may go to its origin only. */
+  address(name: TreeName, method: WebRequest['method']): Pick<WebRequest, 'url' | 'secretHeaders'>
+  /** Statuses that mean that there is no such object. */
+  readonly absent?: readonly number[]
+  /** More attempts after a transfer broke off. */
+  readonly resumes: number
+}
+
+export class HttpTree implements TreeStore {
+  readonly name: string
+
+  constructor(private readonly options: HttpTreeOptions) {
+    this.name = options.name
+  }
+
+  async read(
+    name: TreeName,
+    { range, encoded = false }: ReadOptions,
+    signal: AbortSignal,
+  ): Promise<TreeObject | undefined> {
+    const answer = await this.#get(name, range, encoded, undefined, signal)
+    if (answer === undefined) return undefined
+    const encoding = this.#encodingOf(name, answer, encoded)
+    return { encoding, bytes: this.#bytes(name, answer, encoding === 'identity' ? range : undefined, signal) }
+  }
+
+  async has(names: readonly TreeName[], signal: AbortSignal): Promise<ReadonlySet<TreeName>> {
+    const held = await mapBounded(names, SUBSTITUTER_REQUESTS_MAX, (name) => this.#holds(name, signal), signal)
+    return new Set(names.filter((_name, index) => held[index]))
+  }
+
+  async #holds(name: TreeName, signal: AbortSignal): Promise<boolean> {
+    const address = this.options.address(name, 'HEAD')
+    const answer = await this.options.edge.request({ method: 'HEAD', ...address, what: name }, signal)
+    answer.discard()
+    return this.#isThere(name, answer.status, 200)
+  }
+
+  async #get(
+    name: TreeName,
+    range: ObjectRange | undefined,
+    encoded: boolean,
+    same: string | undefined,
+    signal: AbortSignal,
+  ): Promise<WebAnswer | undefined> {
+    const headers = {
+      ...(range === undefined ? {} : { range: `bytes=${range.offset}-${range.offset + range.bytes - 1}` }),
+      ...(same === undefined ? {} : { 'if-range': same }),
+      ...(encoded ? { 'accept-encoding': 'zstd, gzip, identity' } : {}),
+    }
+    const address = this.options.address(name, 'GET')
+    const answer = await this.options.edge.request({ method: 'GET', ...address, headers, what: name }, signal)
+    const { status } = answer
+    if (status === (range === undefined ? 200 : 206)) {
+      if (range !== undefined) this.#checkRange(name, answer, range)
+      return answer
+    }
+    answer.discard()
+    if (range !== undefined && status === 200) {
+      throw new SourceFailedError(`${this.name} does not send ranges of ${name}`, { code: 'source-without-ranges' })
+    }
+    this.#isThere(name, status, Number.NaN)
+    return undefined
+  }
+
+  /** @throws {SourceFailedError} the status says neither yes nor no */
+  #isThere(name: TreeName, status: number, yes: number): boolean {
+    if (status === yes) return true
+    if ([404, 410, ...(this.options.absent ?? [])].includes(status)) return false
+    if (status === 401 || status === 403) throw refused(this.name, name, status)
+    throw new SourceFailedError(`${this.name} answered with status ${status} for ${name}`, { code: 'source-status' })
+  }
+
+  #checkRange(name: TreeName, answer: WebAnswer, { offset, bytes }: ObjectRange): void {
+    const told = /^bytes (\d+)-(\d+)\//.exec(answer.headers.get('content-range') ?? '')
+    if (told !== null && Number(told[1]) === offset && Number(told[2]) <= offset + bytes - 1) return
+    answer.discard()
+    throw new SourceFailedError(`${this.name} sent another range of ${name} than was asked for`, {
+      code: 'source-invalid',
+    })
+  }
+
+  #encodingOf(name: TreeName, answer: WebAnswer, encoded: boolean): TreeObject['encoding'] {
+    const text = answer.headers.get('content-encoding')?.trim().toLowerCase() ?? 'identity'
+    if (text === 'identity' || text === '') return 'identity'
+    if (encoded && (text === 'gzip' || text === 'zstd')) return text
+    answer.discard()
+    throw new SourceFailedError(
+      `${this.name} sent ${name} in the encoding "${text.slice(0, 40)}", which was not asked for`,
+      {
+        code: 'source-invalid',
+        hint: 'let that web server send files as they are',
+      },
+    )
+  }
+
+  /** @param range what is to come; undefined: all that comes */
+  async *#bytes(
+    name: TreeName,
+    first: WebAnswer,
+    range: ObjectRange | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const offset = range?.offset ?? 0
+    const wantedBytes = range?.bytes ?? lengthOf(first)
+    const same = first.headers.get('etag') ?? first.headers.get('last-modified') ?? undefined
+    const resumable = wantedBytes !== undefined && (same === undefined || !same.startsWith('W/'))
+    let answer = first
+    let done = 0
+    for (let resumes = 0; ; resumes++) {
+      try {
+        for await (const chunk of answer.bytes()) {
+          done += chunk.byteLength
+          if (wantedBytes !== undefined && done > wantedBytes) throw this.#wrongLength(name, wantedBytes)
+          yield chunk
+        }
+        if (wantedBytes === undefined || done === wantedBytes) return
+        throw new SourceFailedError(`${this.name} broke off ${name} after ${done} of ${wantedBytes} bytes`, {
+          code: 'source-broke-off',
+        })
+      } catch (error) {
+        const broke = error instanceof SourceFailedError && error.code === 'source-broke-off'
+        if (!broke || !resumable || resumes >= this.options.resumes) throw error
+        const next = await this.#get(name, { offset: offset + done, bytes: wantedBytes - done }, false, same, signal)
+        if (next === undefined) throw error
+        answer = next
+      }
+    }
+  }
+
+  #wrongLength(name: TreeName, bytes: number): SourceFailedError {
+    return new SourceFailedError(`${this.name} sent more than the ${bytes} bytes of ${name}`, {
+      code: 'source-invalid',
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function lengthOf({ headers }: WebAnswer): number | undefined {
+  const text = headers.get('content-length')
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+/** Credentials that are missing, wrong or expired: the source's next question would end the same way. */
+function refused(source: string, name: TreeName, status: number): SourceFailedError {
+  return new SourceFailedError(`${source} refuses ${name} (status ${status})`, {
+    code: 'source-refused',
+    hint: 'look at credentials-env or credentials-file of that entry, whether they have expired, and at both clocks',
+  })
+}
