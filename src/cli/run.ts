@@ -11,6 +11,7 @@ import { fleetCommand } from './fleet.ts'
 import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
 import { peersCommand } from './peers.ts'
+import { pushCommand } from './push.ts'
 import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
 
@@ -46,7 +47,15 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const make of [restoreCommand, recordCommand, optimizeCommand, daemonCommand, peersCommand, fleetCommand])
+  for (const make of [
+    restoreCommand,
+    recordCommand,
+    optimizeCommand,
+    pushCommand,
+    daemonCommand,
+    peersCommand,
+    fleetCommand,
+  ])
     program.addCommand(inheriting(make(context), program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)

@@ -1,13 +1,14 @@
 /** A static tree in a directory: a mounted share, a USB stick. */
-import { type FileHandle, open, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, copyFile, type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { mapBounded } from '../base/concurrency.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
 import { CHUNK_BYTES, SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
+import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { TreeName } from './tree-names.ts'
-import type { ReadOptions, TreeObject, TreeStore } from './tree-store.ts'
+import type { ReadOptions, TreeContent, TreeObject, TreeStore } from './tree-store.ts'
 
 export class DirectoryTree implements TreeStore {
   constructor(
@@ -70,6 +71,29 @@ export class DirectoryTree implements TreeStore {
       throw this.#failed(name, error)
     } finally {
       await file.close()
+    }
+  }
+
+  async write(name: TreeName, content: TreeContent, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const target = join(this.directory, name)
+    const temporary = join(dirname(target), `${TEMPORARY_PREFIX}${process.pid}-${crypto.randomUUID()}`)
+    try {
+      // Only below a directory that is there: else a share that is not mounted would fill the disk under it.
+      if (!(await stat(this.directory)).isDirectory()) throw new Error('it is no directory')
+      await mkdir(dirname(target), { recursive: true })
+      if (content.kind === 'bytes') await writeFile(temporary, content.bytes)
+      else await copyFile(content.path, temporary)
+      // What was put together is this user's alone, and what lies here is for all who read the share.
+      await chmod(temporary, 0o644)
+      await rename(temporary, target)
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {})
+      throw new SourceFailedError(`${name} could not be written to ${this.name}: ${messageOf(error)}`, {
+        code: 'source-read-only',
+        hint: 'make that directory, and let this user write there; look whether it has room',
+        cause: error,
+      })
     }
   }
 

@@ -7,7 +7,7 @@ import { mapBounded } from '../base/concurrency.ts'
 import { SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { TreeName } from './tree-names.ts'
-import type { ObjectRange, ReadOptions, TreeObject, TreeStore } from './tree-store.ts'
+import type { ObjectRange, ReadOptions, TreeContent, TreeObject, TreeStore } from './tree-store.ts'
 import type { WebAnswer, WebEdge, WebRequest } from './web-edge.ts'
 
 export interface HttpTreeOptions {
@@ -49,6 +49,19 @@ export class HttpTree implements TreeStore {
     const answer = await this.options.edge.request({ method: 'HEAD', ...address, what: name }, signal)
     answer.discard()
     return this.#isThere(name, answer.status, 200)
+  }
+
+  async write(name: TreeName, content: TreeContent, signal: AbortSignal): Promise<void> {
+    const address = this.options.address(name, 'PUT')
+    const body = content.kind === 'bytes' ? content.bytes : Bun.file(content.path)
+    const answer = await this.options.edge.request({ method: 'PUT', ...address, body, what: name }, signal)
+    answer.discard()
+    if (answer.status >= 200 && answer.status < 300) return
+    if (answer.status === 401 || answer.status === 403) throw refused(this.name, name, answer.status)
+    throw new SourceFailedError(`${this.name} does not take ${name} (status ${answer.status})`, {
+      code: 'source-read-only',
+      hint: 'let that web server take PUT, and make directories for it (nginx: dav_methods PUT; create_full_put_path on)',
+    })
   }
 
   async #get(

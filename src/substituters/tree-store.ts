@@ -27,15 +27,29 @@ export interface TreeObject {
   readonly bytes: AsyncIterable<Uint8Array>
 }
 
+/** What is written: bytes at hand, or a file of our own that nobody changes meanwhile. */
+export type TreeContent =
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  | { readonly kind: 'file'; readonly path: string; readonly sizeBytes: number }
+
 export interface TreeStore extends AsyncDisposable {
   /** As in every message. */
   readonly name: string
   /**
-   * `has`: which of these objects are there, plural where the place allows. `read`: one of them.
+   * Which of these objects are there; plural, since some places can tell many at once.
    *
-   * @returns undefined where there is no such object
-   * @throws {SourceFailedError}; {HoloError} blame `input`: credentials are refused; `signal.reason`
+   * @throws as `read`
    */
   has(names: readonly TreeName[], signal: AbortSignal): Promise<ReadonlySet<TreeName>>
+  /**
+   * @returns undefined where there is no such object
+   * @throws {SourceFailedError}; `signal.reason`
+   */
   read(name: TreeName, options: ReadOptions, signal: AbortSignal): Promise<TreeObject | undefined>
+  /**
+   * Make an object, or replace it, at once and whole: whoever reads meanwhile gets the one or the other.
+   *
+   * @throws {SourceFailedError} code `source-read-only` where it takes none; `signal.reason`
+   */
+  write(name: TreeName, content: TreeContent, signal: AbortSignal): Promise<void>
 }

@@ -44,7 +44,7 @@ export interface WebRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Sent to the origin of `url` only. */
   readonly secretHeaders?: Readonly<Record<string, string>>
-  readonly body?: Uint8Array | string | (() => ReadableStream<Uint8Array>)
+  readonly body?: Uint8Array | string | Blob
   /** What is asked for, in messages: `catalog/…`. */
   readonly what: string
 }
@@ -68,7 +68,8 @@ export class WebEdge {
    * @throws {SourceFailedError} no connection, silence, 408, 429, 5xx, after the last attempt; `signal.reason`
    */
   async request(request: WebRequest, signal: AbortSignal): Promise<WebAnswer> {
-    const { patience, random, clock } = this.options
+    const { patience, random, clock, rate } = this.options
+    if (request.body !== undefined) await rate.pass(lengthOf(request.body), signal)
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted()
       const answered = await this.#attempt(request, signal)
@@ -162,7 +163,7 @@ export class WebEdge {
         redirect: 'manual',
         decompress: false,
         signal: AbortSignal.any([limit.signal, stop.signal]),
-        ...(body === undefined ? {} : { body: typeof body === 'function' ? body() : body }),
+        ...(body === undefined ? {} : { body }),
       } as RequestInit)
     } catch (cause) {
       signal.throwIfAborted()
@@ -237,6 +238,10 @@ export class WebEdge {
       stop.abort(new Error('read'))
     }
   }
+}
+
+function lengthOf(body: NonNullable<WebRequest['body']>): number {
+  return typeof body === 'string' ? body.length : body instanceof Blob ? body.size : body.byteLength
 }
 
 /** What went wrong without the URL, which may be signed. */

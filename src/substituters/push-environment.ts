@@ -1,0 +1,53 @@
+/**
+ * The sending side: one environment of this machine, brought to where others find it.
+ */
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { LocalBlobs } from '../blob/local.ts'
+import type { Catalog, CatalogName } from '../catalog/tree.ts'
+
+/** A complete environment of this machine. */
+export interface PushedEnvironment {
+  readonly name: CatalogName
+  readonly catalog: Catalog
+  /** Of the decoded JSON. */
+  readonly sha256: Sha256Digest
+  /** gzip'd JSON, as it lies in the library. */
+  readonly stored: Uint8Array
+  readonly blobs: LocalBlobs
+}
+
+export interface PushOptions {
+  /** Look what is missing there, and send nothing. */
+  readonly dryRun: boolean
+  /** Directory for what has to be put together before it is sent; ours alone. */
+  readonly spool: string
+  /** @param done blobs that are there by now, of `all` */
+  readonly onProgress: (done: number, all: number, sentBytes: number) => void
+}
+
+export interface PushOutcome {
+  readonly catalog: CatalogName
+  /** Distinct blobs of the catalog. */
+  readonly blobs: number
+  /** Those that were not there before, and their bytes. */
+  readonly blobsSent: number
+  readonly blobBytesSent: number
+  /** Bytes of the pack, 0 where it was there; undefined in a dry run that would send it, since it is not made. */
+  readonly packBytesSent: number | undefined
+  /** False where the very same catalog was there. */
+  readonly catalogSent: boolean
+}
+
+/** Where environments can be pushed to. */
+export interface PushTarget extends AsyncDisposable {
+  /** As in every message. */
+  readonly name: string
+  /**
+   * Send what is missing there: blobs first, the catalog last. What was sent stays, and a call that failed is continued
+   * by calling again; two at once do each other no harm.
+   *
+   * @throws {HoloError} blame `source`: the target fails, or takes nothing; blame `host` or `missing`: blobs of this
+   *   machine; `signal.reason`
+   */
+  push(environment: PushedEnvironment, options: PushOptions, signal: AbortSignal): Promise<PushOutcome>
+}
