@@ -236,6 +236,8 @@ export const SUBSTITUTER_CONNECT_MS = 1_000
 export const SUBSTITUTER_SILENCE_MS = 10_000
 /** A substituter that sends less than this within that time does not count as sending. */
 export const SUBSTITUTER_SLOW_BYTES = 4 * KIB
+/** An upload slower than this counts as silence, too: nothing tells how much of it has gone out. */
+export const UPLOAD_BYTES_PER_SECOND_MIN = 32 * KIB
 /** Attempts after the first, for what can pass. */
 export const SUBSTITUTER_RETRIES = 2
 export const SUBSTITUTER_RETRIES_MAX = 10

@@ -40,7 +40,9 @@ export class DirectoryTree implements TreeStore {
       file = await open(join(this.directory, name), 'r')
       const { size } = await file.stat()
       const { offset, bytes } = range ?? { offset: 0, bytes: size }
-      if (offset + bytes > size) throw new Error(`it ends after ${size} bytes`)
+      if (offset + bytes > size) {
+        throw new SourceFailedError(`${name} of ${this.name} is shorter than it has to be`, { code: 'source-short' })
+      }
       return { encoding: 'identity', bytes: this.#bytes(name, file, offset, bytes, signal) }
     } catch (error) {
       await file?.close()

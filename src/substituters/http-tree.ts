@@ -87,6 +87,7 @@ export class HttpTree implements TreeStore {
     if (range !== undefined && status === 200) {
       throw new SourceFailedError(`${this.name} does not send ranges of ${name}`, { code: 'source-without-ranges' })
     }
+    if (range !== undefined && status === 416) throw this.#tooShort(name)
     this.#isThere(name, status, Number.NaN)
     return undefined
   }
@@ -101,11 +102,17 @@ export class HttpTree implements TreeStore {
 
   #checkRange(name: TreeName, answer: WebAnswer, { offset, bytes }: ObjectRange): void {
     const told = /^bytes (\d+)-(\d+)\//.exec(answer.headers.get('content-range') ?? '')
-    if (told !== null && Number(told[1]) === offset && Number(told[2]) <= offset + bytes - 1) return
+    const end = offset + bytes - 1
+    if (told !== null && Number(told[1]) === offset && Number(told[2]) === end) return
     answer.discard()
+    if (told !== null && Number(told[1]) === offset && Number(told[2]) < end) throw this.#tooShort(name)
     throw new SourceFailedError(`${this.name} sent another range of ${name} than was asked for`, {
       code: 'source-invalid',
     })
+  }
+
+  #tooShort(name: TreeName): SourceFailedError {
+    return new SourceFailedError(`${name} of ${this.name} is shorter than it has to be`, { code: 'source-short' })
   }
 
   #encodingOf(name: TreeName, answer: WebAnswer, encoded: boolean): TreeObject['encoding'] {

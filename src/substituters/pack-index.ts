@@ -32,7 +32,7 @@ export interface PackIndex {
   readonly packBytes: number
 }
 
-/** The index is not that of a pack of this catalog. The message ends the sentence `the pack …`. */
+/** The index is not that of a pack of this catalog. The message ends the sentence `it …`. */
 export class PackIndexError extends Error {
   override readonly name = 'PackIndexError'
 }

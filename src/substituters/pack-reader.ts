@@ -4,7 +4,7 @@
  * The index is read first, and held against the catalog; then ranges are read side by side. What comes is bounded by
  * the index and unverified.
  */
-import { HoloError } from '../base/errors.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
 import { PACK_RANGES_AT_ONCE } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import type { BlobRef } from '../blob/source.ts'
@@ -61,13 +61,17 @@ async function readIndex(
       pieces.map((piece) => piece.bytes),
     )
   } catch (error) {
-    const unusable =
-      error instanceof PackIndexError || (error instanceof HoloError && error.code === 'source-without-ranges')
-    if (!unusable) throw error
+    if (!isUnusablePack(error)) throw error
     // It may be that of a catalog that is just being replaced: the blobs are there all the same.
-    log.info`${what} is passed over: it ${error.message}`
+    log.info`${what} is passed over: ${messageOf(error)}`
     return undefined
   }
+}
+
+/** Whether what went wrong with an index is that there is no such pack as we could read by ranges. */
+export function isUnusablePack(error: unknown): boolean {
+  if (error instanceof PackIndexError) return true
+  return error instanceof HoloError && ['source-without-ranges', 'source-short'].includes(error.code)
 }
 
 /** Numbers of the pieces that hold these blobs, ascending. */

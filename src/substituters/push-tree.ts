@@ -8,7 +8,8 @@ import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import { collect } from './collect.ts'
-import { decodePackIndex, PackIndexError, packIndexBytes } from './pack-index.ts'
+import { decodePackIndex, packIndexBytes } from './pack-index.ts'
+import { isUnusablePack } from './pack-reader.ts'
 import { verifiedBlob, wholeBlob, writePack } from './pack-writer.ts'
 import type { PushedEnvironment, PushOptions, PushOutcome, PushTarget } from './push-environment.ts'
 import { CACHE_INFO_NAME, encodeCacheInfo, treeBlobName, treeCatalogName, treePackName } from './tree-names.ts'
@@ -71,7 +72,7 @@ export class TreePushTarget implements PushTarget {
       )
       return true
     } catch (error) {
-      if (error instanceof PackIndexError) return false
+      if (isUnusablePack(error)) return false
       throw error
     }
   }

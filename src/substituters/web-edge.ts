@@ -7,7 +7,7 @@
  */
 import { type Clock, deadline, repeat } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
-import { REDIRECTS_MAX, SUBSTITUTER_SLOW_BYTES } from '../base/limits.ts'
+import { REDIRECTS_MAX, SUBSTITUTER_SLOW_BYTES, UPLOAD_BYTES_PER_SECOND_MIN } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { dial } from './dial.ts'
@@ -154,7 +154,9 @@ export class WebEdge {
     const { name, patience } = this.options
     const { method, url, headers, secretHeaders, body, what } = request
     const stop = new AbortController()
-    const limit = deadline(patience.timeoutMs, new Error(`no answer within ${patience.timeoutMs} ms`), signal)
+    const uploadMs = body === undefined ? 0 : (lengthOf(body) * 1000) / UPLOAD_BYTES_PER_SECOND_MIN
+    const answerMs = patience.timeoutMs + Math.ceil(uploadMs)
+    const limit = deadline(answerMs, new Error(`no answer within ${answerMs} ms`), signal)
     let response: Response
     try {
       response = await fetch(url.href, {
@@ -170,7 +172,7 @@ export class WebEdge {
       const silent = limit.signal.aborted
       throw new SourceFailedError(
         silent
-          ? `${name} did not answer within ${patience.timeoutMs} ms, asked for ${what}`
+          ? `${name} did not answer within ${answerMs} ms, asked for ${what}`
           : `${name} cannot be reached for ${what}: ${plain(cause)}`,
         { code: silent ? 'source-silent' : 'source-unreachable', cause },
       )
