@@ -152,7 +152,6 @@ describe('a substituter', () => {
     scene.settings([{ url: href, trusted: true }])
     const daemon = scene.wanting.spawn([built, 'daemon', '--json', '--quiet'], {
       HOLO_PEER_MULTICAST: 'false',
-      HOLO_PEER_PORT: '0',
     })
     try {
       for await (const _ready of daemon.stdout) break
