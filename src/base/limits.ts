@@ -277,3 +277,11 @@ export const PACK_RANGES_MAX = 6
 export const PACK_RANGES_AT_ONCE = 3
 /** A range longer than this is cut, so that several connections carry it. */
 export const PACK_RANGE_BYTES = 16 * MIB
+/** Blobs that an rccremote is asked for at once: it packs all of them before it sends the first byte. */
+export const DELTA_BLOBS_MAX = 1_024
+/** Blobs that it is asked for along with a catalog, so that its list is like no other. */
+export const DELTA_MARKS = 3
+/** A file larger than this goes to S3 in parts of this size, so that a part that fails is all that is sent again. */
+export const S3_PART_BYTES = 8 * MIB
+/** Up to so many objects S3 is asked one by one; above that their names are listed, a thousand at a time. */
+export const S3_QUESTIONS_MAX = 64

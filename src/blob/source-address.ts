@@ -11,13 +11,27 @@ export type SourceAddress =
   | { readonly kind: 'peers'; readonly label: string }
   /** The static tree of a web server; `url` ends in a slash. */
   | { readonly kind: 'http'; readonly label: string; readonly url: URL }
+  | { readonly kind: 'rccremote'; readonly label: string; readonly url: URL }
+  /** The same tree in an S3 bucket; `prefix` is empty or ends in a slash. */
+  | {
+      readonly kind: 's3'
+      readonly label: string
+      readonly bucket: string
+      readonly prefix: string
+      /** Undefined: that of AWS. */
+      readonly endpoint: URL | undefined
+      readonly region: string
+    }
   /** The same tree in a directory, or a hololib.zip, by absolute path. */
   | { readonly kind: 'file'; readonly label: string; readonly path: string }
 
 export type SourceKind = SourceAddress['kind']
 
+const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
+
 /**
- * Parse `peers`, `https://…`, `http://…`, `file:///path`.
+ * Parse `peers`, `https://…`, `http://…`, `rccremote+http(s)://host:port`, `s3://bucket/prefix?endpoint=&region=`,
+ * `file:///path`.
  *
  * @returns the address, or what is wrong with the text, as the end of a sentence
  */
@@ -35,10 +49,49 @@ export function parseSourceAddress(text: string): SourceAddress | string {
     case 'https:':
       if (url.search !== '') return 'has a query, which means nothing here'
       return { kind: 'http', label: text, url: directoryOf(url) }
+    case 'rccremote+http:':
+    case 'rccremote+https:':
+      return rccremoteAddress(text)
+    case 's3:':
+      return s3Address(url, text)
     case 'file:':
       return fileAddress(url, text)
     default:
-      return `has the scheme ${url.protocol}//, which is not one of http, https, file`
+      return `has the scheme ${url.protocol}//, which is not one of http, https, s3, rccremote+http, rccremote+https, file`
+  }
+}
+
+function rccremoteAddress(label: string): SourceAddress | string {
+  const url = URL.parse(label.slice('rccremote+'.length))
+  if (url === null || url.hostname === '') return 'names no host'
+  if (url.search !== '') return 'has a query, which means nothing here'
+  return { kind: 'rccremote', label, url: directoryOf(url) }
+}
+
+function s3Address(url: URL, label: string): SourceAddress | string {
+  if (!BUCKET.test(url.hostname)) return 'does not name a bucket as S3 allows it'
+  for (const name of url.searchParams.keys()) {
+    if (name !== 'endpoint' && name !== 'region')
+      return `has the parameter "${name}", which is neither endpoint nor region`
+  }
+  const text = url.searchParams.get('endpoint')
+  const endpoint = text === null ? undefined : (URL.parse(text) ?? 'none')
+  if (endpoint === 'none' || (endpoint !== undefined && !/^https?:$/.test(endpoint.protocol))) {
+    return 'has an endpoint that is no http or https URL'
+  }
+  if (endpoint !== undefined && (endpoint.username !== '' || endpoint.password !== '')) {
+    return 'has an endpoint that bears credentials, which belong into a variable or a file'
+  }
+  const path = decoded(url.pathname)?.replace(/^\/+|\/+$/g, '')
+  if (path === undefined) return 'has a path that is not UTF-8'
+  const prefix = path === '' ? '' : `${path}/`
+  return {
+    kind: 's3',
+    label,
+    bucket: url.hostname,
+    prefix,
+    endpoint,
+    region: url.searchParams.get('region') ?? 'us-east-1',
   }
 }
 

@@ -35,9 +35,20 @@ export async function fetchBlobs(
 ): Promise<void> {
   const { store, onBytes, onBlob } = options
   const wanted = new Map<Digest, BlobRef>(missing.map((ref) => [ref.digest, ref]))
-  const deliveries = await source.deliver(catalog, missing, signal)
   const given = { source: source.name, store, pieces: piecesOf(catalog.catalog), wanted, onBlob, onBytes }
-  if (deliveries !== undefined) await receive(deliveries, given, signal)
+  for (let inVain = 0; ; ) {
+    const lacking = wanted.size
+    const deliveries = lacking === 0 ? undefined : await source.deliver(catalog, [...wanted.values()], signal)
+    if (deliveries === undefined) break
+    try {
+      await receive(deliveries, given, signal)
+      break
+    } catch (error) {
+      // What has come by then need not come again, so it goes on as long as some does.
+      if (!(error instanceof HoloError) || error.code !== 'source-broke-off') throw error
+      if (wanted.size === lacking && ++inVain > 1) throw error
+    }
+  }
   const one = async (ref: BlobRef): Promise<void> => {
     // Another source may have brought it meanwhile.
     if (await store.has(ref.digest)) {

@@ -15,8 +15,12 @@ export interface HttpTreeOptions {
   readonly edge: WebEdge
   /** The URL of an object, and the headers that may go to its origin only. */
   address(name: TreeName, method: WebRequest['method']): Pick<WebRequest, 'url' | 'secretHeaders'>
-  /** Statuses that mean that there is no such object. */
-  readonly absent?: readonly number[]
+  /**
+   * What a 403 means, where it may mean that there is no such object. @param body its beginning; undefined: that of HEAD
+   *
+   * @returns undefined: it is not there; else what is wrong, for the message
+   */
+  readonly forbidden?: (body: string | undefined) => string | undefined
   /** More attempts after a transfer broke off. */
   readonly resumes: number
 }
@@ -47,8 +51,9 @@ export class HttpTree implements TreeStore {
   async #holds(name: TreeName, signal: AbortSignal): Promise<boolean> {
     const address = this.options.address(name, 'HEAD')
     const answer = await this.options.edge.request({ method: 'HEAD', ...address, what: name }, signal)
+    if (answer.status !== 200) return this.#isAbsent(name, answer, async () => undefined)
     answer.discard()
-    return this.#isThere(name, answer.status, 200)
+    return true
   }
 
   async write(name: TreeName, content: TreeContent, signal: AbortSignal): Promise<void> {
@@ -57,7 +62,7 @@ export class HttpTree implements TreeStore {
     const answer = await this.options.edge.request({ method: 'PUT', ...address, body, what: name }, signal)
     answer.discard()
     if (answer.status >= 200 && answer.status < 300) return
-    if (answer.status === 401 || answer.status === 403) throw refused(this.name, name, answer.status)
+    if (answer.status === 401 || answer.status === 403) throw refused(this.name, name, `status ${answer.status}`)
     throw new SourceFailedError(`${this.name} does not take ${name} (status ${answer.status})`, {
       code: 'source-read-only',
       hint: 'let that web server take PUT, and make directories for it (nginx: dav_methods PUT; create_full_put_path on)',
@@ -83,20 +88,26 @@ export class HttpTree implements TreeStore {
       if (range !== undefined) this.#checkRange(name, answer, range)
       return answer
     }
-    answer.discard()
     if (range !== undefined && status === 200) {
+      answer.discard()
       throw new SourceFailedError(`${this.name} does not send ranges of ${name}`, { code: 'source-without-ranges' })
     }
-    if (range !== undefined && status === 416) throw this.#tooShort(name)
-    this.#isThere(name, status, Number.NaN)
+    if (range !== undefined && status === 416) {
+      answer.discard()
+      throw this.#tooShort(name)
+    }
+    await this.#isAbsent(name, answer, () => beginningOf(answer))
     return undefined
   }
 
-  /** @throws {SourceFailedError} the status says neither yes nor no */
-  #isThere(name: TreeName, status: number, yes: number): boolean {
-    if (status === yes) return true
-    if ([404, 410, ...(this.options.absent ?? [])].includes(status)) return false
-    if (status === 401 || status === 403) throw refused(this.name, name, status)
+  /** @returns false, since there is no such object @throws {SourceFailedError} the answer says something else */
+  async #isAbsent(name: TreeName, answer: WebAnswer, body: () => Promise<string | undefined>): Promise<false> {
+    const { status } = answer
+    const forbidden = status === 403 ? this.options.forbidden : undefined
+    const reason = forbidden?.(await body())
+    answer.discard()
+    if (status === 404 || status === 410 || (forbidden !== undefined && reason === undefined)) return false
+    if (status === 401 || status === 403) throw refused(this.name, name, reason ?? `status ${status}`)
     throw new SourceFailedError(`${this.name} answered with status ${status} for ${name}`, { code: 'source-status' })
   }
 
@@ -178,9 +189,15 @@ function lengthOf({ headers }: WebAnswer): number | undefined {
 }
 
 /** Credentials that are missing, wrong or expired: the source's next question would end the same way. */
-function refused(source: string, name: TreeName, status: number): SourceFailedError {
-  return new SourceFailedError(`${source} refuses ${name} (status ${status})`, {
+function refused(source: string, name: TreeName, reason: string): SourceFailedError {
+  return new SourceFailedError(`${source} refuses ${name} (${reason})`, {
     code: 'source-refused',
     hint: 'look at credentials-env or credentials-file of that entry, whether they have expired, and at both clocks',
   })
+}
+
+/** Enough of an answer to see what a server says in it. */
+async function beginningOf(answer: WebAnswer): Promise<string> {
+  for await (const chunk of answer.bytes()) return Buffer.from(chunk.subarray(0, 4096)).toString('latin1')
+  return ''
 }

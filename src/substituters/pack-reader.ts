@@ -10,6 +10,7 @@ import { roomLogger } from '../base/log.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { ByteReader } from './byte-reader.ts'
 import { collect } from './collect.ts'
 import { merged } from './merged.ts'
 import { decodePackIndex, type PackIndex, PackIndexError, packIndexBytes } from './pack-index.ts'
@@ -108,48 +109,18 @@ async function* readRange(
       code: 'source-broke-off',
     })
   }
-  const incoming = new Incoming(object?.bytes ?? nothing())
+  const reader = new ByteReader(object?.bytes ?? nothing())
   try {
     for (let piece = first; piece <= last; piece++) {
       const packed = index.pieces[piece]
       if (packed === undefined) return
-      const wire = { encoding: packed.encoding, bytes: await incoming.take(packed.bytes) }
-      yield { kind: 'piece', piece, wire }
+      const content = await reader.exactly(packed.bytes)
+      if (content === undefined) throw new TypeError('a range of a pack was shorter than its tree promised')
+      yield { kind: 'piece', piece, wire: { encoding: packed.encoding, bytes: content } }
     }
   } finally {
-    await incoming.end()
+    await reader.end()
   }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-/** Chunks of any length, taken out in lengths of ours. */
-class Incoming {
-  readonly #chunks: AsyncIterator<Uint8Array>
-  #rest: Uint8Array = new Uint8Array(0)
-
-  constructor(bytes: AsyncIterable<Uint8Array>) {
-    this.#chunks = bytes[Symbol.asyncIterator]()
-  }
-
-  /** @returns bytes that belong to the caller @throws whatever the stream throws; a range never ends early by itself */
-  async take(bytes: number): Promise<Uint8Array> {
-    const taken = new Uint8Array(bytes)
-    for (let at = 0; at < bytes; ) {
-      if (this.#rest.byteLength === 0) {
-        const { done, value } = await this.#chunks.next()
-        if (done === true) throw new TypeError('a range of a pack was shorter than its tree promised')
-        this.#rest = value
-      }
-      const part = this.#rest.subarray(0, bytes - at)
-      taken.set(part, at)
-      at += part.byteLength
-      this.#rest = this.#rest.subarray(part.byteLength)
-    }
-    return taken
-  }
-
-  async end(): Promise<void> {
-    await this.#chunks.return?.(undefined)
-  }
-}
