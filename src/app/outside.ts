@@ -13,6 +13,7 @@ import { peersSupply } from './peers-supply.ts'
 import { settingsOf } from './settings-of.ts'
 import { substituterSupply } from './substituter-supply.ts'
 import type { Supply } from './supply.ts'
+import { zipSubstituter } from './zip-substituter.ts'
 
 export interface OutsideOptions {
   readonly machine: Machine
@@ -33,8 +34,9 @@ export function openOutside(
     settings.substituters.map((setting) => {
       const { address } = setting
       if (address.kind === 'peers') return peersSupply(nodeOf, library)
-      const source = new Guarded(openSubstituter(address, setting, around), systemClock, systemRandom)
-      return substituterSupply(source, setting, library)
+      const isZip = address.kind === 'file' && address.path.endsWith('.zip')
+      const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
+      return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, library)
     }),
   )
 }

@@ -54,6 +54,9 @@ export async function push(request: PushRequest, { onProgress }: PushEvents, sig
   const setting = settingOf(request, substituters)
   const { address } = setting
   if (address.kind === 'peers') throw unusable('peers', 'are no place to push to: a daemon offers them what is here')
+  if (address.kind === 'file' && address.path.endsWith('.zip')) {
+    throw unusable(address.label, 'is a zip, which is made whole or not at all: push to a directory')
+  }
   const library = new Library(machine.roots)
   const around = { clock: systemClock, random: systemRandom, environment: machine.environment }
   await using target = openPushTarget(address, setting, around)
@@ -144,6 +147,6 @@ function unusable(target: string, fault: string): HoloError {
   return new HoloError(`${target} ${fault}`, {
     code: 'push-target-invalid',
     blame: 'input',
-    hint: 'name an https://, http:// or file:/// address',
+    hint: 'name an https://, http://, s3:// or file:/// address',
   })
 }

@@ -33,9 +33,9 @@ export function treeBlobName(digest: Digest): TreeName {
   return `blob/${digest.slice(0, 2)}/${digest.slice(2, 4)}/${digest}`
 }
 
-/** `holo-cache-info`: one `Name: value` a line. */
+/** `holo-cache-info`: one `Name: value` a line. The priority is for clients that go by it, as Nix does; 50 is its default. */
 export function encodeCacheInfo(): string {
-  return `Version: ${TREE_VERSION}\n`
+  return `Version: ${TREE_VERSION}\nPriority: 50\n`
 }
 
 /** @returns the version that the text tells; undefined where it tells none. Lines of other names are passed over. */

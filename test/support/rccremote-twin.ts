@@ -69,8 +69,8 @@ export function goZip(entries: readonly (readonly [string, Uint8Array])[]): Uint
     sums.writeUInt32LE(content.byteLength, 8)
     const local = [Buffer.from('PK\u0003\u0004'), common, nameBytes, packed, Buffer.from('PK\u0007\u0008'), sums]
     parts.push(...local)
-    const entry = Buffer.alloc(16)
-    entry.writeUInt32LE(at, 12)
+    const entry = Buffer.alloc(14)
+    entry.writeUInt32LE(at, 10)
     const told = Buffer.from(common)
     told.set(sums, 10)
     directory.push(Buffer.from('PK\u0001\u0002\u0014\u0000'), told, entry, nameBytes)
