@@ -147,6 +147,6 @@ function unusable(target: string, fault: string): HoloError {
   return new HoloError(`${target} ${fault}`, {
     code: 'push-target-invalid',
     blame: 'input',
-    hint: 'name an https://, http://, s3:// or file:/// address',
+    hint: 'name an https://, http://, s3://, oci:// or file:/// address',
   })
 }

@@ -285,3 +285,7 @@ export const DELTA_MARKS = 3
 export const S3_PART_BYTES = 8 * MIB
 /** Up to so many objects S3 is asked one by one; above that their names are listed, a thousand at a time. */
 export const S3_QUESTIONS_MAX = 64
+/** A manifest of an OCI registry: ours have three layers; registries take up to 4 MiB. */
+export const MANIFEST_BYTES_MAX = 4 * MIB
+/** What a token server answers: tokens have some kilobytes. */
+export const TOKEN_BYTES_MAX = 64 * KIB

@@ -22,16 +22,19 @@ export type SourceAddress =
       readonly endpoint: URL | undefined
       readonly region: string
     }
+  /** A repository of an OCI registry; over plain HTTP where `url` says so. */
+  | { readonly kind: 'oci'; readonly label: string; readonly url: URL; readonly repository: string }
   /** The same tree in a directory, or a hololib.zip, by absolute path. */
   | { readonly kind: 'file'; readonly label: string; readonly path: string }
 
 export type SourceKind = SourceAddress['kind']
 
+const REPOSITORY = /^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$/
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 
 /**
  * Parse `peers`, `https://…`, `http://…`, `rccremote+http(s)://host:port`, `s3://bucket/prefix?endpoint=&region=`,
- * `file:///path`.
+ * `oci://registry/repository` (`oci+http://` for a registry without TLS), `file:///path`.
  *
  * @returns the address, or what is wrong with the text, as the end of a sentence
  */
@@ -54,10 +57,13 @@ export function parseSourceAddress(text: string): SourceAddress | string {
       return rccremoteAddress(text)
     case 's3:':
       return s3Address(url, text)
+    case 'oci:':
+    case 'oci+http:':
+      return ociAddress(url, text)
     case 'file:':
       return fileAddress(url, text)
     default:
-      return `has the scheme ${url.protocol}//, which is not one of http, https, s3, rccremote+http, rccremote+https, file`
+      return `has the scheme ${url.protocol}//, which is not one of http, https, s3, oci, rccremote+http, rccremote+https, file`
   }
 }
 
@@ -93,6 +99,16 @@ function s3Address(url: URL, label: string): SourceAddress | string {
     endpoint,
     region: url.searchParams.get('region') ?? 'us-east-1',
   }
+}
+
+function ociAddress(url: URL, label: string): SourceAddress | string {
+  if (url.search !== '') return 'has a query, which means nothing here'
+  const registry = URL.parse(`${url.protocol === 'oci:' ? 'https' : 'http'}://${url.host}/`)
+  const repository = url.pathname.slice(1)
+  if (registry === null || url.host === '') return 'names no registry'
+  if (!REPOSITORY.test(repository))
+    return 'does not name a repository as registries allow it (small letters, digits, slashes)'
+  return { kind: 'oci', label, url: registry, repository }
 }
 
 function fileAddress(url: URL, label: string): SourceAddress | string {

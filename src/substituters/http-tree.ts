@@ -13,8 +13,8 @@ import type { WebAnswer, WebEdge, WebRequest } from './web-edge.ts'
 export interface HttpTreeOptions {
   readonly name: string
   readonly edge: WebEdge
-  /** The URL of an object, and the headers that may go to its origin only. */
-  address(name: TreeName, method: WebRequest['method']): Pick<WebRequest, 'url' | 'secretHeaders'>
+  /** The URL of an object, headers of its own, and those that may go to its origin only. */
+  address(name: TreeName, method: WebRequest['method']): Pick<WebRequest, 'url' | 'headers' | 'secretHeaders'>
   /**
    * What a 403 means, where it may mean that there is no such object. @param body its beginning; undefined: that of HEAD
    *
@@ -76,12 +76,13 @@ export class HttpTree implements TreeStore {
     same: string | undefined,
     signal: AbortSignal,
   ): Promise<WebAnswer | undefined> {
+    const address = this.options.address(name, 'GET')
     const headers = {
+      ...address.headers,
       ...(range === undefined ? {} : { range: `bytes=${range.offset}-${range.offset + range.bytes - 1}` }),
       ...(same === undefined ? {} : { 'if-range': same }),
       ...(encoded ? { 'accept-encoding': 'zstd, gzip, identity' } : {}),
     }
-    const address = this.options.address(name, 'GET')
     const answer = await this.options.edge.request({ method: 'GET', ...address, headers, what: name }, signal)
     const { status } = answer
     if (status === (range === undefined ? 200 : 206)) {

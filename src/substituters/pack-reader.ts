@@ -18,7 +18,7 @@ import { type PackRange, packRanges } from './pack-ranges.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { Delivery } from './substituter.ts'
 import { treePackName } from './tree-names.ts'
-import type { TreeStore } from './tree-store.ts'
+import type { TreeReader } from './tree-store.ts'
 
 const log = roomLogger('substituters')
 
@@ -28,7 +28,7 @@ const log = roomLogger('substituters')
  * @throws {SourceFailedError} also while iterating; `signal.reason`
  */
 export async function readPack(
-  tree: TreeStore,
+  tree: TreeReader,
   catalog: VerifiedCatalog,
   wanted: readonly BlobRef[],
   signal: AbortSignal,
@@ -45,7 +45,7 @@ export async function readPack(
 }
 
 async function readIndex(
-  tree: TreeStore,
+  tree: TreeReader,
   { name, sha256 }: VerifiedCatalog,
   { pieces }: Pieces,
   signal: AbortSignal,
@@ -97,7 +97,7 @@ function startsBlob({ pieces }: Pieces): (piece: number) => boolean {
 }
 
 async function* readRange(
-  tree: TreeStore,
+  tree: TreeReader,
   { name }: VerifiedCatalog,
   index: PackIndex,
   { first, last, offset, bytes }: PackRange,

@@ -32,7 +32,8 @@ export type TreeContent =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'file'; readonly path: string; readonly sizeBytes: number }
 
-export interface TreeStore extends AsyncDisposable {
+/** A tree that can be read. */
+export interface TreeReader extends AsyncDisposable {
   /** As in every message. */
   readonly name: string
   /**
@@ -46,6 +47,9 @@ export interface TreeStore extends AsyncDisposable {
    * @throws {SourceFailedError}; `signal.reason`
    */
   read(name: TreeName, options: ReadOptions, signal: AbortSignal): Promise<TreeObject | undefined>
+}
+
+export interface TreeStore extends TreeReader {
   /**
    * Make an object, or replace it, at once and whole: whoever reads meanwhile gets the one or the other.
    *

@@ -22,14 +22,18 @@ import {
   treeCatalogName,
   treeSignaturesName,
 } from './tree-names.ts'
-import type { TreeStore } from './tree-store.ts'
+import type { TreeReader } from './tree-store.ts'
 import { unzstd } from './unzstd.ts'
 
 export class TreeSubstituter implements Substituter {
   readonly name: string
   #versionChecked = false
 
-  constructor(private readonly tree: TreeStore) {
+  constructor(
+    private readonly tree: TreeReader,
+    /** Up to so many blobs are asked for one by one; 0 where they lie in packs only. */
+    private readonly singleBlobsMax = PACK_BLOBS_MIN,
+  ) {
     this.name = tree.name
   }
 
@@ -60,7 +64,7 @@ export class TreeSubstituter implements Substituter {
     wanted: readonly BlobRef[],
     signal: AbortSignal,
   ): Promise<AsyncGenerator<Delivery> | undefined> {
-    return wanted.length <= PACK_BLOBS_MIN ? undefined : readPack(this.tree, catalog, wanted, signal)
+    return wanted.length <= this.singleBlobsMax ? undefined : readPack(this.tree, catalog, wanted, signal)
   }
 
   async #whole(name: TreeName, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {

@@ -37,6 +37,10 @@ export class FaultProxy implements AsyncDisposable {
   readonly requests: ProxiedRequest[] = []
   /** What to do to this one; undefined: nothing. */
   fault: (request: ProxiedRequest) => Fault | undefined = () => undefined
+  /** Where to pass this one on to; undefined: upstream. */
+  route: (request: ProxiedRequest) => URL | undefined = () => undefined
+  /** Headers that are laid over those of a request before it is passed on. */
+  rewrite: (request: ProxiedRequest) => Record<string, string> = () => ({})
   readonly #server: Server
   readonly #timers = new Set<Timer>()
 
@@ -76,9 +80,9 @@ export class FaultProxy implements AsyncDisposable {
       return
     }
     const { host: _host, connection: _connection, ...passed } = headers
-    const answer = await fetch(new URL(asked.path, this.upstream.href).href, {
+    const answer = await fetch(new URL(asked.path, (this.route(asked) ?? this.upstream).href).href, {
       method: asked.method,
-      headers: passed as Record<string, string>,
+      headers: { ...(passed as Record<string, string>), ...this.rewrite(asked) },
       redirect: 'manual',
       decompress: false,
       ...(chunks.length === 0 ? {} : { body: Buffer.concat(chunks) }),
