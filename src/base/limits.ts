@@ -124,6 +124,17 @@ export const FLEETS_JSON_BYTES_MAX = 512 * KIB
 /** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
 export const INVITE_CHARACTERS_MAX = 32 * KIB
 
+/** One signature as a line of JSON: some 700 bytes, but the base of a holotree may be as long as a path, all of it escaped. */
+export const SIGNATURE_BYTES_MAX = 32 * KIB
+/** Signatures of one catalog, one a key: its builder, a few release keys, some machines that hold it. Together half a frame. */
+export const SIGNATURES_MAX = 16
+/** Keys in a list of trusted or revoked ones: a few publishers, and every machine that was ever lost. */
+export const TRUSTED_KEYS_MAX = 1024
+/** The file of both lists: 2,048 entries of some 250 bytes. */
+export const TRUST_JSON_BYTES_MAX = 1 * MIB
+/** Signing keys of one machine, each a file. */
+export const SIGNING_KEYS_MAX = 64
+
 /** Bytes of one blob or catalog that travel in one frame: several UDP packets, and still little to wait for. */
 export const CHUNK_BYTES_MAX = 64 * KIB
 /** One frame of a link, header included: far above what our messages need, far below what hurts. */
