@@ -128,6 +128,10 @@ export const INVITE_CHARACTERS_MAX = 32 * KIB
 export const SIGNATURE_BYTES_MAX = 32 * KIB
 /** Signatures of one catalog, one a key: its builder, a few release keys, some machines that hold it. Together half a frame. */
 export const SIGNATURES_MAX = 16
+/** Keys whose last word on one catalog name is kept: what an older one is held against outlives what it was said of. */
+export const SIGNATURE_KEYS_MAX = 256
+/** The note where a catalog came from: one line. */
+export const ORIGIN_BYTES_MAX = 4 * KIB
 /** Keys in a list of trusted or revoked ones: a few publishers, and every machine that was ever lost. */
 export const TRUSTED_KEYS_MAX = 1024
 /** The file of both lists: 2,048 entries of some 250 bytes. */

@@ -9,6 +9,7 @@ import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
 import { fetchCommand } from './fetch.ts'
 import { fleetCommand } from './fleet.ts'
+import { keysCommand } from './keys.ts'
 import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
 import { peersCommand } from './peers.ts'
@@ -25,6 +26,7 @@ const COMMANDS = [
   statusCommand,
   peersCommand,
   fleetCommand,
+  keysCommand,
 ]
 
 /** Options that every command knows. */

@@ -50,6 +50,14 @@ export interface Settings {
     readonly allow: readonly string[]
     readonly ban: readonly string[]
   }
+  /** Whose word for a catalog counts. */
+  readonly trust: {
+    readonly rule: 'fleet' | 'keys'
+    /** `name:base64`; beside those of the state folder. */
+    readonly trustedKeys: readonly string[]
+    /** As `KeyRules` takes them; beside those of the state folder. */
+    readonly revokedKeys: readonly string[]
+  }
   readonly holotree: HolotreeSettings
 }
 
@@ -71,6 +79,7 @@ export const DEFAULT_SETTINGS: Settings = {
     pieceStore: PIECE_STORE_BYTES,
   },
   peers: { allow: [], ban: [] },
+  trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -101,13 +110,14 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, limits, peers, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, limits, peers, trust, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     lane,
     limits,
     peers,
+    trust,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

@@ -39,6 +39,7 @@ describe('loadSettings()', () => {
         pieceStore: 1_073_741_824,
       },
       peers: { allow: [], ban: [] },
+      trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
