@@ -29,8 +29,8 @@ import type { LibraryPieces } from '../store/served-pieces.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
-import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
-import { bootstrapsOf } from './fleet.ts'
+import { nextExpiryMs } from '../trust/rotation.ts'
+import { bootstrapsOf, countingSecrets } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import { PieceExchange } from './piece-exchange.ts'
 import type { FoundEnvironment } from './supply.ts'
@@ -287,12 +287,6 @@ export function noFleet(name: CatalogName): HoloError {
     blame: 'missing',
     hint: 'join one with `holo-peer fleet join INVITE`, or let rcc build the environment',
   })
-}
-
-/** Of all fleets, old ones in their grace included. */
-function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
-  const wallMs = systemClock.wallMs()
-  return fleets.flatMap((fleet) => secretsOf(fleet, wallMs))
 }
 
 function hostPorts(texts: readonly string[]): HostPort[] {

@@ -28,6 +28,8 @@ export function keysCommand(context: CommandContext): Command {
         'It counts on this machine; to let it count on others, run there:',
         '',
         `  holo-peer keys trust ${view.key}`,
+        '',
+        `Sign with it: holo-peer sign --robot robot.yaml --key ${view.name}`,
       ])
     })
 

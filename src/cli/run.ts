@@ -15,6 +15,7 @@ import { Output } from './output.ts'
 import { peersCommand } from './peers.ts'
 import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
+import { signCommand } from './sign.ts'
 import { statusCommand } from './status.ts'
 
 const COMMANDS = [
@@ -27,6 +28,7 @@ const COMMANDS = [
   peersCommand,
   fleetCommand,
   keysCommand,
+  signCommand,
 ]
 
 /** Options that every command knows. */

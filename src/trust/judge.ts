@@ -85,21 +85,17 @@ export function judge(signatures: readonly CatalogSignature[], policy: TrustPoli
   if (offerer.kind === 'member' && policy.isRevoked(offerer.machineKey)) {
     return { accepted: false, reason: 'offerer-revoked', faults }
   }
-  // Strangers' words are kept and passed on: to somebody else they may be none.
-  const kept = looks
-    .filter(({ fault }) => fault === undefined || fault === 'key-unknown')
-    .map(({ signature }) => signature)
-  const [best] = looks.filter(({ grounds }) => grounds !== undefined).sort(byWeight)
+  const believed = looks.filter(({ grounds }) => grounds !== undefined).sort(byWeight)
+  const strangers = faults.filter(({ fault }) => fault === 'key-unknown').map(({ signature }) => signature)
+  const best = believed[0]
   const disowned = faults.filter(({ fault, signature }) => isDisowned(fault) && signature.statement.role === 'builder')
   if (disowned.length > 0 && best?.signature.statement.role !== 'builder') {
     return { accepted: false, reason: worstOf(disowned), faults: disowned }
   }
-  if (best?.grounds !== undefined) {
-    return { accepted: true, grounds: best.grounds, signature: best.signature, signatures: kept }
-  }
-  const against = faults.filter(({ fault }) => fault !== 'key-unknown')
-  const grounds = against.length === 0 ? unsignedGrounds(policy, offerer) : undefined
-  if (grounds !== undefined) return { accepted: true, grounds, signature: undefined, signatures: kept }
+  const words = { signature: best?.signature, believed: believed.map(({ signature }) => signature), strangers }
+  if (best?.grounds !== undefined) return { accepted: true, grounds: best.grounds, ...words }
+  const grounds = faults.length === strangers.length ? unsignedGrounds(policy, offerer) : undefined
+  if (grounds !== undefined) return { accepted: true, grounds, ...words }
   return { accepted: false, reason: worstOf(faults), faults }
 }
 

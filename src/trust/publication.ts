@@ -19,8 +19,12 @@ export interface Publication {
   readonly grounds: Grounds
   /** The one that trust rests on; of an `own` catalog the one that says most. Undefined where it is not signed. */
   readonly signature: CatalogSignature | undefined
-  /** All that fit this catalog, to be kept and passed on. */
-  readonly signatures: readonly CatalogSignature[]
+  /** All that count; the first is `signature`, where there is one. */
+  readonly believed: readonly CatalogSignature[]
+  /** Those of keys that nobody here knows: kept and passed on, since to somebody else they may count. */
+  readonly strangers: readonly CatalogSignature[]
+  /** Where this machine had it from, if that is not where it was found now. */
+  readonly origin?: { readonly source: string; readonly timeMs: number }
 }
 
 /** What a catalog at hand is; a signature has to say the same. */
@@ -36,4 +40,4 @@ export interface CatalogFacts {
 export type CatalogJudge = (facts: CatalogFacts) => Publication
 
 /** The judge of what this machine has recorded itself, or was given as a file by its user. */
-export const ownWord: CatalogJudge = () => ({ grounds: 'own', signature: undefined, signatures: [] })
+export const ownWord: CatalogJudge = () => ({ grounds: 'own', signature: undefined, believed: [], strangers: [] })

@@ -233,7 +233,7 @@ describe('judge()', () => {
     const answers = new Set<string>(matrix.map(([, answer]) => answer))
     expect(FAULTS.filter((fault) => !answers.has(fault))).toEqual([])
     const verdict = judge([signedBy('who')], fleet, known(member))
-    expect(verdict.accepted && verdict.signatures).toEqual([signedBy('who')])
+    expect(verdict.accepted && verdict.strangers).toEqual([signedBy('who')])
   })
 
   test('rests on a trusted key before a member, a builder before a holder, the latest before others', () => {
@@ -251,7 +251,7 @@ describe('judge()', () => {
     const good = [ofMember(), signedBy('who')]
     const bad = [tampered(signedBy('factory')), signedBy('late', { sha256: digestOf('other') })]
     const verdict = judge([...bad, ...good], fleet, known(member))
-    expect(verdict.accepted && verdict.signatures).toEqual(good)
+    expect(verdict.accepted && [...verdict.believed, ...verdict.strangers]).toEqual(good)
   })
 
   test('does not depend on the order of signatures', () => {
