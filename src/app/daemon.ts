@@ -19,15 +19,17 @@ import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import { LibraryPieces } from '../store/served-pieces.ts'
 import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { wireTotals } from './daemon-supply.ts'
+import { wirePublication, wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { preparePieces } from './prepare-pieces.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { settingsOf } from './settings-of.ts'
+import { offerJudge } from './trust.ts'
 import { VERSION } from './version.ts'
 
 const log = roomLogger('daemon')
@@ -77,7 +79,7 @@ export async function runDaemon(
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
-  const jobs = new FetchJobs(library, machine.state.directory, node, signal)
+  const jobs = new FetchJobs(machine, library, node, signal)
   await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
   const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
   onReady(readyOf(node, served))
@@ -149,12 +151,14 @@ function handlers(
         until: new Date(untilWallMs).toISOString(),
       })),
     }),
-    find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
+    find: async ({ catalog, local, allowRollback }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
-      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, inner)
+      const judge = await offerJudge(machine, { allowRollback })
+      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, judge, inner)
       jobs.remember(found)
       const stored = Buffer.from(found.stored).toString('base64')
-      return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
+      const { source, sha256 } = found
+      return { source, sha256, stored, published: wirePublication(found.publication), warnings: [...warnings] }
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
@@ -176,8 +180,8 @@ class FetchJobs {
   #found: VerifiedCatalog | undefined
 
   constructor(
+    private readonly machine: Machine,
     private readonly library: Library,
-    private readonly stateDirectory: string,
     private readonly node: FleetNode,
     private readonly signal: AbortSignal,
   ) {}
@@ -217,14 +221,14 @@ class FetchJobs {
     totals: FetchTotals,
     onBlobs: (count: number) => void,
   ): Promise<void> {
-    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const local = await this.#local(name)
     const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
-    const { library, node, stateDirectory } = this
+    const { library, node, machine } = this
     const place = {
       library,
-      stateDirectory,
+      stateDirectory: machine.state.directory,
       sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(wanted, digests),
       exchange: node.exchange,
     }
@@ -232,8 +236,20 @@ class FetchJobs {
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }
 
+  /** @returns undefined also where its key is revoked: then another one is wanted */
+  async #local(name: CatalogName): Promise<VerifiedCatalog | undefined> {
+    try {
+      return localCatalog(name, this.library, await localJudge(this.machine), (why) => log.warning`${why}`)
+    } catch (error) {
+      if (!(error instanceof HoloError) || error.blame !== 'trust') throw error
+      log.warning`${error.message}`
+      return undefined
+    }
+  }
+
   async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
-    const { catalog } = await this.node.find(name, wanted, this.signal)
+    const judge = await offerJudge(this.machine, { allowRollback: false })
+    const { catalog } = await this.node.find(name, wanted, judge, this.signal)
     if (catalog.sha256 === wanted) return catalog
     throw new HoloError(`The environment ${name} changed at the peers while it was about to be fetched`, {
       code: 'catalog-differs',

@@ -18,6 +18,7 @@ import { acquireLock } from '../store/lock.ts'
 import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { PieceExchange } from './piece-exchange.ts'
+import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
 
 const log = roomLogger('app')
@@ -34,7 +35,7 @@ export interface FetchPlace {
 
 /**
  * @param totals what the call does is added to it, also when it throws
- * @throws {HoloError} as `fetchAll` and `Library.putCatalog`
+ * @throws {HoloError} as `fetchAll` and `settleCatalog`
  */
 export async function fetchEnvironment(
   place: FetchPlace,
@@ -74,8 +75,7 @@ export async function fetchEnvironment(
       library.notes.flush()
     }
   }
-  // A usable catalog that is here wins over the one that was found; a torn one gives way.
-  if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
+  await settleCatalog(library, verified, signal)
 }
 
 /** That nobody has the rest is the fault of whoever had it, and was lost. */

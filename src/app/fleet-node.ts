@@ -27,6 +27,7 @@ import { RateLimit } from '../peer/rate-limit.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import type { OfferJudge } from '../trust/judge.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
 import { nextExpiryMs } from '../trust/rotation.ts'
@@ -200,15 +201,20 @@ export class FleetNode implements AsyncDisposable {
    *
    * @param local SHA-256 of the decoded catalog that this machine holds, if any: it wins where members differ
    * @throws {HoloError} blame `missing`: code `no-fleet`, `no-peer` (nobody answered within `MEMBER_WAIT_MS`) or
-   *   `environment-nowhere` (nobody who answered has it); `signal.reason`
+   *   `environment-nowhere` (nobody who answered has it); blame `trust`: those who have it are not trusted; `signal.reason`
    */
-  async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+  async find(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    judge: OfferJudge,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
     this.discovery.lookWider()
     const found = await this.swarm.find(
       name,
-      { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
+      { waitMs: CATALOG_WAIT_MS, judge, ...(local === undefined ? {} : { local }) },
       signal,
     )
     if (found !== undefined) return found

@@ -21,6 +21,7 @@ import { type StoredBlobCounts, storeContents } from '../store/stage-contents.ts
 import { requireStage, writeStageIdentity } from '../store/stage-place.ts'
 import { walkStage } from '../store/stage-walk.ts'
 import { userName } from '../store/user-name.ts'
+import { ownWord } from '../trust/publication.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { settingsOf } from './settings-of.ts'
@@ -132,7 +133,10 @@ function globalLock(
 async function putCatalog(library: Library, name: CatalogName, catalog: Catalog, signal: AbortSignal): Promise<void> {
   try {
     const stored = encodeStoredCatalog(catalog)
-    await library.putCatalog(verifyCatalog({ name, stored, source: catalog.path, announced: undefined }), signal)
+    await library.putCatalog(
+      verifyCatalog({ name, stored, source: catalog.path, announced: undefined, judge: ownWord }),
+      signal,
+    )
   } catch (error) {
     if (!(error instanceof HoloError)) throw error
     if (error.code === 'catalog-invalid') {

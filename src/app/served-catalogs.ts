@@ -11,6 +11,7 @@ import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
 import type { CompleteCatalogs } from '../store/served-pieces.ts'
+import { ownWord } from '../trust/publication.ts'
 import { localCatalog } from './local-catalog.ts'
 
 export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
@@ -61,7 +62,7 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   /** @returns undefined where it is not held, or cannot be read */
   load(sha256: Sha256Digest): Catalog | undefined {
     for (const held of this.#held.values()) {
-      if (held.sha256 === sha256) return localCatalog(held.name, this.library, () => {})?.catalog
+      if (held.sha256 === sha256) return localCatalog(held.name, this.library, ownWord, () => {})?.catalog
     }
     return undefined
   }

@@ -8,6 +8,7 @@ import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import type { SignerRole } from '../trust/catalog-signature.ts'
 import { signingKey } from './keys.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
 import { computedTables, signHeld } from './signing.ts'
@@ -44,9 +45,10 @@ export async function sign(
   const packed = new PackedCatalogFolder(machine.state, { readOnly: false })
   const library = new Library(machine.roots, { packed })
   const tables = computedTables(library)
+  const judge = await localJudge(machine)
   const signed: SignedCatalog[] = []
   for (const name of names) {
-    const held = localCatalog(name, library, refuse)
+    const held = localCatalog(name, library, judge, refuse)
     if (held === undefined) throw notHere(name, machine)
     const signature = await signHeld(machine, held, { key, role, tables }, signal)
     const each = {

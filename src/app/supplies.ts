@@ -22,6 +22,8 @@ export interface SuppliesOptions {
   readonly robotFile: string
   /** Only what lies on this machine. */
   readonly offline: boolean
+  /** As `TrustOptions`. */
+  readonly allowRollback: boolean
 }
 
 type Opener = (signal: AbortSignal) => Promise<Supply | undefined>
@@ -32,7 +34,7 @@ export class Supplies implements AsyncDisposable {
   readonly #opened = new Map<Opener, Supply | undefined>()
 
   constructor(options: SuppliesOptions) {
-    const { machine, library, robotFile, offline } = options
+    const { machine, library, robotFile, offline, allowRollback } = options
     this.#options = options
     // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
     const zip: Opener = async () => {
@@ -41,11 +43,11 @@ export class Supplies implements AsyncDisposable {
     }
     const daemon: Opener = async (signal) => {
       const { openDaemonSupply } = await import('./daemon-supply.ts')
-      return openDaemonSupply(machine, signal)
+      return openDaemonSupply(machine, { allowRollback }, signal)
     }
     const swarm: Opener = async (signal) => {
       const { openSwarmSupply } = await import('./swarm-supply.ts')
-      return openSwarmSupply(machine, library, signal)
+      return openSwarmSupply(machine, library, { allowRollback }, signal)
     }
     this.#openers = offline ? [zip] : [zip, daemon, swarm]
   }
@@ -99,7 +101,7 @@ export class Supplies implements AsyncDisposable {
         signal.throwIfAborted()
         if (!(error instanceof HoloError)) throw error
         const unusable = error instanceof DaemonUnusableError
-        if (!unusable && (supply?.final || error.blame === 'host')) throw error
+        if (!unusable && (supply?.final || error.blame === 'host' || error.blame === 'trust')) throw error
         log.info`${supply?.label ?? 'a source'} is passed over: ${messageOf(error)}`
         failure = error
       }

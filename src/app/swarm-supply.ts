@@ -4,6 +4,7 @@ import { HoloError } from '../base/errors.ts'
 import type { Digest } from '../blob/digest.ts'
 import { nothingServed } from '../peer/serve.ts'
 import type { Library } from '../store/library.ts'
+import type { OfferJudge } from '../trust/judge.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
@@ -11,9 +12,15 @@ import { FleetNode, noFleet } from './fleet-node.ts'
 import type { Machine } from './machine.ts'
 import { settingsOf } from './settings-of.ts'
 import type { Supply } from './supply.ts'
+import { offerJudge, type TrustOptions } from './trust.ts'
 
 /** @throws {HoloError} blame `input`: settings or fleet are malformed; blame `host`: no UDP port, an exposed secret */
-export async function openSwarmSupply(machine: Machine, library: Library, signal: AbortSignal): Promise<Supply> {
+export async function openSwarmSupply(
+  machine: Machine,
+  library: Library,
+  trust: TrustOptions,
+  signal: AbortSignal,
+): Promise<Supply> {
   const settings = await settingsOf(machine)
   const fleets = await fleetsOf(machine)
   const node =
@@ -28,7 +35,7 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
     final: true,
     find: async (name, local, inner) => {
       if (node === undefined) throw noFleet(name)
-      return node.find(name, local, inner)
+      return node.find(name, local, await offerJudge(machine, trust), inner)
     },
     fetch: async (catalog, totals, onProgress, inner) => {
       if (node === undefined) throw noFleet(catalog.name)
@@ -39,7 +46,9 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
         exchange: node.exchange,
       }
       // Where the catalog came from the library, nobody was asked yet: this waits for holders.
-      const nowhere = node.isHeld(catalog.sha256) ? undefined : await whyNowhere(node, catalog, inner)
+      const nowhere = node.isHeld(catalog.sha256)
+        ? undefined
+        : await whyNowhere(node, catalog, await offerJudge(machine, trust), inner)
       try {
         await fetchEnvironment(place, catalog, totals, onProgress, inner)
       } catch (error) {
@@ -58,10 +67,11 @@ export async function openSwarmSupply(machine: Machine, library: Library, signal
 async function whyNowhere(
   node: FleetNode,
   { name, sha256 }: VerifiedCatalog,
+  judge: OfferJudge,
   signal: AbortSignal,
 ): Promise<HoloError | undefined> {
   try {
-    await node.find(name, sha256, signal)
+    await node.find(name, sha256, judge, signal)
     return undefined
   } catch (error) {
     if (error instanceof HoloError && error.code === 'environment-nowhere') return error

@@ -11,6 +11,7 @@ import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
 import { fetchedJson, fetchedLines, fetchProgress } from './fetch-progress.ts'
 import { counted, humanBytes, humanMs, type Output, printable, waitingFor } from './output.ts'
+import { publishedLines } from './published.ts'
 
 interface RestoreFlags {
   readonly space: string
@@ -23,6 +24,7 @@ interface RestoreFlags {
   readonly deep: boolean
   readonly keepExtra: boolean
   readonly timeline: boolean
+  readonly allowRollback: boolean
 }
 
 /** Files that a linking strategy did not link, by name; an environment has hundreds. */
@@ -45,6 +47,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     )
     .option('--deep', 'hash the files of the space that look right', false)
     .option('--keep-extra', 'leave files that the environment does not have', false)
+    .option('--allow-rollback', 'take an older environment of a key for a newer one that it has signed', false)
     .option('--timeline', 'show when each stage began and ended', false)
     .action(async (robotFile: string, flags: RestoreFlags) => {
       const out = output()
@@ -71,12 +74,13 @@ function jsonOf({ fetched, ...rest }: RestoreOutcome): unknown {
   return { ok: true, ...rest, fetched: fetchedJson(fetched) }
 }
 
-function headLines({ blueprint, catalog, space }: RestoreOutcome, out: Output): string[] {
+function headLines({ blueprint, catalog, space, published }: RestoreOutcome, out: Output): string[] {
   const platform = catalog.slice(catalog.indexOf('.') + 1)
   return [
     `${out.style('bold', `Environment ${blueprint}`)} (${platform})`,
     `  space    ${space.name} of ${space.controller}`,
     `  path     ${space.path}`,
+    ...publishedLines(published),
   ]
 }
 

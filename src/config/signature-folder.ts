@@ -53,12 +53,16 @@ export class SignatureFolder {
     return signatures
   }
 
-  /** Those on this very content, as they travel: builders first, then the latest. */
-  linesFor(name: CatalogName, sha256: Sha256Digest): Uint8Array[] {
+  /** Those on this very content: builders first, then the latest. @throws as `of` */
+  fitting(name: CatalogName, sha256: Sha256Digest): CatalogSignature[] {
     const fitting = this.of(name).filter(({ statement }) => statement.sha256 === sha256)
     const rank = ({ statement }: CatalogSignature) => (statement.role === 'builder' ? 1 : 0)
-    fitting.sort((left, right) => rank(right) - rank(left) || right.statement.timeMs - left.statement.timeMs)
-    return fitting.slice(0, SIGNATURES_MAX).map(encodeSignature)
+    return fitting.sort((left, right) => rank(right) - rank(left) || right.statement.timeMs - left.statement.timeMs)
+  }
+
+  /** The same as they travel. @returns at most `SIGNATURES_MAX` lines @throws as `of` */
+  linesFor(name: CatalogName, sha256: Sha256Digest): Uint8Array[] {
+    return this.fitting(name, sha256).slice(0, SIGNATURES_MAX).map(encodeSignature)
   }
 
   /**

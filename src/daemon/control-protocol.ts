@@ -3,6 +3,7 @@
  * folder, JSON bodies, and one JSON event a line where an answer takes long. Schemas only; both ends check with them.
  */
 import { z } from 'zod'
+import { SIGNATURE_BYTES_MAX, SIGNATURES_MAX } from '../base/limits.ts'
 
 const catalog = z.string().max(64)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -73,14 +74,28 @@ export const status = z.object({
 })
 export type DaemonStatus = z.infer<typeof status>
 
-/** `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ. */
-export const findRequest = z.strictObject({ catalog, local: sha256.optional() })
+/**
+ * `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ; `allowRollback`: an older
+ * statement of a key will do.
+ */
+export const findRequest = z.strictObject({ catalog, local: sha256.optional(), allowRollback: z.boolean() })
 export type FindRequest = z.infer<typeof findRequest>
+const signatures = z.array(z.string().max(SIGNATURE_BYTES_MAX)).max(SIGNATURES_MAX)
+/** On whose word the daemon takes a catalog; signatures as they travel, where `isSigned` the first one is why. */
+const publication = z.object({
+  grounds: z.enum(['own', 'trusted-key', 'member', 'proved-member', 'trusted-source']),
+  isSigned: z.boolean(),
+  believed: signatures,
+  strangers: signatures,
+})
+export type WirePublication = z.infer<typeof publication>
+
 /** `stored` is the gzip form, base64. */
 export const findAnswer = z.object({
   source: z.string().max(300),
   sha256,
   stored: z.string(),
+  published: publication,
   warnings: z.array(z.string().max(10_000)).max(100),
 })
 export type FindAnswer = z.infer<typeof findAnswer>

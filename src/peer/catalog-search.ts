@@ -8,6 +8,7 @@ import { HoloError } from '../base/errors.ts'
 import { MAJORITY_GRACE_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import type { OfferJudge } from '../trust/judge.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Choice, chooseCatalog, type Offer } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
@@ -17,6 +18,8 @@ export interface CatalogWish {
   readonly local?: Sha256Digest
   /** For the first holder; 0 asks only who is connected now. */
   readonly waitMs: number
+  /** Whether a member's word for it counts. */
+  readonly judge: OfferJudge
 }
 
 /** What was found: the catalog, and what the user should know about how. */
@@ -39,27 +42,38 @@ export interface CatalogSearch {
 
 /**
  * @returns undefined where no member holds it
- * @throws `signal.reason`
+ * @throws {HoloError} blame `trust`: those who hold it are not trusted with it; `signal.reason`
  */
 export async function findCatalog(
   name: CatalogName,
-  { local, waitMs }: CatalogWish,
+  { local, waitMs, judge }: CatalogWish,
   search: CatalogSearch,
   signal: AbortSignal,
 ): Promise<FoundInSwarm | undefined> {
   const warnings: string[] = []
   const missed = new Set<PeerConnection>()
+  let untrusted: HoloError | undefined
   const limit = deadline(waitMs, new Error('nobody holds it'), signal)
   try {
     for (;;) {
       const choose = () => chooseCatalog(name, offers(name, search.members(), missed), local)
       const choice = await awaitChoice(choose, search, limit.signal, signal)
+      if (choice === undefined && untrusted !== undefined) throw untrusted
       if (choice === undefined) return undefined
       if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
       for (const connection of choice.holders) {
-        const catalog = await fetchCatalog(connection, name, search, warnings, signal)
-        if (catalog !== undefined) return { catalog, warnings }
         missed.add(connection)
+        try {
+          const catalog = await fetchCatalog(connection, name, judge, signal)
+          if (catalog !== undefined) return { catalog, warnings }
+        } catch (error) {
+          signal.throwIfAborted()
+          if (!(error instanceof HoloError) || !['source', 'trust'].includes(error.blame)) throw error
+          // One that is not trusted with it is no liar: it may have it from somebody, as others have it from better ones.
+          if (error.blame === 'trust') untrusted ??= error
+          else search.onLie(connection, error)
+          warnings.push(error.blame === 'trust' ? error.message : `${error.message}; it was dropped`)
+        }
       }
     }
   } finally {
@@ -92,23 +106,16 @@ async function awaitChoice(
 async function fetchCatalog(
   connection: PeerConnection,
   name: CatalogName,
-  search: CatalogSearch,
-  warnings: string[],
+  judge: OfferJudge,
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.catalogs.get(name)
-  if (held === undefined) return undefined
+  const machineKey = connection.remote?.machineKey
+  if (held === undefined || machineKey === undefined) return undefined
   connection.expectBulk()
-  try {
-    const found = await connection.source.findCatalog(held, signal)
-    return found === undefined ? undefined : verifyCatalog(found)
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!(error instanceof HoloError) || error.blame !== 'source') throw error
-    warnings.push(`${error.message}; it was dropped`)
-    search.onLie(connection, error)
-    return undefined
-  }
+  const found = await connection.source.findCatalog(held, signal)
+  if (found === undefined) return undefined
+  return verifyCatalog({ ...found, judge: judge({ kind: 'member', machineKey }, found.signatures) })
 }
 
 function offers(

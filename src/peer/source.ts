@@ -30,6 +30,11 @@ interface Pending {
   sent: { readonly channel: Channel; readonly request: number; readonly index: number } | undefined
 }
 
+/** A catalog as a peer sent it, and what it says of who has signed it: lines that nobody has looked at. */
+export interface OfferedCatalog extends Omit<FoundCatalog, 'judge'> {
+  readonly signatures: readonly Uint8Array[]
+}
+
 export interface PeerSourceEvents {
   /** The peer begins to owe us something. */
   onOwed(): void
@@ -102,14 +107,14 @@ export class PeerSource implements BlobSource {
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
-  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
+  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<OfferedCatalog | undefined> {
     const { name, sha256 } = held
     const stored = await this.#whole(
       (request) => ({ type: 'catalog', request, name }),
       { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX },
       signal,
     )
-    return stored === undefined ? undefined : { name, stored, source: this.name, announced: sha256 }
+    return stored === undefined ? undefined : { name, stored, source: this.name, announced: sha256, signatures: [] }
   }
 
   /**

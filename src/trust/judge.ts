@@ -10,7 +10,10 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import { type CatalogSignature, verifySignature } from './catalog-signature.ts'
 import { keyHex, type NamedKey } from './key-text.ts'
 import { verifyMemberTag } from './membership.ts'
-import type { CatalogFacts, Grounds, Publication } from './publication.ts'
+import type { CatalogFacts, CatalogJudge, Grounds, Publication } from './publication.ts'
+
+/** The judge of one offer. @param lines signatures as they travel, unverified */
+export type OfferJudge = (offerer: Offerer, lines: readonly Uint8Array[]) => CatalogJudge
 
 export const TRUST_RULES = ['fleet', 'keys'] as const
 /** `fleet`: a member's word counts for what comes from members. `keys`: only the keys that this machine trusts by name. */
@@ -42,7 +45,7 @@ export type Offerer =
   | { readonly kind: 'substituter'; readonly trusted: boolean }
 
 /** All that the judgement depends on beside the signatures and the policy. */
-export interface Known extends CatalogFacts {
+export interface Known extends Omit<CatalogFacts, 'source'> {
   readonly offerer: Offerer
   /** SHA-256 of its piece table, where it is known already. */
   readonly pieceTable: Sha256Digest | undefined

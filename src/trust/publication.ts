@@ -30,6 +30,8 @@ export interface Publication {
 /** What a catalog at hand is; a signature has to say the same. */
 export interface CatalogFacts {
   readonly name: CatalogName
+  /** Who has it, as in every error: `library`, a peer, a substituter. */
+  readonly source: string
   /** Absolute directory that it was recorded for. */
   readonly base: string
   /** Of the decoded JSON. */

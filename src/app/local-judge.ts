@@ -1,0 +1,70 @@
+/**
+ * On whose word the library's own catalogs are used: this machine's, which knows who has signed them and where they came
+ * from. Only a revoked key speaks against them: rcc restores them as they are.
+ *
+ * A restore at home comes through here, so keys and schemas are loaded only where something is revoked.
+ */
+import { existsSync } from 'node:fs'
+import { SignatureFolder } from '../config/signature-folder.ts'
+import type { CatalogSignature } from '../trust/catalog-signature.ts'
+import type { CatalogFacts, CatalogJudge } from '../trust/publication.ts'
+import { untrusted } from '../trust/untrusted.ts'
+import type { Machine } from './machine.ts'
+import { settingsOf } from './settings-of.ts'
+
+type IsRevoked = (publicKey: Uint8Array) => boolean
+
+/** @throws {HoloError} blame `host` or `input`: lists or settings cannot be used */
+export async function localJudge(machine: Machine): Promise<CatalogJudge> {
+  const folder = new SignatureFolder(machine.state)
+  const isRevoked = await revokedHere(machine)
+  return (facts) => {
+    const signatures = fittingSignatures(folder, facts)
+    const revoked = isRevoked === undefined ? [] : disowned(signatures, isRevoked)
+    if (revoked.length > 0) {
+      const faults = revoked.map((signature) => ({ fault: 'key-revoked' as const, signature }))
+      const subject = `Catalog ${facts.name} of the library`
+      throw untrusted(subject, { accepted: false, reason: 'key-revoked', faults })
+    }
+    const origin = folder.originOf(facts.name, facts.sha256)
+    return {
+      grounds: 'own',
+      signature: signatures[0],
+      believed: signatures,
+      strangers: [],
+      ...(origin === undefined ? {} : { origin }),
+    }
+  }
+}
+
+/** What is kept on this very content, builders first, then the latest. @throws {HoloError} blame `host` */
+export function fittingSignatures(
+  folder: SignatureFolder,
+  { name, sha256, base }: Omit<CatalogFacts, 'source'>,
+): CatalogSignature[] {
+  return folder.fitting(name, sha256).filter(({ statement }) => statement.base === base)
+}
+
+/** The keys that are revoked on this machine; undefined where none is. @throws as `localJudge` */
+export async function revokedHere(machine: Machine): Promise<IsRevoked | undefined> {
+  const { trust } = await settingsOf(machine)
+  if (trust.revokedKeys.length === 0 && !existsSync(machine.state.trustedKeys)) return undefined
+  const { loadKeyLists } = await import('../config/key-lists-file.ts')
+  const { KeyRules } = await import('../trust/key-rules.ts')
+  const { revoked } = await loadKeyLists(machine.state)
+  if (revoked.length + trust.revokedKeys.length === 0) return undefined
+  const rules = new KeyRules({ allow: [], ban: [...trust.revokedKeys, ...revoked.map(({ key }) => key)] })
+  return (publicKey) => rules.bans(publicKey)
+}
+
+/**
+ * Those that speak against a catalog: of revoked keys, where no other builder has signed it, or nobody else at all. That
+ * somebody holds it says nothing of who made it.
+ */
+function disowned(signatures: readonly CatalogSignature[], isRevoked: IsRevoked): CatalogSignature[] {
+  const revoked = signatures.filter(({ key }) => isRevoked(key.publicKey))
+  const others = signatures.filter((signature) => !revoked.includes(signature))
+  const isBuilder = ({ statement }: CatalogSignature) => statement.role === 'builder'
+  if (others.length === 0) return revoked
+  return others.some(isBuilder) ? [] : revoked.filter(isBuilder)
+}
