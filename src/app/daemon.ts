@@ -10,6 +10,7 @@ import { type Digest, parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { SignatureFolder } from '../config/signature-folder.ts'
 import { makeStateFolder } from '../config/state.ts'
 import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
@@ -69,7 +70,7 @@ export async function runDaemon(
   const swept = library.sweep(systemClock.wallMs())
   if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
 
-  const served = new ServedCatalogs(library)
+  const served = new ServedCatalogs(library, new SignatureFolder(machine.state))
   const looked = Promise.withResolvers<void>()
   const following = served.follow(looked.resolve, signal)
   // Also where it was told to stop before the first look was through.

@@ -1,11 +1,14 @@
 /** The complete catalogs of a library as peers see them; follows what rcc adds and removes. */
 import { statSync } from 'node:fs'
+import { HoloError } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
 import { catalogPath } from '../catalog/layout.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
+import type { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
@@ -14,13 +17,18 @@ import type { CompleteCatalogs } from '../store/served-pieces.ts'
 import { ownWord } from '../trust/publication.ts'
 import { localCatalog } from './local-catalog.ts'
 
+const log = roomLogger('app')
+
 export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   readonly #held = new Map<CatalogName, HeldCatalog>()
   readonly #listeners = new Set<() => void>()
   /** The same in pieces, once there is somebody to send them. */
   pieces?: ServedPieces
 
-  constructor(private readonly library: Library) {}
+  constructor(
+    private readonly library: Library,
+    private readonly folder: SignatureFolder,
+  ) {}
 
   /**
    * Follow the library until `signal` aborts.
@@ -88,6 +96,20 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
     } finally {
       unsubscribe()
       signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  signatures(sha256: Sha256Digest): Uint8Array | undefined {
+    const held = [...this.#held.values()].find((each) => each.sha256 === sha256)
+    if (held === undefined) return undefined
+    try {
+      const lines = this.folder.linesFor(held.name, sha256)
+      return lines.length === 0 ? undefined : Buffer.concat(lines)
+    } catch (error) {
+      if (!(error instanceof HoloError)) throw error
+      // What cannot be read is as good as none: the peer then goes by our membership.
+      log.warning`the signatures of ${held.name} are not sent: ${error.message}`
+      return undefined
     }
   }
 

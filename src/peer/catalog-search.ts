@@ -110,12 +110,16 @@ async function fetchCatalog(
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.catalogs.get(name)
-  const machineKey = connection.remote?.machineKey
-  if (held === undefined || machineKey === undefined) return undefined
+  const { remote, source } = connection
+  if (held === undefined || remote === undefined) return undefined
   connection.expectBulk()
-  const found = await connection.source.findCatalog(held, signal)
+  // Asked for at once, so that they cost no round trip; version 1 knows of none.
+  const [found, signatures] = await Promise.all([
+    source.findCatalog(held, signal),
+    remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
+  ])
   if (found === undefined) return undefined
-  return verifyCatalog({ ...found, judge: judge({ kind: 'member', machineKey }, found.signatures) })
+  return verifyCatalog({ ...found, judge: judge({ kind: 'member', machineKey: remote.machineKey }, signatures) })
 }
 
 function offers(
