@@ -24,6 +24,7 @@ import { wirePublication, wireTotals } from './daemon-supply.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
+import { HolderSigner } from './holder-signer.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
@@ -80,13 +81,14 @@ export async function runDaemon(
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
+  const signer = new HolderSigner(machine, library, served)
   const jobs = new FetchJobs(machine, library, node, signal)
-  await using _control = await serveControl(machine.state.controlSocket, handlers(machine, port, node, served, jobs))
+  const rooms = { machine, port, node, served, signer, jobs }
+  await using _control = await serveControl(machine.state.controlSocket, handlers(rooms))
   const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
   onReady(readyOf(node, served))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
-  await following
-  await preparing
+  await Promise.all([following, preparing, signer.run(signal)])
   await jobs.settled()
   log.info`leaving`
 }
@@ -120,13 +122,17 @@ function portOf(node: FleetNode): number {
   return node.bootstrapAddresses[0]?.port ?? 0
 }
 
-function handlers(
-  machine: Machine,
-  port: number | undefined,
-  node: FleetNode,
-  served: ServedCatalogs,
-  jobs: FetchJobs,
-): ControlHandlers {
+interface DaemonRooms {
+  readonly machine: Machine
+  /** As the command line has it. */
+  readonly port: number | undefined
+  readonly node: FleetNode
+  readonly served: ServedCatalogs
+  readonly signer: HolderSigner
+  readonly jobs: FetchJobs
+}
+
+function handlers({ machine, port, node, served, signer, jobs }: DaemonRooms): ControlHandlers {
   return {
     status: (): DaemonStatus => ({
       version: VERSION,
@@ -164,6 +170,7 @@ function handlers(
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
       await node.takePart(await fleetsOf(machine), await settingsOf(machine, { port }))
+      signer.lookAgain()
       log.info`now in ${node.fleets.length} fleets`
     },
   }

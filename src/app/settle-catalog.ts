@@ -1,5 +1,5 @@
 /**
- * The end of a fetch: the catalog takes its place in the library, and what was said of it is kept beside.
+ * The end of a fetch: what was said of the catalog is kept, and it takes its place in the library.
  */
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
@@ -22,8 +22,8 @@ export async function settleCatalog(library: Library, verified: VerifiedCatalog,
   const { name, sha256, source, publication } = verified
   const machine = machineWith(library.roots, process.env)
   const usable = await usableCatalog(name, library, await localJudge(machine), signal)
-  if (usable === undefined) await library.putCatalog(verified, signal)
-  else if (usable.sha256 !== sha256) return
+  if (usable !== undefined && usable.sha256 !== sha256) return
+  // Before it is seen in the library: a daemon would else find it unsigned, and sign it as its holder.
   const folder = new SignatureFolder(machine.state)
   const { believed, strangers } = publication
   await underTrustLock(
@@ -34,6 +34,7 @@ export async function settleCatalog(library: Library, verified: VerifiedCatalog,
     },
     signal,
   )
+  if (usable === undefined) await library.putCatalog(verified, signal)
 }
 
 async function usableCatalog(

@@ -30,15 +30,23 @@ export function computedTables(library: Library, turn: (signal: AbortSignal) => 
   return async ({ catalog }, signal) => sha256Of(await hashPieces(catalog, { blobs: library, turn }, signal))
 }
 
+export interface SignHeldOptions {
+  readonly key: SigningKey
+  readonly role: SignerRole
+  readonly tables: PieceTables
+  /** Leave what the key has said of this content meanwhile: a builder's word is more than a holder's. */
+  readonly unlessSigned?: boolean
+}
+
 /**
  * Sign, and keep the signature. Signing again says the same with a later serial.
- *
+ * *
  * @throws {HoloError} as `PieceTables`; blame `host` or `locked` where it cannot be kept; `signal.reason`
  */
 export async function signHeld(
   machine: Machine,
   held: HeldWhole,
-  { key, role, tables }: { readonly key: SigningKey; readonly role: SignerRole; readonly tables: PieceTables },
+  { key, role, tables, unlessSigned = false }: SignHeldOptions,
   signal: AbortSignal,
 ): Promise<CatalogSignature> {
   const { name: catalog, sha256 } = held
@@ -49,6 +57,7 @@ export async function signHeld(
     machine,
     async () => {
       const last = folder.of(catalog).find((each) => keyHex(each.key.publicKey) === keyHex(key.publicKey))
+      if (unlessSigned && last?.statement.sha256 === sha256) return last
       const timeMs = systemClock.wallMs()
       const serial = nextSerial(last?.statement.serial, timeMs)
       const statement = { catalog, base: catalogBase(held.catalog), sha256, pieceTable, serial, timeMs, role }

@@ -128,6 +128,8 @@ export const INVITE_CHARACTERS_MAX = 32 * KIB
 export const SIGNATURE_BYTES_MAX = 32 * KIB
 /** Signatures of one catalog, one a key: its builder, a few release keys, some machines that hold it. Together half a frame. */
 export const SIGNATURES_MAX = 16
+/** A daemon that hashes what it holds, to sign it, rests so many times as long as it has worked: a quarter of a core. */
+export const HOLDER_SIGN_REST = 3
 /** Keys whose last word on one catalog name is kept: what an older one is held against outlives what it was said of. */
 export const SIGNATURE_KEYS_MAX = 256
 /** The note where a catalog came from: one line. */
