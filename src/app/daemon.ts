@@ -142,6 +142,7 @@ function handlers({ machine, port, node, served, signer, jobs }: DaemonRooms): C
       port: portOf(node),
       lanePort: node.lanePort ?? 0,
       catalogs: served.catalogs().map(({ name }) => name),
+      published: served.published().map(({ signers, ...view }) => ({ ...view, signers: [...signers] })),
       peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
         ...peer,
         key: Buffer.from(machineKey).toString('hex'),

@@ -9,7 +9,6 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { HOLDER_SIGN_REST } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
-import { catalogBase } from '../catalog/relocation.ts'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { Library } from '../store/library.ts'
@@ -19,7 +18,6 @@ import { keyHex } from '../trust/key-text.ts'
 import { ownWord } from '../trust/publication.ts'
 import { machineKey, underTrustLock } from './keys.ts'
 import { localCatalog } from './local-catalog.ts'
-import { fittingSignatures } from './local-judge.ts'
 import type { Machine } from './machine.ts'
 import { computedTables, type HeldWhole, type PieceTables, signHeld } from './signing.ts'
 import { trustPolicy } from './trust.ts'
@@ -100,7 +98,7 @@ export class HolderSigner {
     const folder = new SignatureFolder(machine.state)
     const key = await machineKey(machine)
     const { secrets, isRevoked } = await trustPolicy(machine, { allowRollback: false })
-    const fitting = fittingSignatures(folder, { ...whole, base: catalogBase(whole.catalog) })
+    const fitting = folder.fitting(whole.name, whole.sha256)
     const duty = holderDuty(fitting, { ownKey: key.publicKey, secrets, isRevoked })
     if (duty === 'sign') {
       await signHeld(machine, whole, { key, role: 'holder', tables: this.#tables, unlessSigned: true }, signal)

@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import type { CatalogSignature } from '../trust/catalog-signature.ts'
-import type { CatalogFacts, CatalogJudge } from '../trust/publication.ts'
+import type { CatalogFacts, CatalogJudge, Publication } from '../trust/publication.ts'
 import { untrusted } from '../trust/untrusted.ts'
 import type { Machine } from './machine.ts'
 import { settingsOf } from './settings-of.ts'
@@ -19,30 +19,28 @@ export async function localJudge(machine: Machine): Promise<CatalogJudge> {
   const folder = new SignatureFolder(machine.state)
   const isRevoked = await revokedHere(machine)
   return (facts) => {
-    const signatures = fittingSignatures(folder, facts)
-    const revoked = isRevoked === undefined ? [] : disowned(signatures, isRevoked)
-    if (revoked.length > 0) {
-      const faults = revoked.map((signature) => ({ fault: 'key-revoked' as const, signature }))
-      const subject = `Catalog ${facts.name} of the library`
-      throw untrusted(subject, { accepted: false, reason: 'key-revoked', faults })
-    }
-    const origin = folder.originOf(facts.name, facts.sha256)
-    return {
-      grounds: 'own',
-      signature: signatures[0],
-      believed: signatures,
-      strangers: [],
-      ...(origin === undefined ? {} : { origin }),
-    }
+    const publication = localPublication(folder, facts)
+    const revoked = isRevoked === undefined ? [] : disowned(publication.believed, isRevoked)
+    if (revoked.length === 0) return publication
+    const faults = revoked.map((signature) => ({ fault: 'key-revoked' as const, signature }))
+    throw untrusted(`Catalog ${facts.name} of the library`, { accepted: false, reason: 'key-revoked', faults })
   }
 }
 
-/** What is kept on this very content, builders first, then the latest. @throws {HoloError} blame `host` */
-export function fittingSignatures(
+/** What this machine knows of a catalog that it holds. @throws {HoloError} blame `host` */
+export function localPublication(
   folder: SignatureFolder,
-  { name, sha256, base }: Omit<CatalogFacts, 'source'>,
-): CatalogSignature[] {
-  return folder.fitting(name, sha256).filter(({ statement }) => statement.base === base)
+  { name, sha256 }: Pick<CatalogFacts, 'name' | 'sha256'>,
+): Publication {
+  const signatures = folder.fitting(name, sha256)
+  const origin = folder.originOf(name, sha256)
+  return {
+    grounds: 'own',
+    signature: signatures[0],
+    believed: signatures,
+    strangers: [],
+    ...(origin === undefined ? {} : { origin }),
+  }
 }
 
 /** The keys that are revoked on this machine; undefined where none is. @throws as `localJudge` */

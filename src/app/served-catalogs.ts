@@ -16,6 +16,8 @@ import type { Library } from '../store/library.ts'
 import type { CompleteCatalogs } from '../store/served-pieces.ts'
 import { ownWord } from '../trust/publication.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localPublication } from './local-judge.ts'
+import { type PublishedView, publishedView } from './published-view.ts'
 
 const log = roomLogger('app')
 
@@ -54,6 +56,14 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
 
   catalogs(): readonly HeldCatalog[] {
     return [...this.#held.values()]
+  }
+
+  /** On whose word each of them is served. @throws {HoloError} blame `host` */
+  published(): readonly (PublishedView & { readonly catalog: CatalogName })[] {
+    return this.catalogs().map((held) => ({
+      catalog: held.name,
+      ...publishedView(localPublication(this.folder, held)),
+    }))
   }
 
   subscribe(listener: () => void): () => void {

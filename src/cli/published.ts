@@ -2,23 +2,29 @@
 import type { PublishedView } from '../app/published-view.ts'
 import { printable } from './output.ts'
 
-/** @returns lines of at most 80 columns, but for the names of sources; none where there is nothing to say */
-export function publishedLines({ grounds, signer, signers, origin }: PublishedView): string[] {
+/**
+ * @param indent columns in front of the labels
+ * @returns lines of at most 80 columns, but for the names of sources; none where there is nothing to say
+ */
+export function publishedLines({ grounds, signer, signers, origin }: PublishedView, indent = 2): string[] {
+  const row = (label: string, text: string) => `${' '.repeat(indent)}${label.padEnd(9)}${text}`
   const lines: string[] = []
   if (signer === null) {
     const unsigned = UNSIGNED[grounds]
-    if (unsigned !== undefined) lines.push(`  signed   ${unsigned}`)
+    if (unsigned !== undefined) lines.push(row('signed', unsigned))
   } else {
-    const date = `${signer.time.slice(0, 16).replace('T', ' ')} UTC`
     const others = signers.length > 1 ? `, and ${signers.length - 1} more` : ''
-    lines.push(`  signed   by ${signer.name} as its ${signer.role}, ${date}${others}`)
+    lines.push(row('signed', `by ${signer.name} as its ${signer.role}, ${minuteOf(signer.time)}${others}`))
     const why = WHY[grounds]
-    if (why !== undefined) lines.push(`           ${why}`)
+    if (why !== undefined) lines.push(row('', why))
   }
-  if (origin !== null) {
-    lines.push(`  came     from ${printable(origin.source)}, ${origin.time.slice(0, 16).replace('T', ' ')} UTC`)
-  }
+  if (origin !== null) lines.push(row('came', `from ${printable(origin.source)}, ${minuteOf(origin.time)}`))
   return lines
+}
+
+/** `2026-11-25 14:00 UTC` */
+function minuteOf(time: string): string {
+  return `${time.slice(0, 16).replace('T', ' ')} UTC`
 }
 
 const UNSIGNED: Partial<Record<PublishedView['grounds'], string>> = {

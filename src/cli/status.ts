@@ -3,6 +3,10 @@ import { Command } from 'commander'
 import type { Status } from '../app/status.ts'
 import type { CommandContext } from './context.ts'
 import { counted, humanBytes, type Output } from './output.ts'
+import { publishedLines } from './published.ts'
+
+/** Environments that are listed for people. */
+const LISTED = 20
 
 export function statusCommand({ output, signal }: CommandContext): Command {
   return new Command('status').description('say what the daemon is, holds and does').action(async () => {
@@ -18,7 +22,7 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
   const row = (label: string, text: string) => `  ${label.padEnd(9)}${text}`
   const common = [row('library', library), row('fleets', fleets.length === 0 ? 'none' : fleets.join(', '))]
   if (daemon === undefined) return [out.style('bold', 'No daemon runs for this library.'), ...common]
-  const { version, pid, key, port, lanePort, catalogs, peers, sentBytes, fetching, banned } = daemon
+  const { version, pid, key, port, lanePort, catalogs, published, peers, sentBytes, fetching, banned } = daemon
   return [
     `${out.style('bold', `Daemon ${key}`)} (holo-peer ${version}, process ${pid})`,
     ...common,
@@ -27,6 +31,8 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
       'serves',
       `${counted(catalogs.length, 'environment')} to ${counted(peers.length, 'peer')}; ${humanBytes(sentBytes)} sent`,
     ),
+    ...published.slice(0, LISTED).flatMap((each) => [row('', each.catalog), ...publishedLines(each, 13)]),
+    ...(published.length > LISTED ? [row('', `and ${published.length - LISTED} more, all of them in --json`)] : []),
     row('fetches', fetching.length === 0 ? 'nothing' : ''),
     ...fetching.map(({ catalog, blobs, done, wireBytes }) =>
       row('', `${catalog}: ${done} of ${counted(blobs, 'blob')}, ${humanBytes(wireBytes)}`),

@@ -8,6 +8,7 @@ import { SIGNATURE_BYTES_MAX, SIGNATURES_MAX } from '../base/limits.ts'
 const catalog = z.string().max(64)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const count = z.int().min(0)
+const grounds = z.enum(['own', 'trusted-key', 'member', 'proved-member', 'trusted-source'])
 
 /** An error as it stands in `--json` and on the control socket. */
 export const wireError = z.object({
@@ -45,6 +46,23 @@ export const peerStatus = z.object({
 })
 export type PeerStatus = z.infer<typeof peerStatus>
 
+/** On whose word an environment is served; as reports have it. */
+const published = z.object({
+  catalog,
+  grounds,
+  signer: z
+    .object({
+      name: z.string().max(100),
+      key: z.string().max(200),
+      role: z.enum(['builder', 'holder']),
+      time: z.string().max(40),
+      serial: count,
+    })
+    .nullable(),
+  signers: z.array(z.string().max(100)).max(1_000),
+  origin: z.object({ source: z.string().max(300), time: z.string().max(40) }).nullable(),
+})
+
 export const status = z.object({
   version: z.string().max(100),
   pid: count,
@@ -53,6 +71,7 @@ export const status = z.object({
   port: count,
   lanePort: count,
   catalogs: z.array(catalog).max(100_000),
+  published: z.array(published).max(100_000),
   peers: z.array(peerStatus).max(100_000),
   /** Of blobs and pieces, since it started. */
   sentBytes: count,
@@ -83,7 +102,7 @@ export type FindRequest = z.infer<typeof findRequest>
 const signatures = z.array(z.string().max(SIGNATURE_BYTES_MAX)).max(SIGNATURES_MAX)
 /** On whose word the daemon takes a catalog; signatures as they travel, where `isSigned` the first one is why. */
 const publication = z.object({
-  grounds: z.enum(['own', 'trusted-key', 'member', 'proved-member', 'trusted-source']),
+  grounds,
   isSigned: z.boolean(),
   believed: signatures,
   strangers: signatures,

@@ -24,6 +24,7 @@ const status: DaemonStatus = {
   port: 1,
   lanePort: 2,
   catalogs: [],
+  published: [],
   peers: [],
   sentBytes: 0,
   fetching: [],
