@@ -81,7 +81,7 @@ export async function runDaemon(
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
-  const signer = new HolderSigner(machine, library, served)
+  const signer = new HolderSigner(machine, library, served, { pieces: servedPieces })
   const jobs = new FetchJobs(machine, library, node, signal)
   const rooms = { machine, port, node, served, signer, jobs }
   await using _control = await serveControl(machine.state.controlSocket, handlers(rooms))

@@ -1,7 +1,7 @@
 /**
  * A daemon's word, as holder, for what it holds and nobody has signed: in the background, one catalog after the other.
  *
- * Every blob of such a catalog is read once, for its piece table, with three quarters of the time left to others. Until
+ * Where its piece table is not made yet, every blob is read once, with three quarters of the time left to others. Until
  * the word is there the catalog is served without: members then go by the membership that this machine has proved to them,
  * and machines that trust by name only do not take it.
  */
@@ -9,6 +9,8 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { HOLDER_SIGN_REST } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
+import { sha256Of } from '../blob/digest.ts'
+import type { ServedPieces } from '../blob/pieces.ts'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { Library } from '../store/library.ts'
@@ -31,6 +33,12 @@ export interface HeldCatalogs {
   subscribe(listener: () => void): () => void
 }
 
+export interface HolderSignerOptions {
+  /** Tables that this machine has made itself, of blobs that it has proved; the others are computed. */
+  readonly pieces?: Pick<ServedPieces, 'table'>
+  readonly clock?: Clock
+}
+
 export class HolderSigner {
   /** Catalogs that were seen to, by name and content. */
   readonly #seen = new Set<string>()
@@ -41,9 +49,13 @@ export class HolderSigner {
     private readonly machine: Machine,
     private readonly library: Library,
     private readonly held: HeldCatalogs,
-    clock: Clock = systemClock,
+    { pieces, clock = systemClock }: HolderSignerOptions = {},
   ) {
-    this.#tables = computedTables(library, restingTurn(clock))
+    const computed = computedTables(library, restingTurn(clock))
+    this.#tables = async (whole, signal) => {
+      const made = await pieces?.table(whole.sha256, signal)
+      return made === undefined ? computed(whole, signal) : sha256Of(made)
+    }
   }
 
   /** Look at all of them again: fleets, and with them who is to believe this machine, have changed. */
