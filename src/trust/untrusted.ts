@@ -27,8 +27,7 @@ const TAMPERED =
 
 const HINTS: Readonly<Record<Exclude<Reason, 'key-unknown'>, string>> = {
   'offerer-revoked': 'take the environment from another machine, or let rcc build it',
-  unsigned:
-    'let its publisher run `holo-peer sign` there; for a source other than peers, `trusted: true` at its entry in settings.yaml takes it unsigned',
+  unsigned: 'let its publisher sign it there with `holo-peer sign`, or let rcc build it',
   'key-revoked': 'let a machine that you trust build it and publish it again',
   'signature-older': 'take it from a machine that has the newer one, or run the command again with --allow-rollback',
   'signature-wrong': TAMPERED,
