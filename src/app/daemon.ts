@@ -248,7 +248,12 @@ class FetchJobs {
   /** @returns undefined also where its key is revoked: then another one is wanted */
   async #local(name: CatalogName): Promise<VerifiedCatalog | undefined> {
     try {
-      return localCatalog(name, this.library, await localJudge(this.machine), (why) => log.warning`${why}`)
+      return localCatalog(
+        name,
+        this.library,
+        await localJudge(this.machine, await settingsOf(this.machine)),
+        (why) => log.warning`${why}`,
+      )
     } catch (error) {
       if (!(error instanceof HoloError) || error.blame !== 'trust') throw error
       log.warning`${error.message}`

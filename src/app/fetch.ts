@@ -63,12 +63,13 @@ export async function fetch(
   const { robocorpHome, platform } = machine.roots
   const { blueprint, robotFile: path } = await loadBlueprint({ robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
-  const { holotree } = await settingsOf(machine)
+  const settings = await settingsOf(machine)
+  const { holotree } = settings
   const packed = new PackedCatalogFolder(machine.state, { readOnly: false })
   const library = new Library(machine.roots, { packed, compression: holotree.compression })
   await using supplies = new Supplies({ machine, library, robotFile: path, offline: false, allowRollback })
   const totals = emptyTotals()
-  let found = await firstCatalog(name, { machine, library, supplies, onWarning: events.onWarning }, signal)
+  let found = await firstCatalog(name, { machine, settings, library, supplies, onWarning: events.onWarning }, signal)
   const { source, catalog: local, sha256 } = found.catalog
   if (source === 'library' && (await library.missing(local, signal)).length > 0) {
     found = await supplies.find(name, sha256, signal)

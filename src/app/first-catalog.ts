@@ -1,6 +1,7 @@
 /** The catalog that a restore or fetch begins with. */
 import { HoloError } from '../base/errors.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import type { Settings } from '../config/settings.ts'
 import type { Library } from '../store/library.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localJudge } from './local-judge.ts'
@@ -10,6 +11,7 @@ import type { FoundEnvironment } from './supply.ts'
 
 export interface FirstPlaces {
   readonly machine: Machine
+  readonly settings: Pick<Settings, 'trust'>
   readonly library: Library
   readonly supplies: Supplies
   readonly onWarning: (text: string) => void
@@ -22,12 +24,12 @@ export interface FirstPlaces {
  */
 export async function firstCatalog(
   name: CatalogName,
-  { machine, library, supplies, onWarning }: FirstPlaces,
+  { machine, settings, library, supplies, onWarning }: FirstPlaces,
   signal: AbortSignal,
 ): Promise<FoundEnvironment> {
   let untrusted: HoloError | undefined
   try {
-    const local = localCatalog(name, library, await localJudge(machine), onWarning)
+    const local = localCatalog(name, library, await localJudge(machine, settings), onWarning)
     if (local !== undefined) return { catalog: local, warnings: [] }
   } catch (error) {
     if (!(error instanceof HoloError) || error.blame !== 'trust') throw error

@@ -5,19 +5,20 @@
  * A restore at home comes through here, so keys and schemas are loaded only where something is revoked.
  */
 import { existsSync } from 'node:fs'
+import type { StatePaths } from '../catalog/layout.ts'
+import type { Settings } from '../config/settings.ts'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import type { CatalogSignature } from '../trust/catalog-signature.ts'
 import type { CatalogFacts, CatalogJudge, Publication } from '../trust/publication.ts'
 import { untrusted } from '../trust/untrusted.ts'
 import type { Machine } from './machine.ts'
-import { settingsOf } from './settings-of.ts'
 
 type IsRevoked = (publicKey: Uint8Array) => boolean
 
-/** @throws {HoloError} blame `host` or `input`: lists or settings cannot be used */
-export async function localJudge(machine: Machine): Promise<CatalogJudge> {
-  const folder = new SignatureFolder(machine.state)
-  const isRevoked = await revokedHere(machine)
+/** @param settings of this machine @throws {HoloError} blame `host`: the lists of keys cannot be used */
+export async function localJudge({ state }: Machine, settings: Pick<Settings, 'trust'>): Promise<CatalogJudge> {
+  const folder = new SignatureFolder(state)
+  const isRevoked = await revokedHere(state, settings.trust.revokedKeys)
   return (facts) => {
     const publication = localPublication(folder, facts)
     const revoked = isRevoked === undefined ? [] : disowned(publication.believed, isRevoked)
@@ -44,14 +45,13 @@ export function localPublication(
 }
 
 /** The keys that are revoked on this machine; undefined where none is. @throws as `localJudge` */
-export async function revokedHere(machine: Machine): Promise<IsRevoked | undefined> {
-  const { trust } = await settingsOf(machine)
-  if (trust.revokedKeys.length === 0 && !existsSync(machine.state.trustedKeys)) return undefined
+async function revokedHere(state: StatePaths, fromSettings: readonly string[]): Promise<IsRevoked | undefined> {
+  if (fromSettings.length === 0 && !existsSync(state.trustedKeys)) return undefined
   const { loadKeyLists } = await import('../config/key-lists-file.ts')
   const { KeyRules } = await import('../trust/key-rules.ts')
-  const { revoked } = await loadKeyLists(machine.state)
-  if (revoked.length + trust.revokedKeys.length === 0) return undefined
-  const rules = new KeyRules({ allow: [], ban: [...trust.revokedKeys, ...revoked.map(({ key }) => key)] })
+  const { revoked } = await loadKeyLists(state)
+  if (revoked.length + fromSettings.length === 0) return undefined
+  const rules = new KeyRules({ allow: [], ban: [...fromSettings, ...revoked.map(({ key }) => key)] })
   return (publicKey) => rules.bans(publicKey)
 }
 

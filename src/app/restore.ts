@@ -35,7 +35,8 @@ export async function restore(
   const { blueprint, robotFile } = await loadBlueprint({ robotFile: options.robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
   const verification = options.fast ? 'trusted' : options.verification
-  const { holotree } = await settingsOf(machine, { strategy: options.strategy, verification })
+  const settings = await settingsOf(machine, { strategy: options.strategy, verification })
+  const { holotree } = settings
   const strategy = chooseStrategy(holotree, machine.roots.shared)
   if (strategy.warning !== undefined) events.onWarning(strategy.warning)
   const packed = new PackedCatalogFolder(machine.state, { readOnly: options.dryRun })
@@ -58,7 +59,7 @@ export async function restore(
     events: quiet ? warningsOnly(events) : events,
     startedMs,
   }
-  let found = await firstCatalog(name, { ...given, onWarning: events.onWarning }, signal)
+  let found = await firstCatalog(name, { ...given, settings, onWarning: events.onWarning }, signal)
   for (;;) {
     for (const warning of found.warnings) events.onWarning(warning)
     // Awaited here: the supplies have to outlive the run.

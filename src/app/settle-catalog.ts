@@ -12,6 +12,7 @@ import { underTrustLock } from './keys.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localJudge } from './local-judge.ts'
 import { machineWith } from './machine.ts'
+import { settingsOf } from './settings-of.ts'
 
 /**
  * A usable catalog that is here wins over the one that was found; a torn one, or one whose key is revoked, gives way.
@@ -21,7 +22,7 @@ import { machineWith } from './machine.ts'
 export async function settleCatalog(library: Library, verified: VerifiedCatalog, signal: AbortSignal): Promise<void> {
   const { name, sha256, source, publication } = verified
   const machine = machineWith(library.roots, process.env)
-  const usable = await usableCatalog(name, library, await localJudge(machine), signal)
+  const usable = await usableCatalog(name, library, await localJudge(machine, await settingsOf(machine)), signal)
   if (usable !== undefined && usable.sha256 !== sha256) return
   // Before it is seen in the library: a daemon would else find it unsigned, and sign it as its holder.
   const folder = new SignatureFolder(machine.state)

@@ -11,6 +11,7 @@ import { localCatalog } from './local-catalog.ts'
 import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
+import { settingsOf } from './settings-of.ts'
 import { computedTables, signHeld } from './signing.ts'
 
 export interface SignOptions {
@@ -45,7 +46,7 @@ export async function sign(
   const packed = new PackedCatalogFolder(machine.state, { readOnly: false })
   const library = new Library(machine.roots, { packed })
   const tables = computedTables(library)
-  const judge = await localJudge(machine)
+  const judge = await localJudge(machine, await settingsOf(machine))
   const signed: SignedCatalog[] = []
   for (const name of names) {
     const held = localCatalog(name, library, judge, refuse)

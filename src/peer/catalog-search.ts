@@ -9,7 +9,7 @@ import { MAJORITY_GRACE_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { OfferJudge } from '../trust/judge.ts'
-import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { type FoundCatalog, type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Choice, chooseCatalog, type Offer } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
 
@@ -27,6 +27,9 @@ export interface FoundInSwarm {
   readonly catalog: VerifiedCatalog
   readonly warnings: readonly string[]
 }
+
+/** What came, unjudged: the next holder of the same is asked for its signatures only. */
+type OfferedCatalog = Omit<FoundCatalog, 'judge'>
 
 /** Where to look. */
 export interface CatalogSearch {
@@ -53,6 +56,7 @@ export async function findCatalog(
   const warnings: string[] = []
   const missed = new Set<PeerConnection>()
   let untrusted: HoloError | undefined
+  const come = new Map<Sha256Digest, OfferedCatalog>()
   const limit = deadline(waitMs, new Error('nobody holds it'), signal)
   try {
     for (;;) {
@@ -64,7 +68,7 @@ export async function findCatalog(
       for (const connection of choice.holders) {
         missed.add(connection)
         try {
-          const catalog = await fetchCatalog(connection, name, judge, signal)
+          const catalog = await fetchCatalog(connection, name, { judge, come }, signal)
           if (catalog !== undefined) return { catalog, warnings }
         } catch (error) {
           signal.throwIfAborted()
@@ -106,7 +110,7 @@ async function awaitChoice(
 async function fetchCatalog(
   connection: PeerConnection,
   name: CatalogName,
-  judge: OfferJudge,
+  { judge, come }: { readonly judge: OfferJudge; readonly come: Map<Sha256Digest, OfferedCatalog> },
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.catalogs.get(name)
@@ -115,11 +119,20 @@ async function fetchCatalog(
   connection.expectBulk()
   // Asked for at once, so that they cost no round trip; version 1 knows of none.
   const [found, signatures] = await Promise.all([
-    source.findCatalog(held, signal),
+    come.get(held.sha256) ?? source.findCatalog(held, signal),
     remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
   ])
   if (found === undefined) return undefined
-  return verifyCatalog({ ...found, judge: judge({ kind: 'member', machineKey: remote.machineKey }, signatures) })
+  const judged = judge({ kind: 'member', machineKey: remote.machineKey }, signatures)
+  return verifyCatalog({
+    ...found,
+    source: source.name,
+    judge: (facts) => {
+      // Asked only once the bytes are known to be what was announced: a liar's are nobody else's.
+      come.set(held.sha256, found)
+      return judged(facts)
+    },
+  })
 }
 
 function offers(

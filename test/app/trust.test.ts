@@ -5,6 +5,7 @@ import { revokeKeyHere, trustKeyHere } from '../../src/app/keys.ts'
 import { localCatalog } from '../../src/app/local-catalog.ts'
 import { localJudge } from '../../src/app/local-judge.ts'
 import { type Machine, machineWith } from '../../src/app/machine.ts'
+import { settingsOf } from '../../src/app/settings-of.ts'
 import { settleCatalog } from '../../src/app/settle-catalog.ts'
 import { offerJudge } from '../../src/app/trust.ts'
 import { never } from '../../src/base/clock.ts'
@@ -118,7 +119,7 @@ describe('settleCatalog()', () => {
     expect(folder.of(name)).toHaveLength(2)
     expect(folder.linesFor(name, sha256)).toHaveLength(2)
     expect(folder.linesFor(name, digestOf('other'))).toEqual([])
-    const local = localCatalog(name, library, await localJudge(machine), () => {})
+    const local = localCatalog(name, library, await localJudge(machine, await settingsOf(machine)), () => {})
     expect(local?.publication).toMatchObject({ grounds: 'own', origin: { source: 'peer x' } })
   })
 
@@ -131,7 +132,8 @@ describe('settleCatalog()', () => {
     const second = accepted(await offered(machine, theirs.stored, [signedBy('next', theirs.facts, [secret])], peer))
     await settleCatalog(library, first, never)
     await settleCatalog(library, second, never)
-    const here = async () => localCatalog(name, library, await localJudge(machine), () => {})?.sha256
+    const here = async () =>
+      localCatalog(name, library, await localJudge(machine, await settingsOf(machine)), () => {})?.sha256
     expect(await here()).toBe(mine.sha256)
     await revokeKeyHere(machine, 'lost', never)
     expect(await here().catch((error) => error.code)).toBe('key-revoked')
@@ -149,7 +151,8 @@ describe('settleCatalog()', () => {
     await revokeKeyHere(machine, 'lost', never)
     const code = async () => {
       try {
-        return localCatalog(name, library, await localJudge(machine), () => {})?.publication.grounds
+        return localCatalog(name, library, await localJudge(machine, await settingsOf(machine)), () => {})?.publication
+          .grounds
       } catch (error) {
         return error instanceof HoloError ? error.code : error
       }

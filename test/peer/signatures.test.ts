@@ -78,6 +78,29 @@ describe('FleetSwarm.find()', () => {
     expect(client.swarm.isBanned(unsigned.keys.publicKey)).toBe(false)
   })
 
+  test('fetches a catalog once, however many holders are asked who has signed it', async () => {
+    const lines = encodeSignatures([signedBy('factory', facts)])
+    const seeds = [seedWith(), seedWith(), seedWith(lines)]
+    const client = await clientOf(...seeds)
+    const found = await client.swarm.find(CATALOG, { waitMs: 0, judge: judgeBy(KEYS_ONLY) }, never)
+    const last = client.swarm.peers().find(({ name }) => name === found?.catalog.source)
+    expect(last?.machineKey).toEqual(Uint8Array.from(seeds[2]?.keys.publicKey ?? []))
+    const sent = seeds.map((seed) => seed.swarm.peers()[0]?.sentBytes ?? 0)
+    expect(sent.toSorted((left, right) => left - right)).toEqual(
+      [0, catalog.stored.byteLength, lines.byteLength].toSorted((left, right) => left - right),
+    )
+  })
+
+  test('never takes the bytes of a liar for those of the next holder', async () => {
+    const [liar, honest] = [member(secret), seedWith()]
+    liar.library.hold({ held: catalog.held, stored: emptyCatalog('other').stored })
+    const client = await clientOf(liar, honest)
+    const judge = judgeBy({ ...KEYS_ONLY, rule: 'fleet' })
+    const found = await client.swarm.find(CATALOG, { waitMs: 0, judge }, never)
+    expect(found?.catalog.sha256).toBe(catalog.held.sha256)
+    expect(client.swarm.isBanned(honest.keys.publicKey)).toBe(false)
+  })
+
   test('says that nobody is trusted, and why, where all are refused', async () => {
     const client = await clientOf(seedWith(), seedWith(Buffer.from('rubbish\n\n{}\n')))
     const error = await failureOf(client.swarm.find(CATALOG, { waitMs: 0, judge: judgeBy(KEYS_ONLY) }, never))
