@@ -56,7 +56,8 @@ export class Supplies implements AsyncDisposable {
    * Ask each supply in turn for the catalog.
    *
    * @param local as `Supply.find`
-   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail
+   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail, blame `trust` where
+   *   they are not trusted
    */
   find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     return this.#ask(name, (supply) => supply.find(name, local, signal), signal)
@@ -101,9 +102,10 @@ export class Supplies implements AsyncDisposable {
         signal.throwIfAborted()
         if (!(error instanceof HoloError)) throw error
         const unusable = error instanceof DaemonUnusableError
-        if (!unusable && (supply?.final || error.blame === 'host' || error.blame === 'trust')) throw error
+        if (!unusable && (supply?.final || error.blame === 'host')) throw error
         log.info`${supply?.label ?? 'a source'} is passed over: ${messageOf(error)}`
-        failure = error
+        // That one is not trusted says more than that others have nothing.
+        if (failure?.blame !== 'trust') failure = error
       }
     }
     throw failure ?? this.#nowhere(name)
