@@ -31,7 +31,7 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
       'serves',
       `${counted(catalogs.length, 'environment')} to ${counted(peers.length, 'peer')}; ${humanBytes(sentBytes)} sent`,
     ),
-    ...published.slice(0, LISTED).flatMap((each) => [row('', each.catalog), ...publishedLines(each, 13)]),
+    ...published.slice(0, LISTED).flatMap((each) => [`    ${each.catalog}`, ...publishedLines(each, 6)]),
     ...(published.length > LISTED ? [row('', `and ${published.length - LISTED} more, all of them in --json`)] : []),
     row('fetches', fetching.length === 0 ? 'nothing' : ''),
     ...fetching.map(({ catalog, blobs, done, wireBytes }) =>

@@ -68,7 +68,10 @@ describe('trust', () => {
     const b = await member()
     const report = await b.restoreSmall(2)
     expect(report.published).toMatchObject({ grounds: 'member', signer: { key: keys.machine, role: 'holder' } })
-    expect((await publisher.run('status')).stdout).toContain('as its holder')
+    const screen = (await publisher.run('status')).stdout
+    expect(screen).toContain('as its holder')
+    const listed = (await publisher.run('keys', 'list')).stdout
+    expect(`${screen}${listed}`.split('\n').filter((line) => line.length > 80)).toEqual([])
   })
 
   hostTest('under `trust: keys` only listed keys count, also for what a daemon fetches', async () => {
