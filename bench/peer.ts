@@ -3,7 +3,7 @@ import { never } from '../src/base/clock.ts'
 import { mapBounded } from '../src/base/concurrency.ts'
 import { BLOBS_IN_FLIGHT_MAX } from '../src/base/limits.ts'
 import { randomSecret } from '../src/trust/keys.ts'
-import { CATALOG, connect, emptyCatalog, member, until } from '../test/support/members.ts'
+import { connect, emptyCatalog, member, until } from '../test/support/members.ts'
 
 const count = Number(process.argv[2] ?? 10_000)
 const sizeBytes = Number(process.argv[3] ?? 8192)
@@ -14,8 +14,8 @@ const refs = Array.from({ length: count }, () => seed.library.add(crypto.getRand
 const catalog = emptyCatalog()
 seed.library.hold(catalog)
 connect(client, seed)
-const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
-await until(client.swarm, () => sources.list().length > 0)
+const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
+await until(client.swarm, () => client.swarm.isHeld(catalog.held.sha256))
 const source = sources.list()[0]
 if (source === undefined) throw new Error('no source')
 

@@ -9,6 +9,7 @@ import { systemRandom } from '../src/base/random.ts'
 import type { BlobRef } from '../src/blob/source.ts'
 import { startHyperswarm } from '../src/discovery/hyperswarm.ts'
 import { keyPairFrom, randomSecret } from '../src/trust/keys.ts'
+import { ownWord } from '../src/trust/publication.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from '../test/support/members.ts'
 
 const secret = new Uint8Array(32).fill(42)
@@ -48,8 +49,8 @@ async function fetchAllOf(refs: readonly BlobRef[], port: number): Promise<void>
   discovery.join(topic)
   await until(swarm, () => swarm.peers().length > 0)
   const linkMs = performance.now()
-  await swarm.find(CATALOG, { waitMs: 5_000 }, never)
-  const source = swarm.sourcesFor(CATALOG, catalog.held.sha256).list()[0]
+  await swarm.find(CATALOG, { waitMs: 5_000, judge: () => ownWord }, never)
+  const source = swarm.sourcesFor(catalog.held.sha256, []).list()[0]
   if (source === undefined) throw new Error('no source')
   for (let run = 0; run < 4; run++) {
     const startMs = performance.now()

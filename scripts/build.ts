@@ -11,7 +11,9 @@ const commit = Bun.spawnSync(['git', 'rev-parse', '--short=12', 'HEAD'], { cwd: 
 
 const built = await Bun.build({
   // Workers are entries of their own: src/base/worker-entry.ts finds them by these paths.
-  entrypoints: ['main', 'restore/place-thread', 'store/recode-worker'].map((name) => `${root}src/${name}.ts`),
+  entrypoints: ['main', 'restore/place-thread', 'store/ingest-worker', 'store/piece-worker', 'store/recode-worker'].map(
+    (name) => `${root}src/${name}.ts`,
+  ),
   compile: {
     outfile: values.outfile,
     // A robot's working directory may hold a .env or a bunfig of its own: neither is ours to read.

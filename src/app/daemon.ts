@@ -10,20 +10,26 @@ import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { SignatureFolder } from '../config/signature-folder.ts'
 import { makeStateFolder } from '../config/state.ts'
 import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
+import { LibraryPieces } from '../store/served-pieces.ts'
+import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { wireTotals } from './daemon-supply.ts'
+import { wirePublication, wireTotals } from './daemon-supply.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
+import { HolderSigner } from './holder-signer.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import type { OrderedSupply } from './ordered-supply.ts'
 import { openOutside } from './outside.ts'
+import { preparePieces } from './prepare-pieces.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { settingsOf } from './settings-of.ts'
 import { VERSION } from './version.ts'
@@ -65,22 +71,25 @@ export async function runDaemon(
   const swept = library.sweep(systemClock.wallMs())
   if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
 
-  const served = new ServedCatalogs(library)
+  const served = new ServedCatalogs(library, new SignatureFolder(machine.state))
   const looked = Promise.withResolvers<void>()
   const following = served.follow(looked.resolve, signal)
   // Also where it was told to stop before the first look was through.
   following.then(looked.resolve, looked.reject)
   await looked.promise
-  await using node = await FleetNode.start({ machine, settings, fleets, mode: 'daemon', served }, signal)
+  await using servedPieces = new LibraryPieces(library, served, { bytesMax: settings.limits.pieceStore })
+  served.pieces = servedPieces
+  const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
+  await using node = await FleetNode.start(options, signal)
   await using outside = openOutside({ machine, library, settings }, async () => node)
-  const jobs = new FetchJobs(library, outside, signal)
-  await using _control = await serveControl(
-    machine.state.controlSocket,
-    handlers(machine, port, node, served, outside, jobs),
-  )
+  const signer = new HolderSigner(machine, library, served, { pieces: servedPieces })
+  const jobs = new FetchJobs(machine, library, outside, signal)
+  const rooms = { machine, port, node, served, outside, signer, jobs }
+  await using _control = await serveControl(machine.state.controlSocket, handlers(rooms))
+  const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
   onReady(readyOf(node, served))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
-  await following
+  await Promise.all([following, preparing, signer.run(signal)])
   await jobs.settled()
   log.info`leaving`
 }
@@ -114,14 +123,18 @@ function portOf(node: FleetNode): number {
   return node.bootstrapAddresses[0]?.port ?? 0
 }
 
-function handlers(
-  machine: Machine,
-  port: number | undefined,
-  node: FleetNode,
-  served: ServedCatalogs,
-  outside: OrderedSupply,
-  jobs: FetchJobs,
-): ControlHandlers {
+interface DaemonRooms {
+  readonly machine: Machine
+  /** As the command line has it. */
+  readonly port: number | undefined
+  readonly node: FleetNode
+  readonly served: ServedCatalogs
+  readonly outside: OrderedSupply
+  readonly signer: HolderSigner
+  readonly jobs: FetchJobs
+}
+
+function handlers({ machine, port, node, served, outside, signer, jobs }: DaemonRooms): ControlHandlers {
   return {
     status: (): DaemonStatus => ({
       version: VERSION,
@@ -131,24 +144,37 @@ function handlers(
       port: portOf(node),
       lanePort: node.lanePort ?? 0,
       catalogs: served.catalogs().map(({ name }) => name),
+      published: served.published().map(({ signers, ...view }) => ({ ...view, signers: [...signers] })),
       peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
         ...peer,
         key: Buffer.from(machineKey).toString('hex'),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       })),
       substituters: outside.conditions(),
+      sentBytes: node.sentBytes,
+      fetching: jobs.underWay,
+      banned: node.bans().map(({ key, name, reason, untilWallMs }) => ({
+        name,
+        fingerprint: fingerprint(key),
+        key: Buffer.from(key).toString('hex'),
+        reason: reason.message,
+        code: reason.code,
+        until: new Date(untilWallMs).toISOString(),
+      })),
     }),
-    find: async ({ catalog, local, refresh }, inner): Promise<FindAnswer> => {
+    find: async ({ catalog, local, allowRollback, refresh }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
       if (refresh) outside.refresh()
-      const { catalog: found, warnings } = await outside.find(catalogNameOf(catalog), known, inner)
+      const { catalog: found, warnings } = await outside.find(catalogNameOf(catalog), known, { allowRollback }, inner)
       jobs.remember(found)
       const stored = Buffer.from(found.stored).toString('base64')
-      return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
+      const { source, sha256 } = found
+      return { source, sha256, stored, published: wirePublication(found.publication), warnings: [...warnings] }
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
       await node.takePart(await fleetsOf(machine), await settingsOf(machine, { port }))
+      signer.lookAgain()
       log.info`now in ${node.fleets.length} fleets`
     },
   }
@@ -162,14 +188,23 @@ function catalogNameOf(text: string): CatalogName {
 
 /** Fetches of this daemon, one per catalog at a time however many commands wait for it. */
 class FetchJobs {
-  readonly #jobs = new Map<string, FetchJob>()
+  readonly #jobs = new Map<string, FetchJob & { readonly catalog: CatalogName }>()
   #found: VerifiedCatalog | undefined
 
   constructor(
+    private readonly machine: Machine,
     private readonly library: Library,
     private readonly outside: OrderedSupply,
     private readonly signal: AbortSignal,
   ) {}
+
+  /** What is on its way. */
+  get underWay(): DaemonStatus['fetching'] {
+    return [...this.#jobs.values()].map(({ catalog, progress }) => {
+      const { totals, blobs } = progress()
+      return { catalog, blobs, done: totals.blobs, wireBytes: totals.wireBytes }
+    })
+  }
 
   /** A command that had this found will have it fetched next: then it need not travel again. */
   remember(catalog: VerifiedCatalog): void {
@@ -187,7 +222,7 @@ class FetchJobs {
     const done = this.#fetch(name, wanted, totals, (count) => {
       blobs = count
     }).finally(() => this.#jobs.delete(key))
-    const job: FetchJob = { progress: () => ({ totals: wireTotals(totals), blobs }), done }
+    const job = { catalog: name, progress: () => ({ totals: wireTotals(totals), blobs }), done }
     this.#jobs.set(key, job)
     return job
   }
@@ -198,7 +233,7 @@ class FetchJobs {
     totals: FetchTotals,
     onBlobs: (count: number) => void,
   ): Promise<void> {
-    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const local = await this.#local(name)
     const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
@@ -206,8 +241,24 @@ class FetchJobs {
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }
 
+  /** @returns undefined also where its key is revoked: then another one is wanted */
+  async #local(name: CatalogName): Promise<VerifiedCatalog | undefined> {
+    try {
+      return localCatalog(
+        name,
+        this.library,
+        await localJudge(this.machine, await settingsOf(this.machine)),
+        (why) => log.warning`${why}`,
+      )
+    } catch (error) {
+      if (!(error instanceof HoloError) || error.blame !== 'trust') throw error
+      log.warning`${error.message}`
+      return undefined
+    }
+  }
+
   async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
-    const { catalog } = await this.outside.find(name, wanted, this.signal)
+    const { catalog } = await this.outside.find(name, wanted, { allowRollback: false }, this.signal)
     if (catalog.sha256 === wanted) return catalog
     throw new HoloError(`The environment ${name} changed at its sources while it was about to be fetched`, {
       code: 'catalog-differs',

@@ -9,7 +9,7 @@ import type { Lanes } from '../base/lane.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
-import type { Sha256Digest } from '../blob/digest.ts'
+import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
 import { catalogNameParts } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
@@ -18,15 +18,22 @@ import { loadMachineKey } from '../config/state.ts'
 import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { startLanes } from '../lane/tcp-lanes.ts'
+import type { Ban } from '../peer/bans.ts'
 import { FleetSwarm } from '../peer/fleet-swarm.ts'
+import { OwnHoldings } from '../peer/own-holdings.ts'
 import type { PeerView } from '../peer/peer-view.ts'
+import { PieceServer } from '../peer/piece-server.ts'
+import { RateLimit } from '../peer/rate-limit.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
+import type { LibraryPieces } from '../store/served-pieces.ts'
 import { type Fleet, fleetTopic } from '../trust/fleet.ts'
+import type { OfferJudge } from '../trust/judge.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
-import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
-import { bootstrapsOf } from './fleet.ts'
+import { nextExpiryMs } from '../trust/rotation.ts'
+import { bootstrapsOf, countingSecrets } from './fleet.ts'
 import type { Machine } from './machine.ts'
+import { PieceExchange } from './piece-exchange.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
 
@@ -39,6 +46,8 @@ export interface FleetNodeOptions {
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
   readonly mode: 'daemon' | 'client'
   readonly served: ServedLibrary
+  /** What a daemon sends in pieces; undefined for a command, which sends nothing. */
+  readonly servedPieces: LibraryPieces | undefined
 }
 
 export class FleetNode implements AsyncDisposable {
@@ -53,6 +62,7 @@ export class FleetNode implements AsyncDisposable {
     private readonly swarm: FleetSwarm,
     private readonly discovery: Discovery,
     private readonly lanes: Lanes,
+    readonly exchange: PieceExchange,
     settings: Settings,
   ) {
     this.#settings = settings
@@ -64,14 +74,17 @@ export class FleetNode implements AsyncDisposable {
    * @throws {HoloError} blame `host`: the machine key cannot be used, no UDP port is free; `signal.reason`
    */
   static async start(options: FleetNodeOptions, signal: AbortSignal): Promise<FleetNode> {
-    const { machine, settings, fleets, mode, served } = options
+    const { machine, settings, fleets, mode, served, servedPieces } = options
     const machineKey = await loadMachineKey(machine.state)
     // One key cannot be in a swarm twice, and a daemon may run beside this command.
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
     let node: FleetNode | undefined
     const secrets = () => node?.secrets() ?? countingSecrets(fleets)
     const keyPair = session?.keyPair ?? machineKey
-    const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, systemClock)
+    const { limits } = settings
+    const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, limits.connectionMemory, systemClock)
+    const ownHoldings = new OwnHoldings(systemClock)
+    const pieceServer = servedPieces === undefined ? undefined : pieceServerOf(servedPieces, limits)
     const swarm = new FleetSwarm({
       secrets,
       role: mode,
@@ -80,6 +93,7 @@ export class FleetNode implements AsyncDisposable {
       library: served,
       rules: new KeyRules(settings.peers),
       lanes: { lanes, keyPair },
+      ...(pieceServer === undefined ? {} : { pieceServer, ownHoldings }),
       clock: systemClock,
     })
     const discovery = await startHyperswarm(
@@ -102,7 +116,13 @@ export class FleetNode implements AsyncDisposable {
     })
     discovery.onLink((link) => swarm.accept(link))
     const { os, arch } = machine.roots.platform
-    node = new FleetNode(fingerprint(machineKey.publicKey), `${os}_${arch}`, swarm, discovery, lanes, settings)
+    const exchange = new PieceExchange({
+      swarm,
+      passingOn: servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings },
+      downloadLimit: rateLimit(limits.download),
+    })
+    const print = fingerprint(machineKey.publicKey)
+    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, settings)
     await node.takePart(fleets, settings)
     return node
   }
@@ -127,6 +147,16 @@ export class FleetNode implements AsyncDisposable {
 
   peers(): readonly PeerView[] {
     return this.swarm.peers()
+  }
+
+  /** Whom this process shuts out for what they did. */
+  bans(): readonly Ban[] {
+    return this.swarm.bans()
+  }
+
+  /** Bytes of blobs and pieces sent so far. */
+  get sentBytes(): number {
+    return this.swarm.sentBytes
   }
 
   /** Take part in exactly these fleets from now on. */
@@ -171,15 +201,20 @@ export class FleetNode implements AsyncDisposable {
    *
    * @param local SHA-256 of the decoded catalog that this machine holds, if any: it wins where members differ
    * @throws {HoloError} blame `missing`: code `no-fleet`, `no-peer` (nobody answered within `MEMBER_WAIT_MS`) or
-   *   `environment-nowhere` (nobody who answered has it); `signal.reason`
+   *   `environment-nowhere` (nobody who answered has it); blame `trust`: those who have it are not trusted; `signal.reason`
    */
-  async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+  async find(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    judge: OfferJudge,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw this.#noPeer(name)
     this.discovery.lookWider()
     const found = await this.swarm.find(
       name,
-      { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) },
+      { waitMs: CATALOG_WAIT_MS, judge, ...(local === undefined ? {} : { local }) },
       signal,
     )
     if (found !== undefined) return found
@@ -197,9 +232,14 @@ export class FleetNode implements AsyncDisposable {
     )
   }
 
-  /** Those who hold this very catalog, as sources of its blobs. */
-  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
-    return this.swarm.sourcesFor(name, sha256)
+  /** Whether a member that is connected now holds this very catalog. */
+  isHeld(sha256: Sha256Digest): boolean {
+    return this.swarm.isHeld(sha256)
+  }
+
+  /** Members as sources of the blobs of this catalog. @param digests all that will be asked for */
+  sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
+    return this.swarm.sourcesFor(sha256, digests)
   }
 
   async #anyMember(signal: AbortSignal): Promise<boolean> {
@@ -255,12 +295,22 @@ export function noFleet(name: CatalogName): HoloError {
   })
 }
 
-/** Of all fleets, old ones in their grace included. */
-function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
-  const wallMs = systemClock.wallMs()
-  return fleets.flatMap((fleet) => secretsOf(fleet, wallMs))
-}
-
 function hostPorts(texts: readonly string[]): HostPort[] {
   return texts.map(parseHostPort).filter((address) => address !== undefined)
+}
+
+function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {
+  return new PieceServer({
+    served,
+    clock: systemClock,
+    random: systemRandom,
+    log: roomLogger('peer'),
+    slots: limits.slots,
+    wantsPerPeer: limits.slotsPerPeer,
+    uploadLimit: rateLimit(limits.upload),
+  })
+}
+
+function rateLimit(bytesPerSecond: number | undefined): RateLimit | undefined {
+  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond, systemClock)
 }

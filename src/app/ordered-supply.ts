@@ -12,11 +12,19 @@ import { askInOrder, type OrderedAnswer } from '../substituters/ask-in-order.ts'
 import type { SourceCondition } from '../substituters/guarded.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
+import type { TrustOptions } from './trust.ts'
 
 const log = roomLogger('app')
 
 /** One entry of the list. */
-export interface OrderedEntry extends Supply {
+export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisposable {
+  /** As `Supply.find`. @param trust how what is found is judged */
+  find(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    trust: TrustOptions,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment | undefined>
   /** How long it is asked alone, in milliseconds. */
   budgetMs(): number
   /** While it fetches: nothing has come from it for so long that the next one is asked, too; in milliseconds. */
@@ -29,10 +37,7 @@ export interface OrderedEntry extends Supply {
   condition(): SourceCondition | undefined
 }
 
-export class OrderedSupply implements Supply {
-  readonly label = 'peers and substituters'
-  readonly final = true
-
+export class OrderedSupply implements AsyncDisposable {
   constructor(
     /** In the order of asking. */
     private readonly entries: readonly OrderedEntry[],
@@ -47,11 +52,17 @@ export class OrderedSupply implements Supply {
     for (const entry of this.entries) entry.refresh()
   }
 
-  async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+  /** @throws {HoloError} blame `missing`: nobody has it; blame `trust`: who has it is not believed; else as `Supply.find` */
+  async find(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    trust: TrustOptions,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment> {
     const asked = await askInOrder(
       this.entries,
       {
-        ask: (entry, inner) => entry.find(name, local, inner),
+        ask: (entry, inner) => entry.find(name, local, trust, inner),
         silence: (entry, inner) => this.clock.sleep(entry.budgetMs(), inner),
       },
       signal,
@@ -62,6 +73,7 @@ export class OrderedSupply implements Supply {
     throw nowhere(`The environment ${name}`, this.entries, asked)
   }
 
+  /** As `Supply.fetch`. */
   async fetch(
     catalog: VerifiedCatalog,
     totals: FetchTotals,

@@ -13,12 +13,15 @@ import { peersSupply } from './peers-supply.ts'
 import { settingsOf } from './settings-of.ts'
 import { substituterSupply } from './substituter-supply.ts'
 import type { Supply } from './supply.ts'
+import type { TrustOptions } from './trust.ts'
 import { zipSubstituter } from './zip-substituter.ts'
 
 export interface OutsideOptions {
   readonly machine: Machine
   readonly library: Library
   readonly settings: Settings
+  /** For holders that are looked for while something is fetched. */
+  readonly trust?: TrustOptions
 }
 
 /**
@@ -26,17 +29,17 @@ export interface OutsideOptions {
  * @throws {HoloError} blame `input`: credentials that the settings name are not there
  */
 export function openOutside(
-  { machine, library, settings }: OutsideOptions,
+  { machine, library, settings, trust = { allowRollback: false } }: OutsideOptions,
   nodeOf: () => Promise<FleetNode | undefined>,
 ): OrderedSupply {
   const around = { clock: systemClock, random: systemRandom, environment: machine.environment }
   return new OrderedSupply(
     settings.substituters.map((setting) => {
       const { address } = setting
-      if (address.kind === 'peers') return peersSupply(nodeOf, library)
+      if (address.kind === 'peers') return peersSupply(nodeOf, { machine, library, trust })
       const isZip = address.kind === 'file' && address.path.endsWith('.zip')
       const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
-      return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, library)
+      return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, { machine, library })
     }),
   )
 }
@@ -46,7 +49,12 @@ export function openOutside(
  *
  * @throws {HoloError} blame `input`: settings are malformed
  */
-export async function openOwnOutside(machine: Machine, library: Library, signal: AbortSignal): Promise<Supply> {
+export async function openOwnOutside(
+  machine: Machine,
+  library: Library,
+  trust: TrustOptions,
+  signal: AbortSignal,
+): Promise<Supply> {
   const settings = await settingsOf(machine)
   let started: Promise<FleetNode | undefined> | undefined
   const start = async () => {
@@ -54,16 +62,19 @@ export async function openOwnOutside(machine: Machine, library: Library, signal:
     if (fleets.length === 0) return undefined
     const { FleetNode } = await import('./fleet-node.ts')
     const { nothingServed } = await import('../peer/serve.ts')
-    return FleetNode.start({ machine, settings, fleets, mode: 'client', served: nothingServed }, signal)
+    return FleetNode.start(
+      { machine, settings, fleets, mode: 'client', served: nothingServed, servedPieces: undefined },
+      signal,
+    )
   }
-  const supply = openOutside({ machine, library, settings }, () => {
+  const supply = openOutside({ machine, library, settings, trust }, () => {
     started ??= start()
     return started
   })
   return {
-    label: supply.label,
-    final: supply.final,
-    find: (name, local, inner) => supply.find(name, local, inner),
+    label: 'peers and substituters',
+    final: true,
+    find: (name, local, inner) => supply.find(name, local, trust, inner),
     fetch: (catalog, totals, onProgress, inner) => supply.fetch(catalog, totals, onProgress, inner),
     [Symbol.asyncDispose]: async () => {
       await supply[Symbol.asyncDispose]()

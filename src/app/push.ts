@@ -7,13 +7,16 @@ import { systemRandom } from '../base/random.ts'
 import { sha256Of } from '../blob/digest.ts'
 import { parseSourceAddress } from '../blob/source-address.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
+import { statePaths } from '../catalog/layout.ts'
 import { catalogName, parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { DEFAULT_SUBSTITUTER, type SubstituterSetting } from '../config/settings.ts'
+import { SignatureFolder } from '../config/signature-folder.ts'
 import { makeStateFolder } from '../config/state.ts'
 import { Library } from '../store/library.ts'
 import { openPushTarget } from '../substituters/open-substituter.ts'
 import type { PushedEnvironment, PushOutcome } from '../substituters/push-environment.ts'
+import { encodeSignatures } from '../trust/signature-json.ts'
 import { thisMachine } from './machine.ts'
 import { settingsOf } from './settings-of.ts'
 
@@ -132,7 +135,10 @@ async function environmentOf(
   const found = await library.complete(name, signal)
   if (found === undefined) return undefined
   const { catalog, stored } = found
-  return { name, catalog, stored, sha256: sha256Of(inflateCatalog(stored, `Catalog ${name}`)), blobs: library }
+  const sha256 = sha256Of(inflateCatalog(stored, `Catalog ${name}`))
+  const signed = new SignatureFolder(statePaths(library.roots)).fitting(name, sha256)
+  const signatures = signed.length === 0 ? undefined : encodeSignatures(signed)
+  return { name, catalog, stored, sha256, signatures, blobs: library }
 }
 
 function notHere(name: CatalogName, library: Library): HoloError {

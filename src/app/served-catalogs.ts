@@ -1,18 +1,36 @@
 /** The complete catalogs of a library as peers see them; follows what rcc adds and removes. */
+import { statSync } from 'node:fs'
+import { HoloError } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
+import type { ServedPieces } from '../blob/pieces.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
-import type { CatalogName } from '../catalog/tree.ts'
+import { catalogPath } from '../catalog/layout.ts'
+import type { Catalog, CatalogName } from '../catalog/tree.ts'
+import type { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
+import type { CompleteCatalogs } from '../store/served-pieces.ts'
+import { ownWord } from '../trust/publication.ts'
+import { localCatalog } from './local-catalog.ts'
+import { localPublication } from './local-judge.ts'
+import { type PublishedView, publishedView } from './published-view.ts'
 
-export class ServedCatalogs implements ServedLibrary {
+const log = roomLogger('app')
+
+export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   readonly #held = new Map<CatalogName, HeldCatalog>()
   readonly #listeners = new Set<() => void>()
+  /** The same in pieces, once there is somebody to send them. */
+  pieces?: ServedPieces
 
-  constructor(private readonly library: Library) {}
+  constructor(
+    private readonly library: Library,
+    private readonly folder: SignatureFolder,
+  ) {}
 
   /**
    * Follow the library until `signal` aborts.
@@ -40,9 +58,69 @@ export class ServedCatalogs implements ServedLibrary {
     return [...this.#held.values()]
   }
 
+  /** On whose word each of them is served. @throws {HoloError} blame `host` */
+  published(): readonly (PublishedView & { readonly catalog: CatalogName })[] {
+    return this.catalogs().map((held) => ({
+      catalog: held.name,
+      ...publishedView(localPublication(this.folder, held)),
+    }))
+  }
+
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /** Whether a catalog is held whole. @param sha256 of its decoded JSON */
+  has(sha256: Sha256Digest): boolean {
+    for (const held of this.#held.values()) if (held.sha256 === sha256) return true
+    return false
+  }
+
+  /** @returns undefined where it is not held, or cannot be read */
+  load(sha256: Sha256Digest): Catalog | undefined {
+    for (const held of this.#held.values()) {
+      if (held.sha256 === sha256) return localCatalog(held.name, this.library, ownWord, () => {})?.catalog
+    }
+    return undefined
+  }
+
+  /** SHA-256 of each decoded catalog, the one that was used last first. */
+  newestFirst(): Sha256Digest[] {
+    // Every restore, rcc's and ours, touches the file of its catalog.
+    const used = (name: CatalogName) =>
+      statSync(catalogPath(this.library.roots, name), { throwIfNoEntry: false })?.mtimeMs ?? 0
+    const held = [...this.#held.values()].map(({ name, sha256 }) => ({ sha256, usedMs: used(name) }))
+    return held.sort((left, right) => right.usedMs - left.usedMs).map(({ sha256 }) => sha256)
+  }
+
+  /** Resolves at the next change of what is held. @throws `signal.reason` */
+  async changed(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    const unsubscribe = this.subscribe(resolve)
+    try {
+      await promise
+    } finally {
+      unsubscribe()
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  signatures(sha256: Sha256Digest): Uint8Array | undefined {
+    const held = [...this.#held.values()].find((each) => each.sha256 === sha256)
+    if (held === undefined) return undefined
+    try {
+      const lines = this.folder.linesFor(held.name, sha256)
+      return lines.length === 0 ? undefined : Buffer.concat(lines)
+    } catch (error) {
+      if (!(error instanceof HoloError)) throw error
+      // What cannot be read is as good as none: the peer then goes by our membership.
+      log.warning`the signatures of ${held.name} are not sent: ${error.message}`
+      return undefined
+    }
   }
 
   async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {

@@ -24,6 +24,8 @@ export interface SuppliesOptions {
   readonly offline: boolean
   /** Let a daemon ask again what it remembers of its substituters. */
   readonly refresh: boolean
+  /** As `TrustOptions`. */
+  readonly allowRollback: boolean
 }
 
 type Opener = (signal: AbortSignal) => Promise<Supply | undefined>
@@ -34,20 +36,20 @@ export class Supplies implements AsyncDisposable {
   readonly #opened = new Map<Opener, Supply | undefined>()
 
   constructor(options: SuppliesOptions) {
-    const { machine, library, robotFile, offline, refresh } = options
+    const { machine, library, robotFile, offline, refresh, allowRollback } = options
     this.#options = options
     // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
     const zip: Opener = async () => {
       const { openZipSupply } = await import('./zip-supply.ts')
-      return openZipSupply(robotFile, library)
+      return openZipSupply(robotFile, machine, library)
     }
     const daemon: Opener = async (signal) => {
       const { openDaemonSupply } = await import('./daemon-supply.ts')
-      return openDaemonSupply(machine, { refresh }, signal)
+      return openDaemonSupply(machine, { refresh, allowRollback }, signal)
     }
     const outside: Opener = async (signal) => {
       const { openOwnOutside } = await import('./outside.ts')
-      return openOwnOutside(machine, library, signal)
+      return openOwnOutside(machine, library, { allowRollback }, signal)
     }
     this.#openers = offline ? [zip] : [zip, daemon, outside]
   }
@@ -56,7 +58,8 @@ export class Supplies implements AsyncDisposable {
    * Ask each supply in turn for the catalog.
    *
    * @param local as `Supply.find`
-   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail
+   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail, blame `trust` where
+   *   they are not trusted
    */
   find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     return this.#ask(name, (supply) => supply.find(name, local, signal), signal)
@@ -103,7 +106,8 @@ export class Supplies implements AsyncDisposable {
         const unusable = error instanceof DaemonUnusableError
         if (!unusable && (supply?.final || error.blame === 'host')) throw error
         log.info`${supply?.label ?? 'a source'} is passed over: ${messageOf(error)}`
-        failure = error
+        // That one is not trusted says more than that others have nothing.
+        if (failure?.blame !== 'trust') failure = error
       }
     }
     throw failure ?? this.#nowhere(name)

@@ -3,12 +3,18 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Library } from '../store/library.ts'
 import { ZipSource } from '../store/zip-source.ts'
+import { ownWord } from '../trust/publication.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
+import type { Machine } from './machine.ts'
 import type { Supply } from './supply.ts'
 
 /** @returns undefined where there is no such file @throws {HoloError} blame `input`: it is no usable zip */
-export async function openZipSupply(robotFile: string, library: Library): Promise<Supply | undefined> {
+export async function openZipSupply(
+  robotFile: string,
+  { state }: Machine,
+  library: Library,
+): Promise<Supply | undefined> {
   const path = join(dirname(robotFile), 'hololib.zip')
   if (!existsSync(path)) return undefined
   const zip = await ZipSource.open(path)
@@ -19,10 +25,15 @@ export async function openZipSupply(robotFile: string, library: Library): Promis
     find: async (name) => {
       const stored = await zip.catalog(name)
       if (stored === undefined) return undefined
-      return { catalog: verifyCatalog({ name, stored, source: path, announced: undefined }), warnings: [] }
+      return {
+        catalog: verifyCatalog({ name, stored, source: path, announced: undefined, judge: ownWord }),
+        warnings: [],
+      }
     },
-    fetch: (catalog, totals, onProgress, signal) =>
-      fetchEnvironment({ library, sources }, catalog, totals, onProgress, signal),
+    fetch: (catalog, totals, onProgress, signal) => {
+      const place = { library, stateDirectory: state.directory, sourcesFor: () => sources, exchange: undefined }
+      return fetchEnvironment(place, catalog, totals, onProgress, signal)
+    },
     [Symbol.asyncDispose]: () => zip[Symbol.asyncDispose](),
   }
 }

@@ -1,6 +1,8 @@
 /**
  * Every bound of holo-peer in one place, each with its reason. Sizes are bytes, times milliseconds.
  *
+ * Those of substituters stand in `substituter-limits.ts`.
+ *
  * Nothing that comes from a file or from the wire is allocated before it has been held against one of these.
  */
 const KIB = 1024
@@ -124,6 +126,23 @@ export const FLEETS_JSON_BYTES_MAX = 512 * KIB
 /** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
 export const INVITE_CHARACTERS_MAX = 32 * KIB
 
+/** One signature as a line of JSON: some 700 bytes, but the base of a holotree may be as long as a path, all of it escaped. */
+export const SIGNATURE_BYTES_MAX = 32 * KIB
+/** Signatures of one catalog, one a key: its builder, a few release keys, some machines that hold it. Together half a frame. */
+export const SIGNATURES_MAX = 16
+/** A daemon that hashes what it holds, to sign it, rests so many times as long as it has worked: a quarter of a core. */
+export const HOLDER_SIGN_REST = 3
+/** Keys whose last word on one catalog name is kept: what an older one is held against outlives what it was said of. */
+export const SIGNATURE_KEYS_MAX = 256
+/** The note where a catalog came from: one line. */
+export const ORIGIN_BYTES_MAX = 4 * KIB
+/** Keys in a list of trusted or revoked ones: a few publishers, and every machine that was ever lost. */
+export const TRUSTED_KEYS_MAX = 1024
+/** The file of both lists: 2,048 entries of some 250 bytes. */
+export const TRUST_JSON_BYTES_MAX = 1 * MIB
+/** Signing keys of one machine, each a file. */
+export const SIGNING_KEYS_MAX = 64
+
 /** Bytes of one blob or catalog that travel in one frame: several UDP packets, and still little to wait for. */
 export const CHUNK_BYTES_MAX = 64 * KIB
 /** One frame of a link, header included: far above what our messages need, far below what hurts. */
@@ -138,6 +157,81 @@ export const PIECE_BLOBS_MAX = 1024
 export const PIECES_MAX = 1_048_576
 /** The wire form of one piece: raw, or less. */
 export const PIECE_WIRE_BYTES_MAX = PIECE_BYTES
+/** Bytes of a piece in one frame: a lane takes large ones with few calls, and other frames wait for one at most. */
+export const PIECE_CHUNK_BYTES_MAX = 256 * KIB
+/** Pieces in one word about what has been got. */
+export const PIECES_TOLD_MAX = 4096
+/** What a limited rate lets go at once after a pause, as time at that rate. */
+export const RATE_BURST_MS = 100
+/** Above 150 Mbit/s a piece is sent raw sooner than it is made small (limits.md §5). */
+export const FAST_LINK_BYTES_PER_SECOND = 19_000_000
+/** A piece of which less is missing here is not fetched whole: its blobs are. Its small form is a third of it. */
+export const PIECE_MISSING_SHARE_MIN = 1 / 3
+/** How long pieces that were just fetched wait before peers are told of them together. */
+export const HOLDINGS_BATCH_MS = 50
+/** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */
+export const FRAME_SHARE_EXPECTED = 0.35
+/** How long a daemon leaves what has come alone before it makes pieces ready: whoever asks first is served first. */
+export const PREPARE_QUIET_MS = 2_000
+/** Catalogs that one peer may hold partly: a machine fetches one or two environments at a time. */
+export const PARTIAL_CATALOGS_MAX = 8
+/** Attempts at one large blob whose ranges are remembered, 32 bytes a range, to name liars later: each costs one of them. */
+export const RANGE_ATTEMPTS_MAX = 8
+/** Prepared frames of all catalogs, which spare the time of making them: 20 environments of 180 MB raw each. */
+export const PIECE_STORE_BYTES = 1 * GIB
+/** Catalogs that have a file of frames or a table. */
+export const PIECE_STORE_CATALOGS_MAX = 256
+/** Frames that wait for a slow disk; beyond that they are not kept. */
+export const FRAMES_WAITING_BYTES_MAX = 16 * MIB
+/** Catalogs whose pieces are known to a process that serves: 10,000 blobs take half a MiB. */
+export const SERVED_CATALOGS_MAX = 32
+/**
+ * Level of zstd for a frame that somebody waits for, and for one that is made ahead: of 194 MB they make 0.275 and 0.271, in 7
+ * and 11 ms a piece; level 3 makes 0.294 in 3 ms (`bench/pieces.ts`).
+ */
+export const FRAME_LEVEL = 6
+export const FRAME_LEVEL_AHEAD = 9
+/** A frame that is not shorter than its content by so much is not worth its decoding. */
+export const FRAME_GAIN_MIN = 0.05
+/** Decoded copies of large blobs that are gzip at rest, which cannot be read in ranges: on disk, for each Worker. */
+export const DECODED_COPIES_BYTES_MAX = 512 * MIB
+/** Workers that read, verify and compress what is served; and how long without work until they are ended. */
+export const SERVE_WORKERS_MAX = 2
+export const SERVE_WORKERS_IDLE_MS = 30_000
+/** How nice the thread is that makes tables and frames ahead: any other work comes first. */
+export const BACKGROUND_NICE = 15
+/** Workers that verify and write what comes over the wire: four connections gain nothing over two (limits of disks, too). */
+export const INGEST_WORKERS_MAX = 4
+/** How long a Worker that is ended has for what it has begun, so that it closes its files; then it is cut off. */
+export const WORKER_END_MS = 1_000
+/** Small blobs of the path by digest are handed to a Worker when so many bytes have gathered, or the event loop has turned. */
+export const INGEST_BATCH_BYTES = 256 * KIB
+export const INGEST_BATCH_BLOBS = 64
+/** Bytes of one large blob that wait for its Worker: its source is asked for more when they are written. */
+export const INGEST_AHEAD_BYTES = 2 * MIB
+/** Pieces that one want may offer a seed to choose from: twice as many gain nothing in a crowd, and cost bytes. */
+export const PIECE_CHOICES_MAX = 128
+/** Raw bytes of one fetch that are asked for and not at rest yet: what a peer may make us hold, whatever it sends. */
+export const FETCH_IN_FLIGHT_BYTES_MAX = 64 * MIB
+/** Pieces asked of one peer at once: two, so that the wire never waits; at most what 1 GB/s needs over 30 ms. */
+export const PEER_PIECES_IN_FLIGHT_MIN = 2
+export const PEER_PIECES_IN_FLIGHT_MAX = 32
+/** A peer that owes us pieces is not stalled while it sends this much in `PEER_STALL_MS`: a byte a second is no progress. */
+export const PEER_STALL_BYTES = 16 * KIB
+/** Pieces that a peer may refuse though it announced them, before nothing more is asked of it. */
+export const PEER_REFUSALS_MAX = 64
+/**
+ * Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. With 8 a crowd of
+ * 32 took a tenth longer (test/sim), and each costs a piece of memory.
+ */
+export const UPLOAD_SLOTS = 16
+/** How long a choked peer waits at least until the slots are dealt out anew: some pieces of a slow wire. */
+export const UPLOAD_TURN_MS = 2_000
+/** Wants of one peer that wait here, and the choices in them: more than any pipeline needs. */
+export const UPLOAD_WANTS_MAX = 64
+export const UPLOAD_CHOICES_MAX = 8192
+/** Catalogs of which is remembered how often each piece was served. */
+export const UPLOAD_CATALOGS_MAX = 64
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */
@@ -170,6 +264,10 @@ export const PEERS_WANTED = 24
 export const PEERS_MAX = 64
 /** Connections that have not proved anything yet, beside those: each lasts `HELLO_DEADLINE_MS` at most. */
 export const STRANGERS_MAX = 32
+/** How long a peer that lied or broke the protocol is shut out: its disk may be mended meanwhile. */
+export const BAN_MS = 60 * 60 * 1000
+/** Things that we do not have and never told of, which one peer may ask for before it is taken for hostile. */
+export const BAD_REQUESTS_MAX = 64
 /** Keys that one process shuts out: 4,096 take about 1 MiB of memory. */
 export const BANNED_KEYS_MAX = 4096
 /** Entries of an allow-list or ban-list: every machine of a large fleet. */
@@ -189,6 +287,8 @@ export const ZIP_DIRECTORY_BYTES_MAX = 512 * MIB
 /** Usage stamps younger than this are left alone in lite mode: rcc's clean-up counts in days. */
 export const LITE_STAMP_AGE_MS = 24 * 60 * 60 * 1000
 
+/** How long a fetch waits for another one of the same environment on this machine: as long as that may take on a slow line. */
+export const FETCH_LOCK_WAIT_MS = 6 * 60 * 60 * 1000
 /** How long a restore waits for another process that restores into the same space: a large cold restore of rcc. */
 export const LOCK_WAIT_MS = 120_000
 
@@ -206,13 +306,13 @@ export const WALL_CLOCK_LOOK_MS = 3_600_000
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300
 
-/** A lane that is not open by then is done without: on a LAN it takes some milliseconds, and the swarm carries on. */
+/** Large blobs wait so long for a lane; on a LAN it is open within milliseconds, and the swarm carries the rest. */
 export const LANE_CONNECT_MS = 500
 /** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
 export const LANE_RETRY_MS = 30_000
 /** Lanes that may be lost in the middle of one blob before its source is taken for failing. */
 export const LANE_LOSSES_MAX = 3
-/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends. */
+/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends, and gives up itself. */
 export const LANE_OPENING_MS = 2_000
 /** Callers of the lane's port that have shown no ticket yet: each costs a socket and a TLS state of some 10 KiB. */
 export const LANE_STRANGERS_MAX = 32
@@ -223,69 +323,3 @@ export const LANE_TICKETS_PER_PEER_MAX = 2
 export const LANE_TICKETS_MAX = 256
 /** What waits on a lane for its socket before its sender is asked for patience. */
 export const LANE_QUEUE_BYTES = 1 * MIB
-
-/** Entries of `holo-peer.substituters`: each may cost a restore a moment. */
-export const SUBSTITUTERS_MAX = 32
-/** One URI in settings. */
-export const SOURCE_ADDRESS_CHARACTERS_MAX = 2048
-/** What stands in a file of credentials, or in a variable: tokens have some kilobytes. */
-export const CREDENTIALS_BYTES_MAX = 16 * KIB
-/** How long a TCP connection to a substituter may take to open: one around the world takes 0.4 s. */
-export const SUBSTITUTER_CONNECT_MS = 1_000
-/** How long a substituter may be silent while it owes bytes. */
-export const SUBSTITUTER_SILENCE_MS = 10_000
-/** A substituter that sends less than this within that time does not count as sending. */
-export const SUBSTITUTER_SLOW_BYTES = 4 * KIB
-/** An upload slower than this counts as silence, too: nothing tells how much of it has gone out. */
-export const UPLOAD_BYTES_PER_SECOND_MIN = 32 * KIB
-/** Attempts after the first, for what can pass. */
-export const SUBSTITUTER_RETRIES = 2
-export const SUBSTITUTER_RETRIES_MAX = 10
-/** The pause before the first of them; it doubles each time, and is shortened at random by up to half. */
-export const RETRY_PAUSE_MS = 200
-/** What a server asks for by Retry-After is granted up to this; where it wants more, the next source is asked. */
-export const RETRY_AFTER_MS_MAX = 5_000
-/** How long a source that failed rests before it is asked again; it doubles with each failure in a row. */
-export const BREAKER_REST_MS = 1_000
-export const BREAKER_REST_MS_MAX = 5 * 60_000
-/** How long a source's "I do not have it" is believed, and how many of those are remembered of each. */
-export const NEGATIVE_MS = 60_000
-export const NEGATIVES_MAX = 65_536
-/** A source that has said nothing for so long does not lose its turn, but no longer has it alone. */
-export const SOURCE_BUDGET_MS = 400
-/** The same for peers, who have to be found first: 0.25 s for nine of ten on a LAN. */
-export const PEERS_BUDGET_MS = 1_000
-/** While blobs are fetched: nothing has come from a source for so long that the next one is asked for them, too. */
-export const FETCH_SILENCE_MS = 700
-/** The same for peers: in a crowd one waits for its turn, and the WAN is dearer than a moment. */
-export const PEERS_SILENCE_MS = 3_000
-/** Requests under way to one substituter. */
-export const SUBSTITUTER_REQUESTS_MAX = 16
-/** Redirects that are followed for one request. */
-export const REDIRECTS_MAX = 5
-/** `holo-cache-info`, and whatever else is some lines of text. */
-export const CACHE_INFO_BYTES_MAX = 4 * KIB
-/** Signatures of one catalog: some hundred bytes each. */
-export const SIGNATURES_BYTES_MAX = 64 * KIB
-/** Up to so many blobs are asked for one by one where a pack would send whole pieces for them. */
-export const PACK_BLOBS_MIN = 4
-/** Bytes between two wanted ranges of a pack that are read along, since another request costs more. */
-export const PACK_GAP_BYTES = 256 * KIB
-/** Ranges that one fetch asks of a pack: the smallest gaps are read along until there are no more than this. */
-export const PACK_RANGES_MAX = 6
-/** Ranges of one pack that are read at the same time. */
-export const PACK_RANGES_AT_ONCE = 3
-/** A range longer than this is cut, so that several connections carry it. */
-export const PACK_RANGE_BYTES = 16 * MIB
-/** Blobs that an rccremote is asked for at once: it packs all of them before it sends the first byte. */
-export const DELTA_BLOBS_MAX = 1_024
-/** Blobs that it is asked for along with a catalog, so that its list is like no other. */
-export const DELTA_MARKS = 3
-/** A file larger than this goes to S3 in parts of this size, so that a part that fails is all that is sent again. */
-export const S3_PART_BYTES = 8 * MIB
-/** Up to so many objects S3 is asked one by one; above that their names are listed, a thousand at a time. */
-export const S3_QUESTIONS_MAX = 64
-/** A manifest of an OCI registry: ours have three layers; registries take up to 4 MiB. */
-export const MANIFEST_BYTES_MAX = 4 * MIB
-/** What a token server answers: tokens have some kilobytes. */
-export const TOKEN_BYTES_MAX = 64 * KIB

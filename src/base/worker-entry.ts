@@ -11,7 +11,7 @@ import { dirname } from 'node:path'
 const EMBEDDED = /^(?:\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/
 
 /** Every Worker of holo-peer, as its path below src without extension. */
-export type WorkerName = 'restore/place-thread' | 'store/recode-worker'
+export type WorkerName = 'restore/place-thread' | 'store/ingest-worker' | 'store/piece-worker' | 'store/recode-worker'
 
 /** @returns what `new Worker` of node:worker_threads takes */
 export function workerEntry(name: WorkerName): URL | string {

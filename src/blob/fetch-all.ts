@@ -45,6 +45,9 @@ export function emptyTotals(): FetchTotals {
 
 /** A fetch that could not complete although everything that could be fetched was. */
 export class FetchIncompleteError extends HoloError {
+  /** How much is missing and how much is kept, as the end of a sentence. */
+  readonly rest: string
+
   constructor(unavailable: BlobUnavailableError, totals: FetchTotals, missing: number) {
     const liar = [...totals.dropped.values()].at(0)
     const rest = `${missing} ${missing === 1 ? 'blob is' : 'blobs are'} still missing, ${totals.blobs} fetched ones are kept`
@@ -63,6 +66,7 @@ export class FetchIncompleteError extends HoloError {
       },
     )
     this.name = 'FetchIncompleteError'
+    this.rest = rest
   }
 }
 

@@ -4,7 +4,7 @@
  * Pure. A URI never bears credentials: it stands in messages and logs. What each kind means is the business of
  * `src/substituters`.
  */
-import { SOURCE_ADDRESS_CHARACTERS_MAX } from '../base/limits.ts'
+import { SOURCE_ADDRESS_CHARACTERS_MAX } from '../base/substituter-limits.ts'
 
 /** A source by kind. `label` is the URI as it stands in every message. */
 export type SourceAddress =

@@ -1,27 +1,31 @@
 /** `holo-peer peers`: the machines that the daemon is connected with. */
 import { Command } from 'commander'
 import type { CommandContext } from './context.ts'
-import { counted } from './output.ts'
+import { counted, humanBytes, printable } from './output.ts'
 
 export function peersCommand({ output, signal }: CommandContext): Command {
   return new Command('peers').description('list the machines that the daemon is connected with').action(async () => {
     const { listPeers } = await import('../app/peers.ts')
     const { thisMachine } = await import('../app/machine.ts')
-    const peers = await listPeers(thisMachine(), signal)
-    output().result(
-      { ok: true, peers },
+    const { peers, banned } = await listPeers(thisMachine(), signal)
+    const connected =
       peers.length === 0
         ? ['Nobody: no other machine of the fleet is connected.']
         : table([
-            ['MACHINE', 'ADDRESS', 'ROUND TRIP', 'ENVIRONMENTS'],
-            ...peers.map(({ fingerprint, address, roundTripMs, catalogs, role }) => [
+            ['MACHINE', 'ADDRESS', 'ROUND TRIP', 'ENVIRONMENTS', 'SENT TO IT'],
+            ...peers.map(({ fingerprint, address, roundTripMs, catalogs, role, sentBytes }) => [
               fingerprint,
               address,
               roundTripMs === undefined ? '–' : roundTripMs < 1 ? '< 1 ms' : `${Math.round(roundTripMs)} ms`,
               role === 'client' ? 'a command' : counted(catalogs, 'environment'),
+              humanBytes(sentBytes),
             ]),
-          ]),
-    )
+          ])
+    const shutOut = banned.flatMap(({ name, reason, until }) => [
+      `Banned until ${until.slice(0, 16).replace('T', ' ')} UTC: ${printable(name)}`,
+      `  ${printable(reason)}`,
+    ])
+    output().result({ ok: true, peers, banned }, [...connected, ...shutOut])
   })
 }
 

@@ -48,7 +48,7 @@ function reportLines({ target, dryRun, environments, incomplete, ms }: PushRepor
 }
 
 function environmentLines(outcome: PushOutcome, dryRun: boolean, out: Output): string[] {
-  const { catalog, blobs, blobsSent, blobBytesSent, packBytesSent, catalogSent } = outcome
+  const { catalog, blobs, blobsSent, blobBytesSent, packBytesSent, catalogSent, signaturesSent } = outcome
   const row = (label: string, text: string) => `  ${label.padEnd(8)} ${text}`
   const there = (blobs - blobsSent).toLocaleString('en-US')
   const sent =
@@ -62,6 +62,7 @@ function environmentLines(outcome: PushOutcome, dryRun: boolean, out: Output): s
     out.style('bold', `Environment ${catalog}`),
     row(verb, sent),
     row('pack', pack),
+    ...(signaturesSent ? [row('signed', dryRun ? 'by keys that are not there' : 'signatures sent')] : []),
     row('catalog', catalogSent ? (dryRun ? 'is not there, or another one is' : 'sent, last') : 'was there'),
   ]
 }

@@ -9,7 +9,9 @@ import {
 } from '../app/restore-outcome.ts'
 import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
+import { fetchedJson, fetchedLines, fetchProgress } from './fetch-progress.ts'
 import { counted, humanBytes, humanMs, type Output, printable, waitingFor } from './output.ts'
+import { publishedLines } from './published.ts'
 
 interface RestoreFlags {
   readonly space: string
@@ -23,6 +25,7 @@ interface RestoreFlags {
   readonly deep: boolean
   readonly keepExtra: boolean
   readonly timeline: boolean
+  readonly allowRollback: boolean
 }
 
 /** Files that a linking strategy did not link, by name; an environment has hundreds. */
@@ -46,25 +49,15 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     )
     .option('--deep', 'hash the files of the space that look right', false)
     .option('--keep-extra', 'leave files that the environment does not have', false)
+    .option('--allow-rollback', 'take an older environment of a key for a newer one that it has signed', false)
     .option('--timeline', 'show when each stage began and ended', false)
     .action(async (robotFile: string, flags: RestoreFlags) => {
       const out = output()
-      const startedMs = performance.now()
       const { restore } = await import('../app/restore.ts')
       const outcome = await restore(
         { ...flags, robotFile, strategy: flags.strategy, verification: flags.verification },
         {
-          onFetch: (totals, blobs) => {
-            const seconds = Math.max((performance.now() - startedMs) / 1000, 0.001)
-            const rate = `${humanBytes(totals.wireBytes / seconds)}/s`
-            const sources = counted(totals.bySource.size, 'source')
-            void out.progress({
-              doing: 'fetching',
-              done: totals.blobs,
-              total: blobs,
-              detail: `${humanBytes(totals.wireBytes)}, ${rate}, ${sources}`,
-            })
-          },
+          onFetch: fetchProgress(out),
           onWarning: (text) => out.warn(text),
           onLockWait: (lock, holders) => out.note(waitingFor(lock, holders)),
         },
@@ -79,28 +72,17 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     })
 }
 
-function jsonOf(outcome: RestoreOutcome): unknown {
-  const { fetched, ...rest } = outcome
-  return {
-    ok: true,
-    ...rest,
-    fetched: {
-      blobs: fetched.blobs,
-      blobBytes: fetched.blobBytes,
-      wireBytes: fetched.wireBytes,
-      firstByteMs: fetched.firstByteMs ?? null,
-      bySource: Object.fromEntries(fetched.bySource),
-      dropped: [...fetched.dropped].map(([source, error]) => ({ source, code: error.code, message: error.message })),
-    },
-  }
+function jsonOf({ fetched, ...rest }: RestoreOutcome): unknown {
+  return { ok: true, ...rest, fetched: fetchedJson(fetched) }
 }
 
-function headLines({ blueprint, catalog, space }: RestoreOutcome, out: Output): string[] {
+function headLines({ blueprint, catalog, space, published }: RestoreOutcome, out: Output): string[] {
   const platform = catalog.slice(catalog.indexOf('.') + 1)
   return [
     `${out.style('bold', `Environment ${blueprint}`)} (${platform})`,
     `  space    ${space.name} of ${space.controller}`,
     `  path     ${space.path}`,
+    ...publishedLines(published),
   ]
 }
 
@@ -122,15 +104,7 @@ function planLines(outcome: RestoreOutcome, out: Output): string[] {
 
 function reportLines(outcome: RestoreOutcome, out: Output): string[] {
   const { fetched, restored, quarantined, ms } = outcome
-  const lines = headLines(outcome, out)
-  if (fetched.blobs === 0) lines.push('  fetched  nothing: every blob was in the library')
-  else {
-    lines.push(
-      `  fetched  ${counted(fetched.blobs, 'blob')}, ${humanBytes(fetched.blobBytes)} (${humanBytes(fetched.wireBytes)} on the wire) in ${humanMs(ms.fetch)}`,
-    )
-    for (const [source, blobs] of [...fetched.bySource].sort((left, right) => right[1] - left[1]))
-      lines.push(`           ${counted(blobs, 'blob')} from ${source}`)
-  }
+  const lines = [...headLines(outcome, out), ...fetchedLines(fetched, ms.fetch)]
   if (restored !== undefined) lines.push(...restoredLines(restored, ms.apply))
   for (const place of quarantined) lines.push(`  moved    a corrupt blob to ${place}`)
   lines.push(out.style('dim', `  took     ${humanMs(ms.total)}`))

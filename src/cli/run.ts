@@ -7,13 +7,31 @@ import { EXIT_BUG, EXIT_CODES, HoloError } from '../base/errors.ts'
 import { startLog } from '../base/log.ts'
 import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
+import { fetchCommand } from './fetch.ts'
 import { fleetCommand } from './fleet.ts'
+import { keysCommand } from './keys.ts'
 import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
 import { peersCommand } from './peers.ts'
 import { pushCommand } from './push.ts'
 import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
+import { signCommand } from './sign.ts'
+import { statusCommand } from './status.ts'
+
+const COMMANDS = [
+  restoreCommand,
+  fetchCommand,
+  recordCommand,
+  optimizeCommand,
+  daemonCommand,
+  statusCommand,
+  peersCommand,
+  fleetCommand,
+  keysCommand,
+  signCommand,
+  pushCommand,
+]
 
 /** Options that every command knows. */
 export interface CommonOptions {
@@ -47,16 +65,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .showSuggestionAfterError(true)
-  for (const make of [
-    restoreCommand,
-    recordCommand,
-    optimizeCommand,
-    pushCommand,
-    daemonCommand,
-    peersCommand,
-    fleetCommand,
-  ])
-    program.addCommand(inheriting(make(context), program))
+  for (const make of COMMANDS) program.addCommand(inheriting(make(context), program))
   // Common options may stand after the command's name too; wherever they stand, they mean the same.
   addCommonOptions(program)
   program.hook('preAction', async (_program, command) => {

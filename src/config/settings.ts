@@ -5,7 +5,8 @@
  * schemas are not even loaded: they would take a tenth of a restore's time.
  */
 import { existsSync } from 'node:fs'
-import { SUBSTITUTER_CONNECT_MS, SUBSTITUTER_RETRIES, SUBSTITUTER_SILENCE_MS } from '../base/limits.ts'
+import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { SUBSTITUTER_CONNECT_MS, SUBSTITUTER_RETRIES, SUBSTITUTER_SILENCE_MS } from '../base/substituter-limits.ts'
 import type { SourceAddress } from '../blob/source-address.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
@@ -26,6 +27,8 @@ export interface SubstituterSetting {
   readonly priority: number
   /** What it offers needs no signature. */
   readonly trusted: boolean
+  /** `name:base64`: keys whose word counts for what it offers, beside those of this machine. */
+  readonly trustedKeys: readonly string[]
   /** How long it may be silent while it owes something. */
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
@@ -52,6 +55,18 @@ export interface Settings {
     /** TCP, of a daemon. */
     readonly port: number
   }
+  readonly limits: {
+    /** Bytes a second that leave this machine in pieces, and that come; undefined for as many as go. */
+    readonly upload: number | undefined
+    readonly download: number | undefined
+    /** Peers that are served at the same time, and wants that one of them may have open. */
+    readonly slots: number
+    readonly slotsPerPeer: number
+    /** Bytes that wait for the network, at most, per connection. */
+    readonly connectionMemory: number
+    /** Bytes of prepared pieces that are kept. */
+    readonly pieceStore: number
+  }
   /** Machines by key or fingerprint. */
   readonly peers: {
     /** Empty: every member of the fleet. */
@@ -60,6 +75,14 @@ export interface Settings {
   }
   /** In the order of asking; `peers`, the machines of the fleet, is one of them. */
   readonly substituters: readonly SubstituterSetting[]
+  /** Whose word for a catalog counts. */
+  readonly trust: {
+    readonly rule: 'fleet' | 'keys'
+    /** `name:base64`; beside those of the state folder. */
+    readonly trustedKeys: readonly string[]
+    /** As `KeyRules` takes them; beside those of the state folder. */
+    readonly revokedKeys: readonly string[]
+  }
   readonly holotree: HolotreeSettings
 }
 
@@ -72,6 +95,7 @@ export interface SettingsOverrides extends HolotreeFlags {
 export const DEFAULT_SUBSTITUTER: Omit<SubstituterSetting, 'address'> = {
   priority: 50,
   trusted: false,
+  trustedKeys: [],
   timeoutMs: SUBSTITUTER_SILENCE_MS,
   connectTimeoutMs: SUBSTITUTER_CONNECT_MS,
   retries: SUBSTITUTER_RETRIES,
@@ -87,8 +111,17 @@ export const PEERS_FIRST: readonly SubstituterSetting[] = [
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
   lane: { port: DEFAULT_LANE_PORT },
+  limits: {
+    upload: undefined,
+    download: undefined,
+    slots: UPLOAD_SLOTS,
+    slotsPerPeer: UPLOAD_WANTS_MAX,
+    connectionMemory: LANE_QUEUE_BYTES,
+    pieceStore: PIECE_STORE_BYTES,
+  },
   peers: { allow: [], ban: [] },
   substituters: PEERS_FIRST,
+  trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -119,13 +152,15 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, peers, substituters, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, limits, peers, substituters, trust, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
     lane,
+    limits,
     peers,
     substituters,
+    trust,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

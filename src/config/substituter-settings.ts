@@ -7,8 +7,10 @@
 import { z } from 'zod'
 import { parseByteSize } from '../base/byte-size.ts'
 import { parseDuration } from '../base/duration.ts'
-import { SUBSTITUTER_RETRIES_MAX, SUBSTITUTERS_MAX } from '../base/limits.ts'
+import { TRUSTED_KEYS_MAX } from '../base/limits.ts'
+import { SUBSTITUTER_RETRIES_MAX, SUBSTITUTERS_MAX } from '../base/substituter-limits.ts'
 import { parseSourceAddress } from '../blob/source-address.ts'
+import { parseKey } from '../trust/key-text.ts'
 import { invalidSettings } from './check-section.ts'
 import { DEFAULT_SUBSTITUTER, PEERS_FIRST, type SubstituterSetting } from './settings.ts'
 
@@ -21,10 +23,15 @@ const duration = z.string().refine((text) => (parseDuration(text) ?? 0) > 0, {
   error: 'must be a duration, like 500ms or 10s',
 })
 
+const trustedKey = z.string().refine((text) => parseKey(text) !== undefined, {
+  error: 'must be a key as `holo-peer keys export` prints it: name:base64',
+})
+
 const terms = z.strictObject({
   url: address,
   priority: z.int().min(0).max(1000).optional(),
   trusted: z.boolean().optional(),
+  'trusted-keys': z.array(trustedKey).max(TRUSTED_KEYS_MAX).optional(),
   timeout: duration.optional(),
   'connect-timeout': duration.optional(),
   retries: z.int().min(0).max(SUBSTITUTER_RETRIES_MAX).optional(),
@@ -76,6 +83,7 @@ function settingOf(entry: z.infer<typeof terms>, file: string): SubstituterSetti
     address: parsed,
     priority: entry.priority ?? defaults.priority,
     trusted: entry.trusted ?? defaults.trusted,
+    trustedKeys: entry['trusted-keys'] ?? defaults.trustedKeys,
     timeoutMs: parseDuration(entry.timeout ?? '') ?? defaults.timeoutMs,
     connectTimeoutMs: parseDuration(entry['connect-timeout'] ?? '') ?? defaults.connectTimeoutMs,
     retries: entry.retries ?? defaults.retries,

@@ -18,6 +18,7 @@ export interface LaneCallOptions {
   readonly address: LaneAddress
   readonly ticket: Uint8Array
   readonly sign: (binding: Uint8Array) => Uint8Array
+  readonly queueBytes: number
   readonly clock: Clock
 }
 
@@ -109,8 +110,8 @@ class Caller implements Endpoint {
     }
     if (!welcome) return
     this.#over = true
-    const { address, clock } = this.options
-    const link = new TcpLink(socket, formatHostPort(address.host, address.port), clock)
+    const { address, clock, queueBytes } = this.options
+    const link = new TcpLink(socket, formatHostPort(address.host, address.port), queueBytes, clock)
     socket.data = link
     if (taken < bytes.byteLength) link.received(bytes.subarray(taken))
     this.onLink(link)

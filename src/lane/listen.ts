@@ -32,10 +32,15 @@ export class LaneListener implements AsyncDisposable {
   #toldMs = Number.NEGATIVE_INFINITY
 
   /**
+   * @param queueBytes what may wait for the network per lane
    * @param port TCP; where it is taken, and where it is 0, a free one is used
    * @throws {HoloError} blame `host`: no port can be listened on
    */
-  constructor(port: number, clock: Clock) {
+  constructor(
+    port: number,
+    private readonly queueBytes: number,
+    clock: Clock,
+  ) {
     this.#clock = clock
     this.#listener = this.#listen(port)
     if (port !== 0 && this.port !== port) this.#log.warn(`TCP port ${port} is taken; using ${this.port}`)
@@ -101,7 +106,7 @@ export class LaneListener implements AsyncDisposable {
 
   #meet(socket: Socket<Endpoint>): void {
     const address = formatHostPort(socket.remoteAddress.replace(/^::ffff:/, ''), socket.remotePort)
-    const stranger = new Stranger(socket, address, this.#clock, {
+    const stranger = new Stranger(socket, address, this.queueBytes, this.#clock, {
       onCall: (call) => this.#gate(call),
       onLink: (link) => this.#links.add(link),
       onLinkClosed: (link) => this.#links.delete(link),
@@ -141,6 +146,7 @@ class Stranger implements Endpoint {
   constructor(
     private readonly socket: Socket<Endpoint>,
     private readonly address: string,
+    private readonly queueBytes: number,
     private readonly clock: Clock,
     private readonly events: StrangerEvents,
   ) {
@@ -202,7 +208,7 @@ class Stranger implements Endpoint {
       return
     }
     this.#end(undefined)
-    const link = new TcpLink(this.socket, this.address, this.clock)
+    const link = new TcpLink(this.socket, this.address, this.queueBytes, this.clock)
     this.socket.data = link
     this.events.onLink(link)
     void link.closed.then(() => this.events.onLinkClosed(link))

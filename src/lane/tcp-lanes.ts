@@ -8,10 +8,11 @@ import { LaneListener } from './listen.ts'
 
 /**
  * @param port TCP port of a daemon; undefined for a machine that only calls
+ * @param queueBytes what may wait for the network per lane
  * @throws {HoloError} blame `host`: no port can be listened on
  */
-export function startLanes(port: number | undefined, clock: Clock): Lanes {
-  return new TcpLanes(port === undefined ? undefined : new LaneListener(port, clock), clock)
+export function startLanes(port: number | undefined, queueBytes: number, clock: Clock): Lanes {
+  return new TcpLanes(port === undefined ? undefined : new LaneListener(port, queueBytes, clock), queueBytes, clock)
 }
 
 class TcpLanes implements Lanes {
@@ -19,6 +20,7 @@ class TcpLanes implements Lanes {
 
   constructor(
     readonly own: LaneListener | undefined,
+    private readonly queueBytes: number,
     private readonly clock: Clock,
   ) {}
 
@@ -32,7 +34,7 @@ class TcpLanes implements Lanes {
     sign: (binding: Uint8Array) => Uint8Array,
     signal: AbortSignal,
   ): Promise<LaneLink> {
-    const link = await callLane({ address, ticket, sign, clock: this.clock }, signal)
+    const link = await callLane({ address, ticket, sign, queueBytes: this.queueBytes, clock: this.clock }, signal)
     this.#links.add(link)
     void link.closed.then(() => this.#links.delete(link))
     return link

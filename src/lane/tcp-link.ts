@@ -7,7 +7,7 @@
 import type { Socket } from 'bun'
 import type { Clock } from '../base/clock.ts'
 import type { LaneLink } from '../base/lane.ts'
-import { LANE_QUEUE_BYTES, PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, framed } from './frame-reader.ts'
 
@@ -29,6 +29,7 @@ export class TcpLink implements LaneLink, Endpoint {
   constructor(
     private readonly socket: Socket<Endpoint>,
     readonly address: string,
+    private readonly queueBytes: number,
     private readonly clock: Clock,
   ) {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
@@ -43,12 +44,12 @@ export class TcpLink implements LaneLink, Endpoint {
     if (taken === whole.byteLength) return true
     this.#queue.push(whole.subarray(taken))
     this.#queuedBytes += whole.byteLength - taken
-    return this.#queuedBytes < LANE_QUEUE_BYTES
+    return this.#queuedBytes < this.queueBytes
   }
 
   async drained(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#queuedBytes < LANE_QUEUE_BYTES || this.#over.signal.aborted) return
+    if (this.#queuedBytes < this.queueBytes || this.#over.signal.aborted) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -105,7 +106,7 @@ export class TcpLink implements LaneLink, Endpoint {
       }
       this.#queue.shift()
     }
-    if (this.#queuedBytes < LANE_QUEUE_BYTES) this.#release()
+    if (this.#queuedBytes < this.queueBytes) this.#release()
     if (this.#ending && this.#queue.length === 0) this.socket.end()
   }
 

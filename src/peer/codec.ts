@@ -16,7 +16,7 @@ import {
   PEER_CREDIT_BYTES,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
-import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import {
@@ -29,9 +29,11 @@ import {
   VERSION_HIGHEST,
   VERSION_LOWEST,
 } from './messages.ts'
+import { PIECE_READERS, pieceFields } from './piece-codec.ts'
 import {
   type Cursor,
   readBytes,
+  readDigest,
   readFixed,
   readList,
   readText,
@@ -56,6 +58,16 @@ const TYPES = [
   'holding',
   'lane-wish',
   'lane-offer',
+  'pieces-held',
+  'pieces-got',
+  'want-pieces',
+  'piece',
+  'piece-more',
+  'refuse-pieces',
+  'cancel-pieces',
+  'choke',
+  'piece-table',
+  'signatures',
 ] as const
 
 /** `<16 hex digits>v12.<platform>` is at most 32 bytes long. */
@@ -69,7 +81,7 @@ const FLAG_GZIP = 4
 
 /** @returns one frame */
 export function encodeMessage(message: Message): Uint8Array {
-  return b4a.concat([b4a.from([TYPES.indexOf(message.type)]), ...piecesOf(message)])
+  return b4a.concat([b4a.from([TYPES.indexOf(message.type)]), ...fieldsOf(message)])
 }
 
 /**
@@ -91,10 +103,10 @@ export function decodeMessage(frame: Uint8Array): Message {
   }
 }
 
-function piecesOf(message: Message): Uint8Array[] {
+function fieldsOf(message: Message): Uint8Array[] {
   switch (message.type) {
     case 'hello':
-      return helloPieces(message)
+      return helloFields(message)
     case 'bye':
       return [uintBytes(BYE_CODES.indexOf(message.code)), textBytes(message.text, BYE_TEXT_BYTES_MAX)]
     case 'have':
@@ -118,28 +130,33 @@ function piecesOf(message: Message): Uint8Array[] {
         ...message.digests.map((digest) => b4a.from(digest, 'hex')),
       ]
     case 'parts':
-      return [uintBytes(message.parts.length), ...message.parts.flatMap(partPieces)]
+      return [uintBytes(message.parts.length), ...message.parts.flatMap(partFields)]
     case 'missing':
       return [
         uintBytes(message.request),
         uintBytes(MISSING_REASONS.indexOf(message.reason)),
-        ...indexPieces(message.indexes),
+        ...indexFields(message.indexes),
       ]
     case 'cancel':
+      return [uintBytes(message.request), ...indexFields(message.indexes)]
     case 'holding':
-      return [uintBytes(message.request), ...indexPieces(message.indexes)]
+      return [uintBytes(message.request), ...bitFields(message.indexes)]
     case 'credit':
       return [uintBytes(message.bytes)]
+    case 'signatures':
+      return [uintBytes(message.request), b4a.from(message.catalog, 'hex')]
     case 'lane-wish':
       return []
     case 'lane-offer': {
       const { lane } = message
       return lane === undefined ? [uintBytes(0)] : [uintBytes(1), uintBytes(lane.port), lane.certificate, lane.ticket]
     }
+    default:
+      return pieceFields(message)
   }
 }
 
-function helloPieces(hello: Hello): Uint8Array[] {
+function helloFields(hello: Hello): Uint8Array[] {
   const { delegation } = hello
   return [
     uintBytes(hello.versionLowest),
@@ -152,16 +169,16 @@ function helloPieces(hello: Hello): Uint8Array[] {
   ]
 }
 
-function partPieces({ request, index, encoding, storedBytes, last, chunk }: Part): Uint8Array[] {
+function partFields({ request, index, encoding, storedBytes, last, chunk }: Part): Uint8Array[] {
   const flags =
     (storedBytes === undefined ? 0 : FLAG_FIRST) | (last ? FLAG_LAST : 0) | (encoding === 'gzip' ? FLAG_GZIP : 0)
-  const pieces = [uintBytes(request), uintBytes(index), uintBytes(flags)]
-  if (storedBytes !== undefined) pieces.push(uintBytes(storedBytes))
-  pieces.push(uintBytes(chunk.byteLength), chunk)
-  return pieces
+  const fields = [uintBytes(request), uintBytes(index), uintBytes(flags)]
+  if (storedBytes !== undefined) fields.push(uintBytes(storedBytes))
+  fields.push(uintBytes(chunk.byteLength), chunk)
+  return fields
 }
 
-function indexPieces(indexes: readonly number[]): Uint8Array[] {
+function indexFields(indexes: readonly number[]): Uint8Array[] {
   return [uintBytes(indexes.length), ...indexes.map(uintBytes)]
 }
 
@@ -197,7 +214,8 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
   cancel: (cursor) => ({ type: 'cancel', request: readRequest(cursor), indexes: readIndexes(cursor) }),
   credit: (cursor) => ({ type: 'credit', bytes: readUint(cursor, PEER_CREDIT_BYTES, 'a credit') }),
   ask: (cursor) => ({ type: 'ask', request: readRequest(cursor), digests: readDigests(cursor) }),
-  holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readIndexes(cursor) }),
+  holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readBits(cursor) }),
+  signatures: (cursor) => ({ type: 'signatures', request: readRequest(cursor), catalog: readDigest(cursor) }),
   'lane-wish': () => ({ type: 'lane-wish' }),
   'lane-offer': (cursor) => ({
     type: 'lane-offer',
@@ -210,6 +228,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
             ticket: readFixed(cursor, 32),
           },
   }),
+  ...PIECE_READERS,
 }
 
 function readHello(cursor: Cursor): Hello {
@@ -267,10 +286,6 @@ function readName(cursor: Cursor): CatalogName {
   return name
 }
 
-function readDigest(cursor: Cursor): Sha256Digest {
-  return parseSha256(b4a.toString(readFixed(cursor, 32), 'hex')) as Sha256Digest
-}
-
 function readDigests(cursor: Cursor): Sha256Digest[] {
   const digests = readList(cursor, WANT_DIGESTS_MAX, 'digests', () => readDigest(cursor))
   if (digests.length === 0) throw violation('a question about nothing')
@@ -279,4 +294,21 @@ function readDigests(cursor: Cursor): Sha256Digest[] {
 
 function readIndexes(cursor: Cursor): number[] {
   return readList(cursor, WANT_DIGESTS_MAX, 'indexes', () => readUint(cursor, WANT_DIGESTS_MAX - 1, 'an index'))
+}
+
+/** As bits, the first in the highest bit of the first byte, without zero bytes at the end. */
+function bitFields(indexes: readonly number[]): Uint8Array[] {
+  const bits = new Uint8Array(Math.ceil((Math.max(-1, ...indexes) + 1) / 8))
+  for (const index of indexes) bits[index >> 3] = (bits[index >> 3] ?? 0) | (0x80 >> (index & 7))
+  return [uintBytes(bits.byteLength), bits]
+}
+
+/** Ascending. */
+function readBits(cursor: Cursor): number[] {
+  const bits = readBytes(cursor, WANT_DIGESTS_MAX / 8, 'a bitfield of length')
+  const indexes: number[] = []
+  for (const [at, byte] of bits.entries()) {
+    for (let bit = 0; bit < 8; bit++) if ((byte & (0x80 >> bit)) !== 0) indexes.push(at * 8 + bit)
+  }
+  return indexes
 }

@@ -4,41 +4,23 @@
  * Carries out what the session decides. It ends once, with the error that ended it or undefined after an orderly
  * goodbye; whatever was under way fails then. Which peer is asked for what is decided elsewhere.
  */
-import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { HAVE_ENTRIES_MAX, PEER_STALL_MS } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import { type Delegation, fingerprint } from '../trust/keys.ts'
+import { CatalogAnnouncer } from './catalog-announcer.ts'
 import { encodeMessage } from './codec.ts'
-import { type LaneAccess, LaneKeeper } from './lane-keeper.ts'
-import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts, Role } from './messages.ts'
-import { type ServedLibrary, Uploads } from './serve.ts'
+import type { ConnectionEvents, ConnectionOptions } from './connection-options.ts'
+import { LaneKeeper } from './lane-keeper.ts'
+import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts } from './messages.ts'
+import { peerName } from './peer-name.ts'
+import { isPieceMessage, PieceTraffic, type ToldOfPieces } from './piece-traffic.ts'
+import type { PieceChannel } from './piece-wants.ts'
+import { Uploads } from './serve.ts'
 import { type MemberMessage, type Remote, Session, type SessionAction } from './session.ts'
 import { PeerSource } from './source.ts'
+import { StallWatch } from './stall-watch.ts'
 import { violation } from './wire.ts'
-
-export interface ConnectionOptions {
-  /** Of every fleet of this machine. */
-  readonly secrets: readonly Uint8Array[]
-  readonly role: Role
-  readonly agent: string
-  readonly delegation: Delegation | undefined
-  readonly library: ServedLibrary
-  readonly clock: Clock
-  /** Undefined where this process has no lanes. */
-  readonly laneAccess?: LaneAccess
-}
-
-/** Who is told what happens; all are called outside of any call into the connection but `start`. */
-export interface ConnectionEvents {
-  /** The remote is a member. */
-  onOpen(remote: Remote): void
-  /** The remote's catalogs have changed. */
-  onHave(): void
-  onEnd(error: HoloError | undefined): void
-}
 
 export class PeerConnection {
   readonly #link: FrameLink
@@ -48,12 +30,15 @@ export class PeerConnection {
   readonly #session: Session
   readonly #uploads: Uploads
   readonly #lanes: LaneKeeper
+  readonly #pieces: PieceTraffic
+  /** Pieces over the session, where there is no lane. */
+  readonly #pieceChannel: PieceChannel
   readonly #over = new AbortController()
   #source: PeerSource
   #remote: Remote | undefined
-  #announced = new Map<CatalogName, HeldCatalog>()
+  readonly #announcer = new CatalogAnnouncer((message) => this.#send(message))
   #unsubscribe = () => {}
-  #watching = false
+  readonly #stallWatch: StallWatch
 
   constructor(link: FrameLink, options: ConnectionOptions, events: ConnectionEvents) {
     this.#link = link
@@ -69,19 +54,33 @@ export class PeerConnection {
       initiator: link.initiator,
       remoteName: name,
     })
+    this.#stallWatch = new StallWatch(
+      options.clock,
+      { onLaneStall: (why) => this.#lanes.giveUp(why), onStall: (what) => this.#stalled(what) },
+      this.#over.signal,
+    )
+    this.#pieceChannel = { send: (message) => this.#send(message), drained: (signal) => link.drained(signal) }
     this.#uploads = new Uploads({
       library: options.library,
       log: this.#log,
       send: (message) => this.#send(message),
       drained: (signal) => link.drained(signal),
       onAnswered: (request, count) => this.#session.answered(request, count),
-      onCrash: (error) => {
-        this.#log.error(`Serving ${this.name} crashed: ${messageOf(error)}`)
-        this.leave('dropped', 'internal error', undefined)
-      },
+      onCrash: (error) => this.#crashed(error),
+    })
+    this.#pieces = new PieceTraffic({
+      name: () => this.name,
+      complete: () => this.catalogs.values(),
+      channel: () => this.#lanes.pieceChannel ?? this.#pieceChannel,
+      onWanted: () => this.#lanes.wanted(),
+      giveUp: (why) => this.#giveUp(why),
+      onHeld: (catalog) => events.onPieces(catalog, undefined),
+      onGot: (catalog, pieces) => events.onPieces(catalog, pieces),
+      onChoke: (choked) => events.onChoke(choked),
     })
     this.#lanes = new LaneKeeper({
       ...options,
+      pieces: this.#pieces,
       localKey: link.localKey,
       remoteKey: link.remoteKey,
       address: link.address,
@@ -128,13 +127,23 @@ export class PeerConnection {
     return this.#source
   }
 
+  /** The same for pieces; undefined where it does not speak of them. */
+  get pieces(): PieceTraffic | undefined {
+    return (this.#remote?.version ?? 0) >= 2 ? this.#pieces : undefined
+  }
+
+  /** Something will be fetched from here: see to a lane meanwhile. */
+  expectBulk(): void {
+    if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
+  }
+
   get roundTripMs(): number | undefined {
     return this.#link.roundTripMs()
   }
 
   /** Bytes of blobs and catalogs sent so far. */
   get sentBytes(): number {
-    return this.#uploads.sentBytes + this.#lanes.sentBytes
+    return this.#uploads.sentBytes + this.#lanes.sentBytes + this.#pieces.sentBytes
   }
 
   /** Whether bulk goes over a lane. */
@@ -182,21 +191,42 @@ export class PeerConnection {
   #opened(remote: Remote): void {
     this.#remote = remote
     this.#source = this.#sourceNamed(peerName(remote.machineKey, this.#link.address))
-    this.#unsubscribe = this.#options.library.subscribe(() => this.#announce())
-    this.#announce()
+    const { library } = this.#options
+    const announce = () => this.#announcer.tell(library.catalogs())
+    const unsubscribe = library.subscribe(announce)
+    announce()
+    const untell = remote.version < 2 ? () => {} : this.#tellPieces()
+    this.#unsubscribe = () => {
+      unsubscribe()
+      untell()
+    }
     this.#events.onOpen(remote)
   }
 
-  /** Tell the remote how our catalogs differ from what it knows. */
-  #announce(): void {
-    const held = new Map(this.#options.library.catalogs().map((catalog) => [catalog.name, catalog]))
-    const added = [...held.values()].filter(({ name, sha256 }) => this.#announced.get(name)?.sha256 !== sha256)
-    const removed = [...this.#announced.keys()].filter((name) => !held.has(name))
-    this.#announced = held
-    for (let from = 0; from < Math.max(added.length, removed.length); from += HAVE_ENTRIES_MAX) {
-      const to = from + HAVE_ENTRIES_MAX
-      this.#send({ type: 'have', added: added.slice(from, to), removed: removed.slice(from, to) })
+  /** Serve pieces, and tell what is being fetched here. @returns ends the telling */
+  #tellPieces(): () => void {
+    const { pieceServer, ownHoldings } = this.#options
+    if (pieceServer !== undefined) {
+      const client = {
+        id: `${this.name} ${connections++}`,
+        send: (message: Message) => void this.#send(message),
+        onCrash: (error: unknown) => this.#crashed(error),
+      }
+      this.#pieces.serve(pieceServer.attach(client))
     }
+    for (const message of ownHoldings?.summary() ?? []) this.#send(message)
+    return ownHoldings?.subscribe((message) => this.#send(message)) ?? (() => {})
+  }
+
+  #crashed(error: unknown): void {
+    this.#log.error(`Serving ${this.name} crashed: ${messageOf(error)}`)
+    this.leave('dropped', 'internal error', undefined)
+  }
+
+  /** What it owes us does not come: over TCP something may swallow it, and the session be well. */
+  #giveUp(why: string): void {
+    if (this.#lanes.isOpen) this.#lanes.giveUp(why)
+    else this.#stalled(why)
   }
 
   #deliver(message: MemberMessage): void {
@@ -204,7 +234,8 @@ export class PeerConnection {
       if (message.type === 'have') this.#events.onHave()
       else if (message.type === 'parts' || message.type === 'missing' || message.type === 'holding') {
         this.#take(message)
-      } else this.#answer(message)
+      } else if (isPieceMessage(message)) this.#pieces.take(message, this.#pieceChannel)
+      else this.#answer(message)
     } catch (error) {
       if (!(error instanceof HoloError)) throw error
       this.#carryOut(this.#session.fail(error))
@@ -212,9 +243,11 @@ export class PeerConnection {
   }
 
   /** What the remote wants of us. @throws {HoloError} `protocol-violation` */
-  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding>): void {
+  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding | ToldOfPieces>): void {
     if (message.type === 'want') this.#uploads.want(message.request, message.digests)
     else if (message.type === 'catalog') this.#uploads.catalog(message.request, message.name)
+    else if (message.type === 'piece-table') this.#uploads.table(message.request, message.catalog)
+    else if (message.type === 'signatures') this.#uploads.signatures(message.request, message.catalog)
     else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
     else if (message.type === 'lane-wish') this.#lanes.onWish()
     else if (message.type === 'lane-offer') this.#lanes.onOffer(message)
@@ -244,6 +277,7 @@ export class PeerConnection {
     const gone = new HoloError(`P${this.name.slice(1)} has left`, { code: 'peer-lost', blame: 'source' })
     this.#source.end(error ?? gone)
     this.#lanes.stop()
+    this.#pieces.end(error ?? gone)
     this.#events.onEnd(error)
   }
 
@@ -259,47 +293,23 @@ export class PeerConnection {
     }
   }
 
-  /** While the peer owes us something: give it up when nothing of it comes. */
-  async #watchStall(): Promise<void> {
-    if (this.#watching) return
-    this.#watching = true
-    const { clock } = this.#options
-    try {
-      while (this.#source.isOwed) {
-        await clock.sleep(PEER_STALL_MS / 10, this.#over.signal)
-        const nowMs = clock.nowMs()
-        const { session, lane } = this.#source
-        // Its session may still be well: something between us has begun to swallow TCP.
-        if ((lane?.requests.idleMs(nowMs) ?? 0) >= PEER_STALL_MS) {
-          this.#lanes.giveUp(`nothing came over it for ${PEER_STALL_MS / 1000} seconds`)
-        }
-        if (session.requests.idleMs(nowMs) < PEER_STALL_MS) continue
-        const text = `sent nothing of what it owes us for ${PEER_STALL_MS / 1000} seconds`
-        const error = new HoloError(`P${this.name.slice(1)} ${text}`, {
-          code: 'peer-stalled',
-          blame: 'source',
-          hint: 'look at the load and the network of that machine',
-        })
-        this.leave('stalled', `you ${text.replace('owes', 'owe')}`, error)
-      }
-    } catch {
-      // The connection has ended, and with it what it owed.
-    } finally {
-      this.#watching = false
-    }
+  /** @param what as the end of the sentence `the peer …` */
+  #stalled(what: string): void {
+    const error = new HoloError(`P${this.name.slice(1)} ${what}`, {
+      code: 'peer-stalled',
+      blame: 'source',
+      hint: 'look at the load and the network of that machine',
+    })
+    this.leave('stalled', `you ${what.replace('owes', 'owe')}`, error)
   }
 
   #sourceNamed(name: string): PeerSource {
     return new PeerSource(name, (message) => this.#send(message), this.#options.clock, {
-      onOwed: () => void this.#watchStall(),
-      onWanted: () => {
-        if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
-      },
+      onOwed: () => this.#stallWatch.watch(() => this.#source),
+      onWanted: () => this.expectBulk(),
     })
   }
 }
 
-/** How a peer is called in errors, reports and logs. */
-export function peerName(key: Uint8Array, address: string): string {
-  return `peer ${fingerprint(key)} (${address})`
-}
+/** So that a peer which comes back is another client of the piece server. */
+let connections = 0

@@ -4,28 +4,27 @@
  * Takes links from discovery, keeps those whose remote is a member, answers "who holds this catalog", and shuts out
  * peers that proved bad. Which links are tried, and when, is discovery's business.
  */
-import { type Clock, deadline } from '../base/clock.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
-import {
-  BANNED_KEYS_MAX,
-  GOODBYE_MS,
-  MAJORITY_GRACE_MS,
-  PEERS_MAX,
-  SOURCE_GRACE_MS,
-  STRANGERS_MAX,
-} from '../base/limits.ts'
+import type { Clock } from '../base/clock.ts'
+import { type HoloError, messageOf } from '../base/errors.ts'
+import { GOODBYE_MS, PEERS_MAX, SOURCE_GRACE_MS, STRANGERS_MAX } from '../base/limits.ts'
 import type { FrameLink } from '../base/link.ts'
 import { roomLogger } from '../base/log.ts'
-import type { Sha256Digest } from '../blob/digest.ts'
+import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { SourceSet } from '../blob/fetch-all.ts'
 import type { BlobSource } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { KeyRules } from '../trust/key-rules.ts'
-import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
-import { type Choice, chooseCatalog, type Offer } from './choose.ts'
-import { type ConnectionOptions, PeerConnection, peerName } from './connection.ts'
+import { AskedSource } from './asked-source.ts'
+import { type Ban, Bans } from './bans.ts'
+import { type CatalogWish, type FoundInSwarm, findCatalog } from './catalog-search.ts'
+import { PeerConnection } from './connection.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
+import type { HeldCatalog } from './messages.ts'
+import { peerName } from './peer-name.ts'
 import { type PeerView, viewOf } from './peer-view.ts'
+import type { PieceFetch } from './piece-fetch.ts'
+import { type FoundTable, findTable } from './table-search.ts'
 import { Tickets } from './tickets.ts'
 
 export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets' | 'laneAccess'> {
@@ -37,12 +36,6 @@ export interface SwarmOptions extends Omit<ConnectionOptions, 'secrets' | 'laneA
   readonly lanes?: Omit<LaneAccess, 'tickets'>
 }
 
-/** What `find` found: the catalog, and what the user should know about how. */
-export interface FoundInSwarm {
-  readonly catalog: VerifiedCatalog
-  readonly warnings: readonly string[]
-}
-
 export class FleetSwarm implements AsyncDisposable {
   readonly #options: SwarmOptions
   readonly #clock: Clock
@@ -51,16 +44,20 @@ export class FleetSwarm implements AsyncDisposable {
   readonly #strangers = new Set<PeerConnection>()
   /** By the key of their link, in hex: the daemon and a command of one machine are two members. */
   readonly #members = new Map<string, PeerConnection>()
-  /** Keys in hex, of links and machines. */
-  readonly #banned = new Map<string, HoloError>()
+  readonly #bans: Bans
   readonly #listeners = new Set<() => void>()
+  /** Environments on their way in pieces. */
+  readonly #fetches = new Set<PieceFetch>()
   readonly #laneAccess: LaneAccess | undefined
   #firstMemberMs: number | undefined
+  /** Of connections that have ended. */
+  #sentBytes = 0
   #closed = false
 
   constructor(options: SwarmOptions) {
     this.#options = options
     this.#clock = options.clock
+    this.#bans = new Bans(options.clock)
     const { lanes, clock } = options
     if (lanes === undefined) return
     const tickets = new Tickets<LaneKeeper>()
@@ -87,7 +84,14 @@ export class FleetSwarm implements AsyncDisposable {
       },
       {
         onOpen: () => this.#welcome(connection),
-        onHave: () => this.#changed(),
+        onHave: () => {
+          for (const fetch of this.#fetches) lookAt(fetch, connection)
+          this.#changed()
+        },
+        onPieces: (catalog, pieces) => this.#morePieces(connection, catalog, pieces),
+        onChoke: (choked) => {
+          for (const fetch of this.#fetches) fetch.choke(connection.name, choked)
+        },
         onEnd: (error) => this.#forget(connection, error),
       },
     )
@@ -97,7 +101,7 @@ export class FleetSwarm implements AsyncDisposable {
 
   /** Whether a key, of a link or of a machine, is shut out: by its deeds or by name; for the firewall of discovery. */
   isBanned(publicKey: Uint8Array): boolean {
-    return this.#banned.has(hex(publicKey)) || this.#options.rules?.bans(publicKey) === true
+    return this.#bans.find(publicKey) !== undefined || this.#options.rules?.bans(publicKey) === true
   }
 
   /**
@@ -112,25 +116,75 @@ export class FleetSwarm implements AsyncDisposable {
     return [...this.#members.values()].map(viewOf).filter((view) => view !== undefined)
   }
 
+  /** Bytes of blobs, catalogs and pieces sent so far, to those who have left, too. */
+  get sentBytes(): number {
+    let bytes = this.#sentBytes
+    for (const connection of this.#members.values()) bytes += connection.sentBytes
+    return bytes
+  }
+
+  /** Whom this process shuts out for what they did, the newest first. */
+  bans(): readonly Ban[] {
+    return this.#bans.list()
+  }
+
   /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
+  /** Whether a member holds this very catalog. @param sha256 of the decoded catalog */
+  isHeld(sha256: Sha256Digest): boolean {
+    return [...this.#members.values()].some(({ catalogs }) => holds(catalogs.values(), sha256))
+  }
+
   /**
-   * The members that hold this very catalog, as sources of its blobs; follows their coming and going.
+   * The members that hold this very catalog, as sources of its blobs; follows their coming and going. Where nobody holds
+   * it, those that hold others are asked which of the blobs they share.
    *
-   * @param sha256 of the decoded catalog; where nobody has it, holders of another one under this name are asked, since
-   *   two builds of one blueprint share most blobs
+   * @param sha256 of the decoded catalog
+   * @param digests all that will be asked for
    */
-  sourcesFor(name: CatalogName, sha256: Sha256Digest): SourceSet {
+  sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
+    const asked = new Map<PeerConnection, AskedSource>()
+    const askedOf = (connection: PeerConnection): AskedSource => {
+      const source = asked.get(connection) ?? new AskedSource(connection.source, digests)
+      asked.set(connection, source)
+      return source
+    }
+    const list = (): BlobSource[] => {
+      const members = [...this.#members.values()]
+      const exact = members.filter(({ catalogs }) => holds(catalogs.values(), sha256))
+      if (exact.length > 0) return exact.map(({ source }) => source)
+      return members.filter(({ remote }) => remote?.role === 'daemon').map(askedOf)
+    }
     return {
       graceMs: SOURCE_GRACE_MS,
-      list: () => this.#holders(name, sha256).map(({ source }): BlobSource => source),
+      list,
       subscribe: (listener) => this.subscribe(listener),
       drop: (source, error) => this.drop(source, error),
     }
+  }
+
+  /**
+   * Let `fetch` ask every member that is here or comes, until it has ended.
+   *
+   * @returns as `PieceFetch.run` @throws as `PieceFetch.run`
+   */
+  async fetchPieces(fetch: PieceFetch, signal: AbortSignal): Promise<readonly number[]> {
+    this.#fetches.add(fetch)
+    for (const connection of this.#members.values()) lookAt(fetch, connection)
+    try {
+      return await fetch.run(signal)
+    } finally {
+      this.#fetches.delete(fetch)
+    }
+  }
+
+  /** The piece table of a catalog, from the first member that has it. @returns, @throws as `findTable` */
+  findTable(catalog: Sha256Digest, pieces: number, signal: AbortSignal): Promise<FoundTable | undefined> {
+    return findTable([...this.#members.values()], catalog, pieces, signal)
   }
 
   /** Part with members whose secret counts no more: its fleet was left, or its grace is over. */
@@ -145,7 +199,7 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   /**
-   * Never talk to this peer again in this process.
+   * Talk to this peer no more for a time.
    *
    * @param peer its name, as in its source and in errors
    */
@@ -158,36 +212,20 @@ export class FleetSwarm implements AsyncDisposable {
   /**
    * Find a catalog among the members, waiting for the first one that holds it.
    *
-   * Where members differ the local one wins, else the majority; a holder that then sends another one is dropped.
-   *
-   * @param local SHA-256 of the decoded catalog that this machine holds, if any
-   * @param waitMs for the first holder; 0 asks only who is connected now
-   * @returns undefined where no member holds it
-   * @throws `signal.reason`
+   * @returns, @throws as `findCatalog`
    */
-  async find(
-    name: CatalogName,
-    { local, waitMs }: { readonly local?: Sha256Digest; readonly waitMs: number },
-    signal: AbortSignal,
-  ): Promise<FoundInSwarm | undefined> {
-    const warnings: string[] = []
-    const missed = new Set<PeerConnection>()
-    const limit = deadline(waitMs, new Error('nobody holds it'), signal)
-    try {
-      for (;;) {
-        const choose = () => chooseCatalog(name, this.#offers(name, missed), local)
-        const choice = await this.#awaitChoice(choose, limit.signal, signal)
-        if (choice === undefined) return undefined
-        if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
-        for (const connection of choice.holders) {
-          const catalog = await this.#fetchCatalog(connection, name, warnings, signal)
-          if (catalog !== undefined) return { catalog, warnings }
-          missed.add(connection)
-        }
-      }
-    } finally {
-      limit.clear()
+  find(name: CatalogName, wish: CatalogWish, signal: AbortSignal): Promise<FoundInSwarm | undefined> {
+    const search = {
+      clock: this.#clock,
+      members: () => this.#members.values(),
+      sinceMs: () => this.#firstMemberMs,
+      subscribe: (listener: () => void) => this.subscribe(listener),
+      onLie: (connection: PeerConnection, error: HoloError) => {
+        this.#log.warn(error.message)
+        this.#ban(connection, error)
+      },
     }
+    return findCatalog(name, wish, search, signal)
   }
 
   /** Say goodbye to all, and give it time to arrive: who hears nothing has to find out by itself. */
@@ -201,66 +239,11 @@ export class FleetSwarm implements AsyncDisposable {
     patience.abort(new Error('no need to wait'))
   }
 
-  /** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
-  async #awaitChoice(
-    choose: () => Choice<PeerConnection> | undefined,
-    limit: AbortSignal,
-    signal: AbortSignal,
-  ): Promise<Choice<PeerConnection> | undefined> {
-    for (;;) {
-      signal.throwIfAborted()
-      const choice = choose()
-      if (choice !== undefined && choice.holders.length > 0) {
-        const freshMs = MAJORITY_GRACE_MS - (this.#clock.nowMs() - (this.#firstMemberMs ?? 0))
-        if (freshMs <= 0) return choice
-        await this.#clock.sleep(freshMs, signal)
-        continue
-      }
-      if (limit.aborted) return undefined
-      await this.#nextChange(limit)
-    }
-  }
-
-  async #fetchCatalog(
-    connection: PeerConnection,
-    name: CatalogName,
-    warnings: string[],
-    signal: AbortSignal,
-  ): Promise<VerifiedCatalog | undefined> {
-    const held = connection.catalogs.get(name)
-    if (held === undefined) return undefined
-    try {
-      const found = await connection.source.findCatalog(held, signal)
-      return found === undefined ? undefined : verifyCatalog(found)
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!(error instanceof HoloError) || error.blame !== 'source') throw error
-      this.#log.warn(error.message)
-      warnings.push(`${error.message}; it was dropped`)
-      this.#ban(connection, error)
-      return undefined
-    }
-  }
-
-  #offers(name: CatalogName, except: ReadonlySet<PeerConnection>): Offer<PeerConnection>[] {
-    return [...this.#members.values()].flatMap((holder) => {
-      const held = holder.catalogs.get(name)
-      if (held === undefined || holder.remote === undefined || except.has(holder)) return []
-      return [{ holder, holderName: holder.name, machine: hex(holder.remote.machineKey), sha256: held.sha256 }]
-    })
-  }
-
-  #holders(name: CatalogName, sha256: Sha256Digest): PeerConnection[] {
-    const holders = [...this.#members.values()].filter(({ catalogs }) => catalogs.has(name))
-    const exact = holders.filter(({ catalogs }) => catalogs.get(name)?.sha256 === sha256)
-    return exact.length > 0 ? exact : holders
-  }
-
   #welcome(connection: PeerConnection): void {
     this.#strangers.delete(connection)
     const { remote } = connection
     if (remote === undefined) return
-    const ban = this.#banned.get(hex(remote.machineKey))
+    const ban = this.#bans.find(remote.machineKey)
     if (ban !== undefined) {
       connection.leave('dropped', 'this machine was dropped', ban)
       return
@@ -277,6 +260,7 @@ export class FleetSwarm implements AsyncDisposable {
     older?.leave('leaving', 'you have opened another connection', undefined)
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
+    for (const fetch of this.#fetches) lookAt(fetch, connection)
     this.#changed()
   }
 
@@ -287,7 +271,9 @@ export class FleetSwarm implements AsyncDisposable {
     const key = hex(connection.linkKey)
     if (this.#members.get(key) !== connection) return
     this.#members.delete(key)
+    this.#sentBytes += connection.sentBytes
     this.#log.info(`${connection.name} left`)
+    for (const fetch of this.#fetches) fetch.leave(connection.name)
     this.#changed()
   }
 
@@ -297,26 +283,34 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   #shutOut(connection: PeerConnection, reason: HoloError): void {
-    this.#banned.set(hex(connection.linkKey), reason)
-    if (connection.remote !== undefined) this.#banned.set(hex(connection.remote.machineKey), reason)
-    // Keys cost a stranger nothing, so the oldest are forgotten.
-    for (const key of this.#banned.keys()) if (this.#banned.size > BANNED_KEYS_MAX) this.#banned.delete(key)
-    this.#log.warn(`${peerName(connection.linkKey, connection.address)} is shut out: ${reason.message}`)
+    const { remote, linkKey, name } = connection
+    this.#bans.add(remote === undefined ? [linkKey] : [remote.machineKey, linkKey], name, reason)
+    this.#log.warn(`${peerName(linkKey, connection.address)} is shut out: ${reason.message}`)
+  }
+
+  #morePieces(connection: PeerConnection, catalog: Sha256Digest, pieces: readonly number[] | undefined): void {
+    const peer = connection.pieces
+    for (const fetch of this.#fetches) {
+      if (peer === undefined || fetch.catalog !== catalog) continue
+      if (pieces === undefined) fetch.look(peer)
+      else fetch.got(peer, pieces)
+    }
   }
 
   #changed(): void {
     for (const listener of [...this.#listeners]) listener()
   }
-
-  /** Resolves at the next change, or when `signal` aborts. */
-  #nextChange(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const unsubscribe = this.subscribe(resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    return promise.finally(unsubscribe)
-  }
 }
 
 function hex(key: Uint8Array): string {
   return Buffer.from(key).toString('hex')
+}
+
+function lookAt(fetch: PieceFetch, { pieces }: PeerConnection): void {
+  if (pieces !== undefined) fetch.look(pieces)
+}
+
+function holds(catalogs: Iterable<HeldCatalog>, sha256: Sha256Digest): boolean {
+  for (const held of catalogs) if (held.sha256 === sha256) return true
+  return false
 }

@@ -9,11 +9,12 @@ import { deadline } from '../base/clock.ts'
 import { type HoloError, messageOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
 import type { LaneLink, Lanes } from '../base/lane.ts'
-import { LANE_CONNECT_MS, LANE_RETRY_MS } from '../base/limits.ts'
+import { LANE_CONNECT_MS, LANE_OPENING_MS, LANE_RETRY_MS } from '../base/limits.ts'
 import { type KeyPair, randomSecret } from '../trust/keys.ts'
 import { signLaneCall } from '../trust/lane-call.ts'
 import type { LaneOffer, Message } from './messages.ts'
 import { PeerLane, type PeerLaneOptions } from './peer-lane.ts'
+import type { PieceChannel } from './piece-wants.ts'
 import type { PeerSource } from './source.ts'
 import type { TicketHolder, Tickets } from './tickets.ts'
 import { violation } from './wire.ts'
@@ -58,6 +59,11 @@ export class LaneKeeper implements TicketHolder {
   /** Whether bulk goes over a lane now. */
   get isOpen(): boolean {
     return this.#called !== undefined || this.#accepted !== undefined
+  }
+
+  /** Where pieces go; undefined where there is no lane. */
+  get pieceChannel(): PieceChannel | undefined {
+    return (this.#called ?? this.#accepted)?.pieceChannel
   }
 
   /** Bytes of blobs sent over lanes so far. */
@@ -134,7 +140,7 @@ export class LaneKeeper implements TicketHolder {
       this.#done()
       return
     }
-    const limit = deadline(LANE_CONNECT_MS, new Error('nobody answered in time'), this.#over.signal)
+    const limit = deadline(LANE_OPENING_MS, new Error('nobody answered in time'), this.#over.signal)
     const calledKey = this.remoteKey
     const sign = (binding: Uint8Array) => signLaneCall({ ticket, binding, calledKey }, access.keyPair)
     try {
@@ -159,10 +165,10 @@ export class LaneKeeper implements TicketHolder {
   }
 
   #use(link: LaneLink, onEnd: () => void): PeerLane {
-    const { library, clock, log, peerName, source, onViolation } = this.#options
+    const { library, clock, log, peerName, source, pieces, onViolation } = this.#options
     const lane = new PeerLane(
       link,
-      { library, clock, log, peerName: peerName() },
+      { library, clock, log, peerName: peerName(), pieces },
       {
         onProgress: () => source().advance(),
         onViolation,

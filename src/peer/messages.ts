@@ -7,6 +7,7 @@
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { Delegation } from '../trust/keys.ts'
+import type { PieceMessage } from './piece-messages.ts'
 
 /** Versions of the protocol that this code speaks. */
 export const VERSION_LOWEST = 1
@@ -153,6 +154,17 @@ export interface LaneOffer {
     | undefined
 }
 
+/**
+ * Who has signed this catalog? Of version 2; answered by one part, numbered 0, as `catalog` is: lines of JSON
+ * (trust/signature-json.ts).
+ */
+export interface SignaturesRequest {
+  readonly type: 'signatures'
+  readonly request: number
+  /** Of the decoded JSON. */
+  readonly catalog: Sha256Digest
+}
+
 export type Message =
   | Hello
   | Bye
@@ -167,6 +179,8 @@ export type Message =
   | Holding
   | LaneWish
   | LaneOffer
+  | PieceMessage
+  | SignaturesRequest
 
 /** Request numbers go up from 0 and are not used again on a connection. */
 export const REQUEST_MAX = 0xffffffff

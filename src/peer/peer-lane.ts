@@ -1,8 +1,8 @@
 /**
  * One lane of a peer in use: wishes and blobs of both sides, by the same messages as on the session.
  *
- * Only `want`, `parts`, `missing`, `cancel`, `credit` and `bye` are said on it; request numbers, credit and bounds are its
- * own. What breaks the protocol on it ends the peer, what merely breaks it off does not.
+ * Only wants of blobs and pieces, what answers and cancels them, `credit` and `bye` are said on it; numbers of requests for
+ * blobs, credit and bounds are its own. What breaks the protocol on it ends the peer, what merely breaks it off does not.
  */
 import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
@@ -12,6 +12,8 @@ import { Channel } from './channel.ts'
 import { decodeMessage, encodeMessage } from './codec.ts'
 import type { Message } from './messages.ts'
 import { OpenQuestions } from './open-questions.ts'
+import { isPieceTraffic, type PieceTraffic } from './piece-traffic.ts'
+import type { PieceChannel } from './piece-wants.ts'
 import { type ServedLibrary, Uploads } from './serve.ts'
 import { violation } from './wire.ts'
 
@@ -21,6 +23,7 @@ export interface PeerLaneOptions {
   readonly log: Logger
   /** Of the peer, in errors. */
   readonly peerName: string
+  readonly pieces: PieceTraffic
 }
 
 export interface PeerLaneEvents {
@@ -34,6 +37,7 @@ export interface PeerLaneEvents {
 
 export class PeerLane {
   readonly channel: Channel
+  readonly pieceChannel: PieceChannel
   readonly #uploads: Uploads
   readonly #questions = new OpenQuestions()
   #over = false
@@ -46,6 +50,7 @@ export class PeerLane {
     const { library, log, peerName } = options
     const send = (message: Message) => link.send(encodeMessage(message))
     this.channel = new Channel(send)
+    this.pieceChannel = { send, drained: (signal) => link.drained(signal) }
     this.#uploads = new Uploads({
       library,
       log,
@@ -71,14 +76,14 @@ export class PeerLane {
     if (this.#over) return
     this.#over = true
     this.#uploads.stop()
-    const { peerName } = this.options
-    this.channel.end(
-      new HoloError(`The lane to ${peerName} was lost: ${why}`, {
-        code: 'lane-lost',
-        blame: 'source',
-        hint: 'nothing has to be done: what was under way is asked for again',
-      }),
-    )
+    const { peerName, pieces } = this.options
+    const lost = new HoloError(`The lane to ${peerName} was lost: ${why}`, {
+      code: 'lane-lost',
+      blame: 'source',
+      hint: 'nothing has to be done: what was under way is asked for again',
+    })
+    this.channel.end(lost)
+    pieces.channelLost(this.pieceChannel, lost)
     this.link.destroy()
     this.events.onEnd()
   }
@@ -105,6 +110,7 @@ export class PeerLane {
     else if (message.type === 'credit') {
       if (!this.#uploads.credit(message.bytes)) throw violation('credit for more than it has got')
     } else if (message.type === 'bye') this.end(`the peer said: ${message.text}`)
+    else if (isPieceTraffic(message)) this.options.pieces.takeTraffic(message, this.pieceChannel)
     else throw violation(`"${message.type}" on a lane`)
   }
 }

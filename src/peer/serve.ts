@@ -12,6 +12,7 @@ import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES_MAX, PEER_CREDIT_BYTES } from '../bas
 import type { Logger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
+import type { ServedPieces } from '../blob/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { HeldCatalog, Message, Missing, Part } from './messages.ts'
 
@@ -25,6 +26,10 @@ export interface ServedLibrary extends StoredBlobs {
   subscribe(listener: () => void): () => void
   /** The gzip'd form. @returns undefined where the catalog is not held */
   storedCatalog(name: CatalogName): Promise<Uint8Array | undefined>
+  /** Who has signed a catalog, as lines of JSON. @returns undefined where nothing is known */
+  signatures(catalog: Sha256Digest): Uint8Array | undefined
+  /** The same in pieces; undefined where nothing is served so. */
+  readonly pieces?: ServedPieces
 }
 
 /** A library that offers nothing: that of a client which only fetches. */
@@ -32,6 +37,7 @@ export const nothingServed: ServedLibrary = {
   catalogs: () => [],
   subscribe: () => () => {},
   storedCatalog: async () => undefined,
+  signatures: () => undefined,
   stored: () => undefined,
   holds: () => false,
 }
@@ -51,7 +57,11 @@ export interface UploadOptions {
 interface Job {
   readonly request: number
   readonly index: number
-  readonly wanted: Sha256Digest | { readonly catalog: CatalogName }
+  readonly wanted:
+    | Sha256Digest
+    | { readonly catalog: CatalogName }
+    | { readonly tableOf: Sha256Digest }
+    | { readonly signaturesOf: Sha256Digest }
   cancelled: boolean
 }
 
@@ -81,6 +91,16 @@ export class Uploads {
 
   catalog(request: number, name: CatalogName): void {
     this.#enqueue([{ request, index: 0, wanted: { catalog: name }, cancelled: false }])
+  }
+
+  /** The piece table of a catalog. */
+  table(request: number, catalog: Sha256Digest): void {
+    this.#enqueue([{ request, index: 0, wanted: { tableOf: catalog }, cancelled: false }])
+  }
+
+  /** Who has signed a catalog. */
+  signatures(request: number, catalog: Sha256Digest): void {
+    this.#enqueue([{ request, index: 0, wanted: { signaturesOf: catalog }, cancelled: false }])
   }
 
   /** @returns the numbers of those that are held; bounded by the length of a question */
@@ -184,17 +204,9 @@ export class Uploads {
   async #open({ wanted }: Job): Promise<StoredBlob | undefined> {
     const { library } = this.#options
     if (typeof wanted === 'string') return library.stored(wanted)
-    const stored = await library.storedCatalog(wanted.catalog)
-    if (stored === undefined) return undefined
-    return {
-      encoding: 'gzip',
-      sizeBytes: stored.byteLength,
-      whole: () => stored,
-      bytes: async function* () {
-        yield stored
-      },
-      [Symbol.dispose]: () => {},
-    }
+    if ('signaturesOf' in wanted) return wholeOf(library.signatures(wanted.signaturesOf), 'identity')
+    if ('catalog' in wanted) return wholeOf(await library.storedCatalog(wanted.catalog), 'gzip')
+    return wholeOf(await library.pieces?.table(wanted.tableOf, this.#stopped.signal), 'identity')
   }
 
   /** Send what is gathered, as soon as the remote and the link have room for it. */
@@ -233,3 +245,17 @@ export class Uploads {
 
 /** After so many bytes other connections, and the sockets themselves, get their turn. */
 const TURN_BYTES = 4 * CHUNK_BYTES_MAX
+
+/** Something that is no blob, as a blob is sent. */
+function wholeOf(bytes: Uint8Array | undefined, encoding: StoredBlob['encoding']): StoredBlob | undefined {
+  if (bytes === undefined) return undefined
+  return {
+    encoding,
+    sizeBytes: bytes.byteLength,
+    whole: () => bytes,
+    bytes: async function* () {
+      yield bytes
+    },
+    [Symbol.dispose]: () => {},
+  }
+}

@@ -188,12 +188,12 @@ export class Session {
 
   /** Hold a member's message against the bounds that span messages. @throws {HoloError} `protocol-violation` */
   #admit(message: MemberMessage): void {
-    if (message.type === 'have') this.#note(message)
-    else if (message.type === 'want') this.#questions.admit(message.request, message.digests.length)
-    else if (message.type === 'ask' || message.type === 'catalog') this.#questions.admit(message.request, 1)
-    else if (this.#version < 2 && (message.type === 'lane-wish' || message.type === 'lane-offer')) {
+    if (this.#version < 2 && !VERSION_1.has(message.type)) {
       throw violation(`"${message.type}", which version ${this.#version} does not know`)
     }
+    if (message.type === 'have') this.#note(message)
+    else if (message.type === 'want') this.#questions.admit(message.request, message.digests.length)
+    else if (SINGLE_QUESTIONS.has(message.type) && 'request' in message) this.#questions.admit(message.request, 1)
   }
 
   #note({ added, removed }: Have): void {
@@ -206,3 +206,19 @@ export class Session {
     return named(new HoloError(`The peer ${what}`, { code, blame: 'source', hint }), this.facts.remoteName)
   }
 }
+
+/** Questions that count one each. */
+const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog', 'piece-table', 'signatures'])
+
+/** What members may say in version 1. */
+const VERSION_1: ReadonlySet<Message['type']> = new Set([
+  'have',
+  'catalog',
+  'want',
+  'parts',
+  'missing',
+  'cancel',
+  'credit',
+  'ask',
+  'holding',
+])

@@ -13,11 +13,14 @@ import {
   BLOB_WHOLE_BYTES_MAX,
   CATALOG_STORED_BYTES_MAX,
   PEER_BLOBS_IN_FLIGHT_MAX,
+  SIGNATURE_BYTES_MAX,
+  SIGNATURES_MAX,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
 import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
 import { gzipBytesMax } from '../blob/gzip.ts'
 import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
+import { signatureLines } from '../trust/signature-json.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
 import { Channel } from './channel.ts'
 import { Incoming } from './incoming.ts'
@@ -102,15 +105,62 @@ export class PeerSource implements BlobSource {
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
-  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
+  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
+    const { name, sha256 } = held
+    const stored = await this.#whole(
+      (request) => ({ type: 'catalog', request, name }),
+      { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX },
+      signal,
+    )
+    return stored === undefined ? undefined : { name, stored, source: this.name, announced: sha256 }
+  }
+
+  /**
+   * Ask who has signed a catalog; for a peer that speaks version 2.
+   *
+   * @returns lines that nobody has looked at; none where the peer knows of none
+   * @throws {HoloError} blame `source`, or `signal.reason`
+   */
+  async findSignatures(catalog: Sha256Digest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    const file = await this.#whole(
+      (request) => ({ type: 'signatures', request, catalog }),
+      {
+        label: `The signatures of catalog ${catalog} of ${this.name}`,
+        storedBytesMax: SIGNATURES_MAX * SIGNATURE_BYTES_MAX,
+      },
+      signal,
+    )
+    return file === undefined ? [] : signatureLines(file)
+  }
+
+  /**
+   * Fetch the piece table of a catalog.
+   *
+   * @param pieces of the catalog
+   * @returns 32 bytes each, unverified; undefined where the peer does not have it
+   * @throws {HoloError} blame `source`, or `signal.reason`
+   */
+  async findTable(catalog: Sha256Digest, pieces: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const table = await this.#whole(
+      (request) => ({ type: 'piece-table', request, catalog }),
+      { label: `The piece table of catalog ${catalog} of ${this.name}`, storedBytesMax: pieces * 32 },
+      signal,
+    )
+    return table?.byteLength === pieces * 32 ? table : undefined
+  }
+
+  /** Something that is no blob, and small enough to be kept whole. */
+  async #whole(
+    ask: (request: number) => Message,
+    { label, storedBytesMax }: { readonly label: string; readonly storedBytesMax: number },
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
     const incoming = new Incoming((bytes) => this.session.consumed(bytes))
-    const label = `Catalog ${held.name} of ${this.name}`
-    const storedBytesMax = CATALOG_STORED_BYTES_MAX
     const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
     const request = this.session.requests.open([wanted], this.clock.nowMs())
-    this.session.send({ type: 'catalog', request, name: held.name })
+    this.session.send(ask(request))
     this.events.onOwed()
     const abandon = () => {
       incoming.discard()
@@ -125,7 +175,7 @@ export class PeerSource implements BlobSource {
       if ((await incoming.head) === undefined) return undefined
       const chunks: Uint8Array[] = []
       for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
-      return { name: held.name, stored: Buffer.concat(chunks), source: this.name, announced: held.sha256 }
+      return Buffer.concat(chunks)
     } finally {
       signal.removeEventListener('abort', onAbort)
     }

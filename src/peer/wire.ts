@@ -4,6 +4,7 @@
 import b4a from 'b4a'
 import c from 'compact-encoding'
 import { HoloError, messageOf } from '../base/errors.ts'
+import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 
 /** Where reading stands in a frame. */
 export interface Cursor {
@@ -43,6 +44,11 @@ export function readFixed(cursor: Cursor, length: number): Uint8Array {
   const bytes = cursor.buffer.subarray(cursor.start, cursor.start + length)
   cursor.start += length
   return bytes
+}
+
+/** 32 bytes. */
+export function readDigest(cursor: Cursor): Sha256Digest {
+  return parseSha256(b4a.toString(readFixed(cursor, 32), 'hex')) as Sha256Digest
 }
 
 /** A length, then so many bytes, as a view of the frame. */

@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
-import { stampOf } from '../base/file-stamp.ts'
+import { type FileStamp, stampOf } from '../base/file-stamp.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import {
@@ -90,6 +90,63 @@ function decodeWhole(stored: Uint8Array, form: LocalBlob['form'], sizeBytes: num
   if (form === 'gzip') return gunzipExactly(stored, sizeBytes)
   if (stored.byteLength !== sizeBytes) throw new GzipError(`has ${stored.byteLength} bytes instead of ${sizeBytes}`)
   return stored
+}
+
+/** What a small blob's file held, and the stamp of the very file that it was read from. */
+export interface ReadBlob {
+  /** Decoded; not held against its digest. */
+  readonly content: Uint8Array
+  readonly form: LocalBlob['form']
+  readonly stamp: FileStamp
+}
+
+/**
+ * Read a small blob at once.
+ *
+ * @returns undefined where no regular file stands at `path`
+ * @throws {GzipError} it is damaged, or not of the size that `ref` tells; {HoloError} blame `host`
+ */
+export function readBlobFile(path: string, { digest, sizeBytes }: BlobRef): ReadBlob | undefined {
+  return withOpen(path, (descriptor, storedBytes) => {
+    if (storedBytes > gzipBytesMax(sizeBytes)) throw new GzipError(`has ${storedBytes} bytes at rest`)
+    // Before the bytes: a file that is changed in between bears another stamp later.
+    const stamp = stampOf(fs.fstatSync(descriptor, { bigint: true }))
+    const stored = new Uint8Array(storedBytes)
+    readFully(descriptor, stored, path)
+    const form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
+    return { content: decodeWhole(stored, form, sizeBytes), form, stamp }
+  })
+}
+
+/** A large blob's file, held open: whoever replaces it meanwhile changes nothing here. */
+export interface OpenBlob extends Disposable {
+  readonly form: LocalBlob['form']
+  readonly stamp: FileStamp
+  readonly storedBytes: number
+  /** As stored, from the start at each call. @throws {HoloError} blame `host` */
+  bytes(): AsyncIterable<Uint8Array>
+  /** Fill `target` from what is stored at `offset`. @throws {HoloError} blame `host`: it ends before that, too */
+  readAt(target: Uint8Array, offset: number): void
+}
+
+/** @returns undefined where no regular file stands at `path` @throws {HoloError} blame `host` */
+export function openBlobFile(path: string, digest: Digest): OpenBlob | undefined {
+  const opened = openRegular(path)
+  if (opened === undefined) return undefined
+  const { descriptor, sizeBytes: storedBytes } = opened
+  try {
+    return {
+      form: sniff(descriptor, digest),
+      stamp: stampOf(fs.fstatSync(descriptor, { bigint: true })),
+      storedBytes,
+      bytes: () => fileChunks(descriptor, path, storedBytes),
+      readAt: (target, offset) => readFully(descriptor, target, path, offset),
+      [Symbol.dispose]: () => fs.closeSync(descriptor),
+    }
+  } catch (error) {
+    fs.closeSync(descriptor)
+    throw hostError(`read ${path}`, error)
+  }
 }
 
 /** The file as a server sends it; a small one is read at once, a large one kept open. @returns, @throws as `findBlobFile` */
@@ -182,9 +239,9 @@ async function* fileChunks(descriptor: number, path: string, sizeBytes: number):
   }
 }
 
-function readFully(descriptor: number, target: Uint8Array, path: string): void {
+function readFully(descriptor: number, target: Uint8Array, path: string, from = 0): void {
   for (let at = 0; at < target.byteLength; ) {
-    const count = guarded(path, () => fs.readSync(descriptor, target, at, target.byteLength - at, at))
+    const count = guarded(path, () => fs.readSync(descriptor, target, at, target.byteLength - at, from + at))
     if (count === 0) throw hostError(`read ${path}`, new Error(`it ends after ${at} of ${target.byteLength} bytes`))
     at += count
   }

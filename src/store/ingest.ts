@@ -31,7 +31,7 @@ export interface IngestPlace {
   readonly target: string
   readonly compression: Compression
   /** Where it is noted that the blob was verified; to be flushed by the caller. */
-  readonly notes: BlobNotes
+  readonly notes: Pick<BlobNotes, 'add'>
 }
 
 /**
@@ -54,17 +54,36 @@ export async function ingestBlob(
   checkRef(ref)
   try {
     if (ref.sizeBytes > BLOB_WHOLE_BYTES_MAX) return await ingestStreamed(place, ref, stream, signal)
-    const content = await readWhole(ref, stream, signal)
-    const form = place.compression === 'gzip' || beginsLikeGzip(content) ? 'gzip' : 'identity'
-    const atRest = form === 'gzip' ? gzipWhole(content) : content
-    return noted(place, ref, form, place.files.write(place.target, atRest, place.temporaries))
+    return ingestContent(place, ref, await readWhole(ref, stream, signal), stream.source)
   } catch (error) {
     if (error instanceof GzipError) throw corrupt(ref, stream, `it ${error.message}`)
     throw error
   }
 }
 
-function checkRef(ref: BlobRef): void {
+/**
+ * The same at once for the decoded content of a small blob.
+ *
+ * @param source who sent it
+ * @throws {HoloError} blame `source`, code `blob-corrupt`; blame `host` when writing fails
+ */
+export function ingestContent(place: IngestPlace, ref: BlobRef, content: Uint8Array, source: string): number {
+  const fault = contentFault(ref, content)
+  if (fault !== undefined) throw corrupt(ref, { source }, fault)
+  const form = place.compression === 'gzip' || beginsLikeGzip(content) ? 'gzip' : 'identity'
+  const atRest = form === 'gzip' ? gzipWhole(content) : content
+  return noted(place, ref, form, place.files.write(place.target, atRest, place.temporaries))
+}
+
+/** Why these bytes are not that blob, for the end of `corrupt`'s sentence; undefined where they are. */
+export function contentFault(ref: BlobRef, content: Uint8Array): string | undefined {
+  if (content.byteLength !== ref.sizeBytes) return wrongSize(content.byteLength, ref)
+  const actual = sha256Of(content)
+  return actual === ref.digest ? undefined : `its SHA-256 is ${actual}`
+}
+
+/** @throws {HoloError} blame `input`: as `ingestBlob` */
+export function checkRef(ref: BlobRef): void {
   if (!isSha256(ref.digest)) {
     throw new HoloError(`Blob ${ref.digest} is not named by a SHA-256, so bytes from elsewhere cannot be checked`, {
       code: 'digest-not-sha256',
@@ -80,10 +99,20 @@ function checkRef(ref: BlobRef): void {
   }
 }
 
-/** Verified content of a small blob. */
+/** Decoded content of a small blob. */
 async function readWhole(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<Uint8Array> {
-  const gzip = stream.encoding === 'gzip'
-  const storedMax = gzip ? gzipBytesMax(ref.sizeBytes) : ref.sizeBytes
+  const stored = await readStored(ref, stream, signal)
+  return stream.encoding === 'gzip' ? gunzipExactly(stored, ref.sizeBytes) : stored
+}
+
+/**
+ * A small blob as it comes, all of it: bounded by what the form can make of its size.
+ *
+ * @throws {HoloError} blame `source`, code `blob-corrupt`: it goes on after that; whatever the stream throws;
+ *   `signal.reason`
+ */
+export async function readStored(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<Uint8Array> {
+  const storedMax = stream.encoding === 'gzip' ? gzipBytesMax(ref.sizeBytes) : ref.sizeBytes
   const chunks: Uint8Array[] = []
   let storedBytes = 0
   for await (const chunk of stream.bytes) {
@@ -94,12 +123,7 @@ async function readWhole(ref: BlobRef, stream: BlobStream, signal: AbortSignal):
   }
   signal.throwIfAborted()
   const [only] = chunks
-  const stored = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, storedBytes)
-  const content = gzip ? gunzipExactly(stored, ref.sizeBytes) : stored
-  if (content.byteLength !== ref.sizeBytes) throw corrupt(ref, stream, wrongSize(content.byteLength, ref))
-  const actual = sha256Of(content)
-  if (actual !== ref.digest) throw corrupt(ref, stream, `its SHA-256 is ${actual}`)
-  return content
+  return chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, storedBytes)
 }
 
 /** A large blob, with memory for some chunks. */
@@ -174,7 +198,12 @@ function wrongSize(actualBytes: number, ref: BlobRef): string {
   return `it has ${actualBytes} bytes instead of ${ref.sizeBytes}`
 }
 
-function corrupt(ref: BlobRef, stream: BlobStream, difference: string): HoloError {
+/** @param difference what is wrong, as a clause */
+export function corrupt(
+  ref: Pick<BlobRef, 'digest'>,
+  stream: Pick<BlobStream, 'source'>,
+  difference: string,
+): HoloError {
   return new HoloError(`${stream.source} sent other bytes than blob ${ref.digest}: ${difference}`, {
     code: 'blob-corrupt',
     blame: 'source',

@@ -10,6 +10,7 @@ import { dirname } from 'node:path'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { type FileStamp, stampOf } from '../base/file-stamp.ts'
 import { PRIVATE_DIRECTORY_MODE, SHARED_DIRECTORY_MODE } from '../catalog/layout.ts'
+import { fileCalls } from './file-calls.ts'
 import { temporaryIn } from './temporary.ts'
 
 const PRIVATE_FILE_MODE = 0o644
@@ -26,7 +27,14 @@ export class LibraryFiles {
   /** Directories known to exist: three levels of them dominate the writing of small blobs (limits.md §5). */
   readonly #made = new Set<string>()
 
+  readonly #calls = fileCalls()
+
   constructor(private readonly shared: boolean) {}
+
+  /** Whether a regular file stands there: what else may stand at a blob's place counts as nothing. */
+  isFile(path: string): boolean {
+    return this.#calls.isFile(path)
+  }
 
   /** Make `directory` and its parents once. @throws {HoloError} blame `host` */
   ensureDirectory(directory: string): void {
@@ -38,22 +46,22 @@ export class LibraryFiles {
     }
   }
 
-  #make(directory: string): void {
+  /** @param again whether a parent that has gone, though it was made, is made anew */
+  #make(directory: string, again = true): void {
     if (this.#made.has(directory)) return
     const mode = this.shared ? SHARED_DIRECTORY_MODE : PRIVATE_DIRECTORY_MODE
-    try {
-      fs.mkdirSync(directory, { mode })
-      // mkdir subtracts the umask, which other users of a shared library must not suffer from.
-      if (this.shared) fs.chmodSync(directory, mode)
-    } catch (error) {
-      const systemCode = systemCodeOf(error)
-      if (systemCode === 'ENOENT' && dirname(directory) !== directory) {
-        this.#make(dirname(directory))
-        this.#make(directory)
-        return
-      }
-      if (systemCode !== 'EEXIST' || !fs.statSync(directory).isDirectory()) throw error
+    const result = this.#calls.makeDirectory(directory, mode)
+    if (result === 'absent') {
+      const parent = dirname(directory)
+      if (parent === directory || !again) throw new Error('its parent has gone')
+      this.#made.delete(parent)
+      this.#make(parent)
+      this.#make(directory, false)
+      return
     }
+    // mkdir subtracts the umask, which other users of a shared library must not suffer from.
+    if (result === 'made' && this.shared) fs.chmodSync(directory, mode)
+    if (result === 'exists' && !fs.statSync(directory).isDirectory()) throw new Error('something else stands there')
     this.#made.add(directory)
   }
 
@@ -64,30 +72,23 @@ export class LibraryFiles {
    * @throws {HoloError} blame `host`: writing failed, and nothing is left behind
    */
   write(path: string, bytes: Uint8Array, temporaries: string): WrittenFile {
+    const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
     const temporary = temporaryIn(temporaries)
-    const descriptor = this.#create(temporary)
-    try {
-      writeAll(descriptor, bytes, path)
-      return this.#named(descriptor, temporary, path, bytes.byteLength)
-    } catch (error) {
-      removeQuietly(temporary)
-      throw error
-    } finally {
-      fs.closeSync(descriptor)
-    }
+    const stamp = this.#retried(path, () => this.#calls.writeNamed(temporary, path, bytes, mode, this.shared))
+    return { bytes: bytes.byteLength, stamp }
   }
 
   /** The same chunk by chunk. @throws also whatever `chunks` throws, unchanged */
   async writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, temporaries: string): Promise<WrittenFile> {
     const temporary = temporaryIn(temporaries)
-    const descriptor = this.#create(temporary)
+    const descriptor = this.create(temporary)
     let total = 0
     try {
       for await (const chunk of chunks) {
         writeAll(descriptor, chunk, path)
         total += chunk.byteLength
       }
-      return this.#named(descriptor, temporary, path, total)
+      return this.named(descriptor, temporary, path, total)
     } catch (error) {
       removeQuietly(temporary)
       throw error
@@ -96,15 +97,21 @@ export class LibraryFiles {
     }
   }
 
-  #named(descriptor: number, temporary: string, path: string, bytes: number): WrittenFile {
+  /**
+   * Give a temporary of `create` its name, once all of it is written; the caller closes the descriptor.
+   *
+   * @throws {HoloError} blame `host`: the temporary still stands then
+   */
+  named(descriptor: number, temporary: string, path: string, bytes: number): WrittenFile {
     this.#retried(path, () => fs.renameSync(temporary, path))
     return { bytes, stamp: stampOf(fs.fstatSync(descriptor, { bigint: true })) }
   }
 
-  #create(path: string): number {
+  /** Make a new file for reading and writing. @returns its descriptor @throws {HoloError} blame `host` */
+  create(path: string): number {
     return this.#retried(path, () => {
       const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
-      const descriptor = fs.openSync(path, 'wx', mode)
+      const descriptor = fs.openSync(path, 'wx+', mode)
       if (this.shared) fs.fchmodSync(descriptor, mode)
       return descriptor
     })

@@ -7,6 +7,7 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { nextTurn } from '../base/clock.ts'
 import { HoloError, hostError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { STAMP_LENGTH } from '../base/file-stamp.ts'
 import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
@@ -95,17 +96,21 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    * @throws {HoloError} also blame `input`, code `library-no-compress`: rcc would look for SipHash digests here
    */
   async put(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<void> {
-    if (this.digestKind() === 'siphash-128') {
-      throw new HoloError(`The library ${this.roots.hololib} has compress.no, so it takes no blobs from elsewhere`, {
-        code: 'library-no-compress',
-        blame: 'input',
-        hint: `remove ${layout.noCompressMarker(this.roots)} and let rcc record again, or use another ROBOCORP_HOME`,
-      })
-    }
+    this.demandSha256()
     if (this.holds(ref.digest)) return
     const target = layout.blobPath(this.roots, ref.digest)
     const { compression, notes } = this
     await ingestBlob({ files: this.#files, temporaries: this.#blobs, target, compression, notes }, ref, stream, signal)
+  }
+
+  /** @throws {HoloError} blame `input`, code `library-no-compress`: what is put here has to bear another digest */
+  demandSha256(): void {
+    if (this.digestKind() === 'sha-256') return
+    throw new HoloError(`The library ${this.roots.hololib} has compress.no, so it takes no blobs from elsewhere`, {
+      code: 'library-no-compress',
+      blame: 'input',
+      hint: `remove ${layout.noCompressMarker(this.roots)} and let rcc record again, or use another ROBOCORP_HOME`,
+    })
   }
 
   /**
@@ -320,8 +325,4 @@ function readBounded(path: string, bytesMax: number): Uint8Array | undefined {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw hostError(`read ${path}`, error)
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

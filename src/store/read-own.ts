@@ -25,3 +25,10 @@ export function readOwn(path: string, bytesMax: number): Uint8Array | undefined 
     return undefined
   }
 }
+
+/** Whether a directory stands at `path`, no link, that only this user can use. */
+export function isOwnDirectory(path: string): boolean {
+  const status = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (status?.isDirectory() !== true) return false
+  return process.platform === 'win32' || (status.uid === process.getuid?.() && (status.mode & OTHERS) === 0)
+}

@@ -11,9 +11,10 @@ import { systemCodeOf } from '../base/errors.ts'
 import { TEMPORARY_AGE_MS_MAX } from '../base/limits.ts'
 import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
 
-const OURS = /^\.holo-peer-(\d{1,10})-\d+$/
+const OURS = /^\.holo-peer-(\d{1,10})-(\d+)$/
 // Workers have counters of their own in the same process.
-let counter = threadId * 2 ** 32
+const NAMES_PER_THREAD = 2 ** 32
+let counter = threadId * NAMES_PER_THREAD
 
 /** A name in `directory` that no other call and no other living process uses. */
 export function temporaryIn(directory: string): string {
@@ -43,6 +44,19 @@ export function sweepTemporaries(directory: string, nowMs: number): number {
     }
   }
   return removed
+}
+
+/**
+ * Remove what Workers of this process that have ended left in `directory`.
+ *
+ * @param threads their `threadId`s, which no later Worker bears
+ */
+export function removeTemporariesOf(directory: string, threads: ReadonlySet<number>): void {
+  for (const name of namesIn(directory)) {
+    const [, pid, count] = OURS.exec(name) ?? []
+    if (Number(pid) !== process.pid || !threads.has(Math.floor(Number(count) / NAMES_PER_THREAD))) continue
+    fs.rmSync(join(directory, name), { force: true })
+  }
 }
 
 function namesIn(directory: string): string[] {

@@ -7,6 +7,7 @@
  */
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { messageOf } from '../base/errors.ts'
 import { type FileStamp, STAMP_LENGTH } from '../base/file-stamp.ts'
 import { NOTES_BYTES_MAX } from '../base/limits.ts'
@@ -14,28 +15,22 @@ import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import type { BlobForm, BlobNotes } from '../blob/notes.ts'
 import { STATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
+import {
+  NOTE_BYTES as BYTES,
+  formOf,
+  isIntact,
+  isSha256Record,
+  STAMP_WORD,
+  NOTE_WORDS as WORDS,
+  writeDigest,
+  writeNote,
+} from './note-record.ts'
 import { readOwn } from './read-own.ts'
 
 const log = roomLogger('store')
-
-/** Eight words of digest (a SipHash fills four), eight of stamp, one of kind and form, one of checksum. */
-const WORDS = 18
-const STAMP_WORD = 8
-const KIND_WORD = 16
-const CHECKSUM_WORD = 17
-const BYTES = WORDS * 4
-/** The kind word: what made the digest, and the form of the file. Zero is no record. */
-const KINDS: readonly (readonly [sha256: boolean, form: BlobForm])[] = [
-  [true, 'identity'],
-  [true, 'gzip'],
-  [false, 'identity'],
-  [false, 'gzip'],
-]
-const SHA256_KIND_MAX = 2
 const COMPACT_RECORDS_MIN = 4096
-/** A record that is made or looked for; and its digest's bytes, to be written from hex. */
+/** A record that is made or looked for. */
 const scratch = new Uint32Array(WORDS)
-const scratchDigest = Buffer.from(scratch.buffer, 0, 32)
 
 export class VerifiedNotes implements BlobNotes {
   readonly #added: Uint32Array[] = []
@@ -46,26 +41,30 @@ export class VerifiedNotes implements BlobNotes {
 
   find(digest: Digest, target: FileStamp, at: number): BlobForm | undefined {
     this.#read ??= new Records(readOwn(this.path, NOTES_BYTES_MAX) ?? new Uint8Array(0))
-    writeDigest(digest)
+    writeDigest(scratch, digest)
     const record = this.#read.find(isSha256(digest))
     if (record === undefined) return undefined
     const { words } = this.#read
     for (let word = 0; word < STAMP_LENGTH; word++) target[at + word] = words[record + STAMP_WORD + word] ?? 0
-    return KINDS[(words[record + KIND_WORD] ?? 0) - 1]?.[1]
+    return formOf(words, record)
   }
 
   add(digest: Digest, form: BlobForm, stamp: FileStamp, at: number): void {
-    writeDigest(digest)
-    scratch.set(stamp.subarray(at, at + STAMP_LENGTH), STAMP_WORD)
-    scratch[KIND_WORD] = 1 + KINDS.findIndex(([sha256, each]) => sha256 === isSha256(digest) && each === form)
-    scratch[CHECKSUM_WORD] = checksumOf(scratch, 0)
-    this.#added.push(scratch.slice())
-    this.#read?.add(scratch)
+    writeNote(scratch, digest, form, stamp, at)
+    this.addRecords(scratch.slice())
+  }
+
+  /** As `add` for each of the records that another thread has made with `NoteRecords`; they are kept, not copied. */
+  addRecords(records: Uint32Array): void {
+    this.#added.push(records)
+    for (let at = 0; at < records.length; at += WORDS) this.#read?.add(records.subarray(at, at + WORDS))
   }
 
   flush(): void {
     if (this.#added.length === 0) return
-    const bytes = Buffer.concat(this.#added.splice(0).map((record) => Buffer.from(record.buffer)))
+    const bytes = Buffer.concat(
+      this.#added.splice(0).map((record) => new Uint8Array(record.buffer, record.byteOffset, record.byteLength)),
+    )
     try {
       fs.mkdirSync(dirname(this.path), { recursive: true, mode: STATE_DIRECTORY_MODE })
       const whole = wholeSize(this.path)
@@ -78,7 +77,7 @@ export class VerifiedNotes implements BlobNotes {
   }
 
   #writeAnew(bytes: Uint8Array): void {
-    const temporary = `${dirname(this.path)}/${TEMPORARY_PREFIX}${process.pid}-notes`
+    const temporary = `${dirname(this.path)}/${TEMPORARY_PREFIX}${process.pid}-${threadId}-notes`
     fs.writeFileSync(temporary, bytes, { mode: 0o600 })
     fs.renameSync(temporary, this.path)
     this.#read = undefined
@@ -105,9 +104,7 @@ class Records {
     new Uint8Array(this.words.buffer).set(bytes.subarray(0, this.#count * BYTES))
     this.#table = emptyTable(this.#count)
     for (let record = 0; record < this.words.length; record += WORDS) {
-      const kind = this.words[record + KIND_WORD] ?? 0
-      if (kind === 0 || kind > KINDS.length) continue
-      if (this.words[record + CHECKSUM_WORD] === checksumOf(this.words, record)) this.#enter(record)
+      if (isIntact(this.words, record)) this.#enter(record)
     }
   }
 
@@ -140,7 +137,7 @@ class Records {
   }
 
   #enter(record: number): void {
-    const slot = this.#slot(this.words, record, this.#isSha256(record))
+    const slot = this.#slot(this.words, record, isSha256Record(this.words, record))
     if (this.#table[slot] === -1) this.#distinct++
     this.#table[slot] = record
   }
@@ -148,7 +145,7 @@ class Records {
   #rehash(): void {
     const live = this.#table.filter((record) => record >= 0)
     this.#table = emptyTable(2 * live.length)
-    for (const record of live) this.#table[this.#slot(this.words, record, this.#isSha256(record))] = record
+    for (const record of live) this.#table[this.#slot(this.words, record, isSha256Record(this.words, record))] = record
   }
 
   /** Where the digest at `at` of `wanted` stands, or the free place where it would. */
@@ -157,7 +154,7 @@ class Records {
     for (let slot = (wanted[at] ?? 0) & mask; ; slot = (slot + 1) & mask) {
       const record = this.#table[slot] ?? -1
       if (record < 0) return slot
-      if (this.#isSha256(record) === sha256 && this.#sameDigest(record, wanted, at)) return slot
+      if (isSha256Record(this.words, record) === sha256 && this.#sameDigest(record, wanted, at)) return slot
     }
   }
 
@@ -165,25 +162,8 @@ class Records {
     for (let word = 0; word < STAMP_WORD; word++) if (this.words[record + word] !== wanted[at + word]) return false
     return true
   }
-
-  #isSha256(record: number): boolean {
-    return (this.words[record + KIND_WORD] ?? 0) <= SHA256_KIND_MAX
-  }
 }
 
 function emptyTable(records: number): Int32Array {
   return new Int32Array(2 ** Math.ceil(Math.log2(Math.max(16, 4 * records)))).fill(-1)
-}
-
-/** Into `scratch`. */
-function writeDigest(digest: Digest): void {
-  if (!isSha256(digest)) scratch.fill(0, 0, STAMP_WORD)
-  scratchDigest.write(digest, 'hex')
-}
-
-/** Against torn records, not against intent: FNV-1a over words. */
-function checksumOf(words: Uint32Array, at: number): number {
-  let sum = 0x811c9dc5
-  for (let word = 0; word < CHECKSUM_WORD; word++) sum = Math.imul(sum ^ (words[at + word] ?? 0), 0x01000193)
-  return sum >>> 0
 }

@@ -5,8 +5,9 @@
  * fleet does not come back in step. When the rest is over one question is let through: its answer closes the breaker or
  * doubles the rest. Knows nothing of operations; that a source is skipped for the rest of one is `askInOrder`'s affair.
  */
-import { BREAKER_REST_MS, BREAKER_REST_MS_MAX } from '../base/limits.ts'
+
 import type { Random } from '../base/random.ts'
+import { BREAKER_REST_MS, BREAKER_REST_MS_MAX } from '../base/substituter-limits.ts'
 
 export interface BreakerState {
   /** Failures in a row. */

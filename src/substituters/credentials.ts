@@ -3,7 +3,7 @@
  */
 import { readFileSync, statSync } from 'node:fs'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { CREDENTIALS_BYTES_MAX } from '../base/limits.ts'
+import { CREDENTIALS_BYTES_MAX } from '../base/substituter-limits.ts'
 
 /** Where they stand; both undefined: there are none. */
 export interface CredentialsPlace {

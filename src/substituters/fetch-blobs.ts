@@ -1,23 +1,22 @@
 /**
- * Everything that a store lacks of one catalog, from one substituter: what it delivers together, then the rest one by
+ * Everything that a library lacks of one catalog, from one substituter: what it delivers together, then the rest one by
  * one.
  */
 import { mapBounded } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
-import { SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
-import type { Digest } from '../blob/digest.ts'
-import type { BlobRef, BlobStore } from '../blob/source.ts'
-import { piecesOf } from '../catalog/pieces.ts'
+import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
+import type { BlobRef, BlobStream } from '../blob/source.ts'
+import type { Pieces } from '../catalog/pieces.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { receive } from './receive.ts'
-import type { Substituter } from './substituter.ts'
+import { piecesWanted } from './pack-reader.ts'
+import { type ReceiveOptions, receive } from './receive.ts'
+import type { Delivery, Substituter } from './substituter.ts'
 
-export interface FetchBlobsOptions {
-  readonly store: BlobStore
-  /** Called for each blob that has come to rest. */
-  readonly onBlob: (ref: BlobRef) => void
-  /** Called for bytes as they came over the wire. */
-  readonly onBytes: (bytes: number) => void
+export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes'> {
+  /** Of the catalog. */
+  readonly pieces: Pieces
+  /** Those of `refs` that are not here, now. */
+  lacking(refs: readonly BlobRef[], signal: AbortSignal): Promise<readonly BlobRef[]>
 }
 
 /**
@@ -33,41 +32,38 @@ export async function fetchBlobs(
   options: FetchBlobsOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { store, onBytes, onBlob } = options
-  const wanted = new Map<Digest, BlobRef>(missing.map((ref) => [ref.digest, ref]))
-  const given = { source: source.name, store, pieces: piecesOf(catalog.catalog), wanted, onBlob, onBytes }
-  for (let inVain = 0; ; ) {
-    const lacking = wanted.size
-    const deliveries = lacking === 0 ? undefined : await source.deliver(catalog, [...wanted.values()], signal)
+  const { pieces, lacking } = options
+  const given = { ...options, source: source.name }
+  let wanted = missing
+  for (let inVain = 0; wanted.length > 0; ) {
+    const deliveries = await source.deliver(catalog, wanted, signal)
     if (deliveries === undefined) break
+    const before = wanted.length
     try {
-      await receive(deliveries, given, signal)
+      await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, wanted)) }, signal)
+      wanted = await lacking(wanted, signal)
       break
     } catch (error) {
       // What has come by then need not come again, so it goes on as long as some does.
       if (!(error instanceof HoloError) || error.code !== 'source-broke-off') throw error
-      if (wanted.size === lacking && ++inVain > 1) throw error
+      wanted = await lacking(wanted, signal)
+      if (wanted.length === before && ++inVain > 1) throw error
     }
   }
   const one = async (ref: BlobRef): Promise<void> => {
-    // Another source may have brought it meanwhile.
-    if (await store.has(ref.digest)) {
-      wanted.delete(ref.digest)
-      return
-    }
     const stream = await source.get(ref, signal)
-    if (stream === undefined) return
-    await receive(single(ref, stream), given, signal)
+    if (stream !== undefined) await receive(single(ref, stream), { ...given, wanted: new Set() }, signal)
   }
-  await mapBounded([...wanted.values()], SUBSTITUTER_REQUESTS_MAX, one, signal)
-  const [first] = wanted.keys()
+  await mapBounded(wanted, SUBSTITUTER_REQUESTS_MAX, one, signal)
+  const left = await lacking(wanted, signal)
+  const [first] = left
   if (first === undefined) return
   throw new HoloError(
-    `${source.name} lacks ${wanted.size} ${wanted.size === 1 ? 'blob' : 'blobs'} of ${catalog.name}, such as ${first}`,
+    `${source.name} lacks ${left.length} ${left.length === 1 ? 'blob' : 'blobs'} of ${catalog.name}, such as ${first.digest}`,
     { code: 'blob-nowhere', blame: 'missing', hint: 'push the environment there again' },
   )
 }
 
-async function* single(ref: BlobRef, stream: Parameters<BlobStore['put']>[1]) {
-  yield { kind: 'blob' as const, ref, stream }
+async function* single(ref: BlobRef, stream: BlobStream): AsyncGenerator<Delivery> {
+  yield { kind: 'blob', ref, stream }
 }

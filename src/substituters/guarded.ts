@@ -4,8 +4,8 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { NEGATIVE_MS, SOURCE_BUDGET_MS } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { NEGATIVE_MS, SOURCE_BUDGET_MS } from '../base/substituter-limits.ts'
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'

@@ -4,7 +4,7 @@
  * A transfer that breaks off goes on where it was, by a range, as long as the object is the same (If-Range).
  */
 import { mapBounded } from '../base/concurrency.ts'
-import { SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
+import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { TreeName } from './tree-names.ts'
 import type { ObjectRange, ReadOptions, TreeContent, TreeObject, TreeStore } from './tree-store.ts'

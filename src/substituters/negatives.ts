@@ -3,7 +3,7 @@
  *
  * Bounded: where there is no room the oldest is forgotten. Keeps no time of its own.
  */
-import { NEGATIVE_MS, NEGATIVES_MAX } from '../base/limits.ts'
+import { NEGATIVE_MS, NEGATIVES_MAX } from '../base/substituter-limits.ts'
 
 export class Negatives {
   /** In the order of their ends, since each lasts as long. */

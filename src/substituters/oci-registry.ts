@@ -5,7 +5,7 @@
  * A token is asked for when the registry first refuses, and again when it has expired. Credentials go to the registry
  * and to the token server that it names, over https or at the registry's own origin.
  */
-import { TOKEN_BYTES_MAX } from '../base/limits.ts'
+import { TOKEN_BYTES_MAX } from '../base/substituter-limits.ts'
 import type { SourceAddress } from '../blob/source-address.ts'
 import { collect } from './collect.ts'
 import { authorizationOf } from './credentials.ts'

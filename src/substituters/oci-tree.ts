@@ -2,7 +2,7 @@
  * The static tree in an OCI repository, for reading: a catalog's name is a tag, its manifest names the layers that are
  * its catalog, pack and signatures. Blobs lie in packs only.
  */
-import { MANIFEST_BYTES_MAX } from '../base/limits.ts'
+import { MANIFEST_BYTES_MAX } from '../base/substituter-limits.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { collect } from './collect.ts'

@@ -4,7 +4,7 @@
  * A request costs about as much as `PACK_GAP_BYTES`, so shorter gaps are read along; then the smallest ones, until the
  * ranges are few; then long ranges are cut, so that several connections carry them.
  */
-import { PACK_GAP_BYTES, PACK_RANGE_BYTES, PACK_RANGES_MAX } from '../base/limits.ts'
+import { PACK_GAP_BYTES, PACK_RANGE_BYTES, PACK_RANGES_MAX } from '../base/substituter-limits.ts'
 import type { PackedPiece } from './pack-index.ts'
 
 /** Pieces `first` to `last`, which stand back to back. */

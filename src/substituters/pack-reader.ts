@@ -5,8 +5,8 @@
  * the index and unverified.
  */
 import { HoloError, messageOf } from '../base/errors.ts'
-import { PACK_RANGES_AT_ONCE } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
+import { PACK_RANGES_AT_ONCE } from '../base/substituter-limits.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'

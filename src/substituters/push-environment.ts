@@ -4,6 +4,7 @@
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { LocalBlobs } from '../blob/local.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
+import { decodeSignatures, encodeSignatures, signatureLines } from '../trust/signature-json.ts'
 
 /** A complete environment of this machine. */
 export interface PushedEnvironment {
@@ -13,6 +14,8 @@ export interface PushedEnvironment {
   readonly sha256: Sha256Digest
   /** gzip'd JSON, as it lies in the library. */
   readonly stored: Uint8Array
+  /** Who has signed it, in the form of `encodeSignatures`; undefined where nobody has. */
+  readonly signatures: Uint8Array | undefined
   readonly blobs: LocalBlobs
 }
 
@@ -36,6 +39,8 @@ export interface PushOutcome {
   readonly packBytesSent: number | undefined
   /** False where the very same catalog was there. */
   readonly catalogSent: boolean
+  /** Whether signatures were sent, or would be. */
+  readonly signaturesSent: boolean
 }
 
 /** Where environments can be pushed to. */
@@ -50,4 +55,21 @@ export interface PushTarget extends AsyncDisposable {
    *   machine; `signal.reason`
    */
   push(environment: PushedEnvironment, options: PushOptions, signal: AbortSignal): Promise<PushOutcome>
+}
+
+/**
+ * Our signatures and those that are there, which others may have put there: of each key the later.
+ *
+ * @returns undefined where that says nothing new, or nothing at all
+ */
+export function signaturesToSend(ours: Uint8Array | undefined, there: Uint8Array | undefined): Uint8Array | undefined {
+  if (ours === undefined) return undefined
+  const lines = [ours, there ?? new Uint8Array(0)].flatMap(signatureLines)
+  const merged = encodeSignatures(decodeSignatures(lines))
+  const order = (bytes: Uint8Array) =>
+    signatureLines(bytes)
+      .map((line) => Buffer.from(line).toString('latin1'))
+      .sort()
+      .join()
+  return there !== undefined && order(merged) === order(there) ? undefined : merged
 }

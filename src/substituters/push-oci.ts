@@ -1,7 +1,7 @@
 /** Pushing to an OCI repository: the layers first, then the manifest under the catalog's name, which makes it visible. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MANIFEST_BYTES_MAX } from '../base/limits.ts'
+import { MANIFEST_BYTES_MAX, SIGNATURES_BYTES_MAX } from '../base/substituter-limits.ts'
 import { sha256Hasher } from '../blob/digest.ts'
 import { piecesOf } from '../catalog/pieces.ts'
 import { collect } from './collect.ts'
@@ -16,7 +16,13 @@ import {
 } from './oci-manifest.ts'
 import type { OciRegistry } from './oci-registry.ts'
 import { writePack } from './pack-writer.ts'
-import type { PushedEnvironment, PushOptions, PushOutcome, PushTarget } from './push-environment.ts'
+import {
+  type PushedEnvironment,
+  type PushOptions,
+  type PushOutcome,
+  type PushTarget,
+  signaturesToSend,
+} from './push-environment.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { TreeContent } from './tree-store.ts'
 
@@ -31,11 +37,27 @@ export class OciPushTarget implements PushTarget {
     const { name, stored, catalog, sha256, blobs } = environment
     const pieces = piecesOf(catalog)
     const all = pieces.blobs.length
-    const nothing = { catalog: name, blobs: all, blobsSent: 0, blobBytesSent: 0, packBytesSent: 0, catalogSent: false }
     const there = await this.#manifest(name, signal)
+    const signatures = signaturesToSend(environment.signatures, await this.#signaturesOf(there, signal))
+    const signed = signatures === undefined ? there?.signatures : ociBlobOf(signatures)
+    const outcome = {
+      catalog: name,
+      blobs: all,
+      blobsSent: 0,
+      blobBytesSent: 0,
+      signaturesSent: signatures !== undefined,
+    }
     // A manifest is pushed last, so what it names is there, and the pack of a catalog is always the same in content.
-    if (there !== undefined && there.catalog.digest === ociBlobOf(stored).digest) return nothing
-    if (options.dryRun) return { ...nothing, packBytesSent: undefined, catalogSent: true }
+    const known = there?.catalog.digest === ociBlobOf(stored).digest ? there : undefined
+    if (options.dryRun) {
+      return { ...outcome, packBytesSent: known === undefined ? undefined : 0, catalogSent: known === undefined }
+    }
+    if (signatures !== undefined)
+      await this.#upload(ociBlobOf(signatures), { kind: 'bytes', bytes: signatures }, signal)
+    if (known !== undefined) {
+      if (signatures !== undefined) await this.#putManifest(name, { ...known, signatures: signed }, signal)
+      return { ...outcome, packBytesSent: 0, catalogSent: false }
+    }
     const path = join(options.spool, 'pack')
     try {
       const pack = await writePack(path, sha256, pieces, blobs, () => options.onProgress(0, all, 0), signal)
@@ -43,9 +65,9 @@ export class OciPushTarget implements PushTarget {
       await this.#upload(packed, { kind: 'file', ...pack }, signal)
       await this.#upload(ociBlobOf(EMPTY_CONFIG), { kind: 'bytes', bytes: EMPTY_CONFIG }, signal)
       await this.#upload(ociBlobOf(stored), { kind: 'bytes', bytes: stored }, signal)
-      await this.#putManifest(name, { catalog: ociBlobOf(stored), pack: packed, signatures: undefined }, signal)
+      await this.#putManifest(name, { catalog: ociBlobOf(stored), pack: packed, signatures: signed }, signal)
       options.onProgress(all, all, pack.sizeBytes)
-      return { ...nothing, packBytesSent: pack.sizeBytes, catalogSent: true }
+      return { ...outcome, packBytesSent: pack.sizeBytes, catalogSent: true }
     } finally {
       await rm(path, { force: true })
     }
@@ -59,6 +81,15 @@ export class OciPushTarget implements PushTarget {
     answer.discard()
     if (answer.status === 404) return undefined
     throw this.#failed(what, answer.status)
+  }
+
+  async #signaturesOf(there: OciEnvironment | undefined, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    if (there?.signatures === undefined) return undefined
+    const what = `blobs/${there.signatures.digest}`
+    const answer = await this.registry.request(what, { method: 'GET', what }, 'pull,push', signal)
+    if (answer.status === 200) return collect(answer.bytes(), SIGNATURES_BYTES_MAX, `${what} of ${this.name}`)
+    answer.discard()
+    return undefined
   }
 
   async #upload({ digest }: OciBlob, content: TreeContent, signal: AbortSignal): Promise<void> {

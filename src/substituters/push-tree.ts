@@ -3,7 +3,8 @@ import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { mapBounded } from '../base/concurrency.ts'
 import { hostError } from '../base/errors.ts'
-import { BLOB_WHOLE_BYTES_MAX, CATALOG_STORED_BYTES_MAX, SUBSTITUTER_REQUESTS_MAX } from '../base/limits.ts'
+import { BLOB_WHOLE_BYTES_MAX, CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
+import { SIGNATURES_BYTES_MAX, SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
 import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
@@ -11,8 +12,22 @@ import { collect } from './collect.ts'
 import { decodePackIndex, packIndexBytes } from './pack-index.ts'
 import { isUnusablePack } from './pack-reader.ts'
 import { verifiedBlob, wholeBlob, writePack } from './pack-writer.ts'
-import type { PushedEnvironment, PushOptions, PushOutcome, PushTarget } from './push-environment.ts'
-import { CACHE_INFO_NAME, encodeCacheInfo, treeBlobName, treeCatalogName, treePackName } from './tree-names.ts'
+import {
+  type PushedEnvironment,
+  type PushOptions,
+  type PushOutcome,
+  type PushTarget,
+  signaturesToSend,
+} from './push-environment.ts'
+import {
+  CACHE_INFO_NAME,
+  encodeCacheInfo,
+  type TreeName,
+  treeBlobName,
+  treeCatalogName,
+  treePackName,
+  treeSignaturesName,
+} from './tree-names.ts'
 import type { TreeStore } from './tree-store.ts'
 
 /** Questions asked at once about what is there. */
@@ -33,6 +48,8 @@ export class TreePushTarget implements PushTarget {
     const blobBytes = missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     const packed = await this.#hasPack(environment, pieces, signal)
     const catalogSent = !(await this.#hasCatalog(environment, signal))
+    const there = await this.#whole(treeSignaturesName(name), SIGNATURES_BYTES_MAX, signal)
+    const signatures = signaturesToSend(environment.signatures, there)
     let packBytesSent: number | undefined = packed ? 0 : undefined
     if (!dryRun) {
       if (!(await this.tree.has([CACHE_INFO_NAME], signal)).has(CACHE_INFO_NAME)) {
@@ -40,10 +57,14 @@ export class TreePushTarget implements PushTarget {
       }
       const sentBytes = await this.#sendBlobs(missing, pieces.blobs.length, environment.blobs, options, signal)
       if (!packed) packBytesSent = await this.#sendPack(environment, pieces, sentBytes, options, signal)
+      if (signatures !== undefined) {
+        await this.tree.write(treeSignaturesName(name), { kind: 'bytes', bytes: signatures }, signal)
+      }
       if (catalogSent) await this.tree.write(treeCatalogName(name), { kind: 'bytes', bytes: stored }, signal)
     }
     const blobs = pieces.blobs.length
-    return { catalog: name, blobs, blobsSent: missing.length, blobBytesSent: blobBytes, packBytesSent, catalogSent }
+    const sent = { blobsSent: missing.length, blobBytesSent: blobBytes, packBytesSent, catalogSent }
+    return { catalog: name, blobs, ...sent, signaturesSent: signatures !== undefined }
   }
 
   async #missing({ blobs }: Pieces, signal: AbortSignal): Promise<BlobRef[]> {
@@ -78,10 +99,13 @@ export class TreePushTarget implements PushTarget {
   }
 
   async #hasCatalog({ name, stored }: PushedEnvironment, signal: AbortSignal): Promise<boolean> {
-    const object = await this.tree.read(treeCatalogName(name), {}, signal)
-    if (object === undefined) return false
-    const there = await collect(object.bytes, CATALOG_STORED_BYTES_MAX, `${treeCatalogName(name)} of ${this.name}`)
-    return Buffer.compare(there, stored) === 0
+    const there = await this.#whole(treeCatalogName(name), CATALOG_STORED_BYTES_MAX, signal)
+    return there !== undefined && Buffer.compare(there, stored) === 0
+  }
+
+  async #whole(name: TreeName, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const object = await this.tree.read(name, {}, signal)
+    return object === undefined ? undefined : collect(object.bytes, bytesMax, `${name} of ${this.name}`)
   }
 
   async #sendBlobs(

@@ -5,8 +5,9 @@
  * a catalog may get another one's; here every list is in an order of its catalog's own, and never empty. What comes is
  * read as a stream, and unverified. Its lists of digests are a hint, since the server never renews them.
  */
-import { CATALOG_ENTRIES_MAX, CATALOG_STORED_BYTES_MAX, DELTA_BLOBS_MAX, DELTA_MARKS } from '../base/limits.ts'
+import { CATALOG_ENTRIES_MAX, CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
+import { DELTA_BLOBS_MAX, DELTA_MARKS } from '../base/substituter-limits.ts'
 import { type Digest, parseSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { GZIP_HEADER_BYTES_MAX, isGzip } from '../blob/gzip.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'

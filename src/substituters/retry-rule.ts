@@ -4,8 +4,9 @@
  * Only what can pass is tried again: connections that did not come about or broke, 408, 429 and 5xx. A server that asks
  * for more patience than `RETRY_AFTER_MS_MAX` does not get it; the next source is asked instead.
  */
-import { RETRY_AFTER_MS_MAX, RETRY_PAUSE_MS } from '../base/limits.ts'
+
 import type { Random } from '../base/random.ts'
+import { RETRY_AFTER_MS_MAX, RETRY_PAUSE_MS } from '../base/substituter-limits.ts'
 
 export type RequestFailure =
   | { readonly kind: 'connection' }

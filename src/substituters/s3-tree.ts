@@ -5,7 +5,7 @@
 import { S3Client, type S3ListObjectsResponse } from 'bun'
 import { abortable } from '../base/concurrency.ts'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
-import { S3_PART_BYTES, S3_QUESTIONS_MAX } from '../base/limits.ts'
+import { S3_PART_BYTES, S3_QUESTIONS_MAX } from '../base/substituter-limits.ts'
 import type { SourceAddress } from '../blob/source-address.ts'
 import { HttpTree } from './http-tree.ts'
 import { SourceFailedError } from './source-failed-error.ts'

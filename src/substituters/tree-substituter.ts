@@ -4,7 +4,8 @@
  * Few blobs are asked for one by one; many come out of the catalog's pack, by ranges. Nothing here is verified: digests
  * are compared where bytes become a blob.
  */
-import { CACHE_INFO_BYTES_MAX, CATALOG_STORED_BYTES_MAX, PACK_BLOBS_MIN, SIGNATURES_BYTES_MAX } from '../base/limits.ts'
+import { CATALOG_STORED_BYTES_MAX } from '../base/limits.ts'
+import { CACHE_INFO_BYTES_MAX, PACK_BLOBS_MIN, SIGNATURES_BYTES_MAX } from '../base/substituter-limits.ts'
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'

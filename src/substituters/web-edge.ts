@@ -7,9 +7,9 @@
  */
 import { type Clock, deadline, repeat } from '../base/clock.ts'
 import { messageOf, systemCodeOf } from '../base/errors.ts'
-import { REDIRECTS_MAX, SUBSTITUTER_SLOW_BYTES, UPLOAD_BYTES_PER_SECOND_MIN } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import { REDIRECTS_MAX, SUBSTITUTER_SLOW_BYTES, UPLOAD_BYTES_PER_SECOND_MIN } from '../base/substituter-limits.ts'
 import { dial } from './dial.ts'
 import type { RateLimit } from './rate-limit.ts'
 import { type RequestFailure, retryAfterMs, retryPauseMs } from './retry-rule.ts'

@@ -30,8 +30,17 @@ describe('loadSettings()', () => {
     expect(settings).toEqual({
       discovery: { dht: 'private', bootstrap: [], port: 49737, multicast: true },
       lane: { port: 49737 },
+      limits: {
+        upload: undefined,
+        download: undefined,
+        slots: 8,
+        slotsPerPeer: 64,
+        connectionMemory: 1_048_576,
+        pieceStore: 1_073_741_824,
+      },
       peers: { allow: [], ban: [] },
       substituters: PEERS_FIRST,
+      trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
@@ -68,6 +77,25 @@ describe('loadSettings()', () => {
       multicast: false,
     })
     expect((await loadSettings(file, { environment, port: 3000 })).discovery.port).toBe(3000)
+  })
+
+  test('reads limits in the units of people, and names the one that is wrong', async () => {
+    const file = fileOf('holo-peer:\n  limits:\n    upload: 100 Mbit/s\n    slots: 4\n    piece-store: 2 GB\n')
+    expect((await loadSettings(file, { environment: {} })).limits).toMatchObject({
+      upload: 12_500_000,
+      download: undefined,
+      slots: 4,
+      pieceStore: 2_000_000_000,
+    })
+    expect(
+      (await loadSettings(fileOf('holo-peer:\n  limits:\n    piece-store: 0\n'), { environment: {} })).limits,
+    ).toMatchObject({
+      pieceStore: 0,
+    })
+    const error = await failureOf('holo-peer:\n  limits:\n    download: fast\n')
+    expect(error.message).toContain('holo-peer.limits.download in ')
+    expect(error.message).toContain('must be written like 50 MB/s')
+    expect((await failureOf('holo-peer:\n  limits:\n    slots: 0\n')).message).toContain('holo-peer.limits.slots')
   })
 
   test('suggests the nearest key for an unknown one', async () => {

@@ -1,7 +1,7 @@
 /** Environments pushed to a real web server and restored from it: the compiled binary, as a user runs it. */
 import { describe, expect } from 'bun:test'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { TemporaryDirectory } from '../support/golden.ts'
 import { binaryObstacle, type LocalEnvironment, LocalHost } from '../support/local-host.ts'
 import type { MadeTree } from '../support/made-catalog.ts'
@@ -52,6 +52,10 @@ class Scene implements AsyncDisposable {
     return new Scene(folder, await startNginx(tree), tree)
   }
 
+  get name(): string {
+    return basename(this.environment.catalogFile)
+  }
+
   push(...args: string[]) {
     return this.holder.reportOf([built, 'push', ...args, '--json'])
   }
@@ -100,14 +104,23 @@ describe('a substituter', () => {
     expect(scene.nginx.requests().length - before).toBeLessThanOrEqual(10)
   })
 
-  serverTest('without `trusted: true` is not asked, and says so with status 4', async () => {
+  serverTest('is believed for the keys that its entry trusts, and refused with status 4 without', async () => {
     await using scene = await Scene.open()
-    await scene.push(scene.nginx.url.href)
-    scene.settings([scene.nginx.url.href])
-    const before = scene.nginx.requests().length
-    const report = await scene.restore()
-    expect(report).toMatchObject({ ok: false, exitCode: 4, error: { code: 'source-untrusted', blame: 'trust' } })
-    expect(scene.nginx.requests().length).toBe(before)
+    const { href } = scene.nginx.url
+    await scene.push(href)
+    scene.settings([href])
+    expect(await scene.restore()).toMatchObject({ exitCode: 4, error: { code: 'catalog-unsigned', blame: 'trust' } })
+
+    await scene.holder.reportOf([built, 'sign', scene.name, '--json'])
+    // Only the signature is new.
+    const pushed = { blobsSent: 0, packBytesSent: 0, catalogSent: false, signaturesSent: true }
+    expect(await scene.push(href)).toMatchObject({ environments: [pushed] })
+    expect(await scene.push(href)).toMatchObject({ environments: [{ signaturesSent: false }] })
+    expect(await scene.restore()).toMatchObject({ exitCode: 4, error: { blame: 'trust' } })
+    const { key } = await scene.holder.reportOf([built, 'keys', 'export', '--json'])
+    scene.settings([{ url: href, 'trusted-keys': [key] }])
+    expect(await scene.restore()).toMatchObject({ ok: true, exitCode: 0, source: href })
+    expect(scene.wanting.wrong(scene.environment)).toEqual([])
   })
 
   serverTest('that is gone, and one that sends rubbish, are passed over', async () => {

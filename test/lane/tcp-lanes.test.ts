@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { never, systemClock } from '../../src/base/clock.ts'
 import type { LaneCall, LaneLink } from '../../src/base/lane.ts'
-import { LANE_OPENING_MS, LANE_STRANGERS_MAX } from '../../src/base/limits.ts'
+import { LANE_OPENING_MS, LANE_QUEUE_BYTES, LANE_STRANGERS_MAX } from '../../src/base/limits.ts'
 import { callLane } from '../../src/lane/call.ts'
 import { framed } from '../../src/lane/frame-reader.ts'
 import { LaneListener } from '../../src/lane/listen.ts'
@@ -19,7 +19,7 @@ afterEach(async () => {
 })
 
 function listener(port = 0, clock = systemClock): LaneListener {
-  const made = new LaneListener(port, clock)
+  const made = new LaneListener(port, LANE_QUEUE_BYTES, clock)
   opened.push(made)
   return made
 }
@@ -35,7 +35,16 @@ function open(listening: LaneListener): { links: LaneLink[]; calls: LaneCall[] }
 }
 
 function call(port: number, certificate: Uint8Array, sign = (_binding: Uint8Array) => signature): Promise<LaneLink> {
-  return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, clock: systemClock }, never)
+  return callLane(
+    {
+      address: { host: '127.0.0.1', port, certificate },
+      ticket,
+      sign,
+      queueBytes: LANE_QUEUE_BYTES,
+      clock: systemClock,
+    },
+    never,
+  )
 }
 
 /** Resolves with all that came before the other end closed. */
@@ -208,7 +217,7 @@ describe('callLane()', () => {
   })
 
   test('says where nobody listens', async () => {
-    const gone = new LaneListener(0, systemClock)
+    const gone = new LaneListener(0, LANE_QUEUE_BYTES, systemClock)
     const { port, certificate } = gone
     await gone[Symbol.asyncDispose]()
     await expect(call(port, certificate)).rejects.toMatchObject({ code: 'lane-failed' })
@@ -220,7 +229,13 @@ describe('callLane()', () => {
     const stop = new AbortController()
     const { port, certificate } = listening
     const calling = callLane(
-      { address: { host: '127.0.0.1', port, certificate }, ticket, sign: () => signature, clock: systemClock },
+      {
+        address: { host: '127.0.0.1', port, certificate },
+        ticket,
+        sign: () => signature,
+        queueBytes: LANE_QUEUE_BYTES,
+        clock: systemClock,
+      },
       stop.signal,
     )
     const reason = new Error('no time')
@@ -233,7 +248,7 @@ describe('callLane()', () => {
 test('startLanes() of a client listens nowhere, and closes its lanes with itself', async () => {
   const listening = listener()
   const { links } = open(listening)
-  const lanes = startLanes(undefined, systemClock)
+  const lanes = startLanes(undefined, LANE_QUEUE_BYTES, systemClock)
   expect(lanes.own).toBeUndefined()
   const { port, certificate } = listening
   await lanes.open({ host: '127.0.0.1', port, certificate }, ticket, () => signature, never)

@@ -14,6 +14,7 @@ import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
 import { fileLan } from '../support/file-lan.ts'
 import { FleetHost, fleetObstacle, goldenEnvironment, type Version } from '../support/fleet-hosts.ts'
+import { forgeNotes } from '../support/forge-notes.ts'
 import { differences, environmentRoots, environmentVersion, listTree, rootsIn } from '../support/golden.ts'
 import { Lan } from '../support/lan.ts'
 import { skipUnless } from '../support/skip.ts'
@@ -152,9 +153,10 @@ describe('a peer that dies', () => {
 describe('a peer with altered bytes', () => {
   const lan = fileLan(obstacle === undefined)
 
-  /** A host that serves the environment, some of its larger blobs altered on its disk. */
+  /** A host that serves the environment, some of its larger blobs altered on its disk, and knows or denies it. */
   async function startLiar(
     alteredBlobs: number,
+    { denies = false } = {},
   ): Promise<{ liar: FleetHost; invite: string; address: string; altered: BlobRef[] }> {
     const liar = FleetHost.withLibrary(lan())
     const altered = blobsOf('v1')
@@ -162,6 +164,11 @@ describe('a peer with altered bytes', () => {
       .slice(0, alteredBlobs)
     for (const { digest, sizeBytes } of altered)
       fs.writeFileSync(blobPath(rootsIn(liar.host.home), digest), Bun.gzipSync(Buffer.alloc(sizeBytes, 'x')))
+    if (denies)
+      forgeNotes(
+        liar.host.home,
+        altered.map(({ digest }) => digest),
+      )
     return { liar, altered, ...(await liar.lead()) }
   }
 
@@ -182,7 +189,7 @@ describe('a peer with altered bytes', () => {
   })
 
   lanTest('is dropped and named where another host holds the blobs rightly', async () => {
-    const { liar, altered, ...fleet } = await startLiar(500)
+    const { liar, altered, ...fleet } = await startLiar(500, { denies: true })
     const [b, honest] = [FleetHost.on(lan()), FleetHost.withLibrary(lan())]
     await b.join(fleet)
     await honest.join(fleet)
@@ -193,5 +200,18 @@ describe('a peer with altered bytes', () => {
     expect(report.fetched.dropped).toHaveLength(1)
     expect(report.fetched.dropped[0].source).toContain(liar.host.address)
     expect(altered.some(({ digest }) => report.fetched.dropped[0].message.includes(digest))).toBe(true)
+  })
+
+  lanTest('sends nothing that it finds rotten, and another host makes up for it', async () => {
+    const { liar, altered, ...fleet } = await startLiar(500)
+    const [b, honest] = [FleetHost.on(lan()), FleetHost.withLibrary(lan())]
+    await b.join(fleet)
+    await honest.join(fleet)
+    await honest.startDaemon()
+    const report = await b.restore('v1')
+    expect(report).toMatchObject({ ok: true, exitCode: 0, fetched: { dropped: [] } })
+    expectTree(b, 'v1', report.space.path)
+    expect([altered.length, Object.keys(report.fetched.bySource).length]).toEqual([500, 2])
+    expect(Object.keys(report.fetched.bySource).some((source) => source.includes(liar.host.address))).toBe(true)
   })
 })

@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test'
 import { never } from '../../src/base/clock.ts'
 import { emptyTotals, FetchIncompleteError, fetchAll } from '../../src/blob/fetch-all.ts'
 import { randomSecret } from '../../src/trust/keys.ts'
-import { CATALOG, connect, emptyCatalog, type Member, member, until } from '../support/members.ts'
+import { connect, emptyCatalog, type Member, member, until } from '../support/members.ts'
 import { MemoryStore } from '../support/memory-blobs.ts'
 
 const secret = randomSecret()
@@ -20,8 +20,8 @@ function holder(): Member {
 async function clientOf(...holders: readonly Member[]) {
   const client = member(secret, 'client')
   for (const each of holders) connect(client, each)
-  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
-  await until(client.swarm, () => sources.list().length === holders.length)
+  const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
+  await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === holders.length)
   return { client, sources: { ...sources, graceMs: 0 } }
 }
 
@@ -67,4 +67,22 @@ test('fetchAll() names the liar where nobody else has the blob', async () => {
   await expect(failed).rejects.toThrow(name)
   expect(totals.dropped.has(name)).toBe(true)
   expect([...store.blobs.keys()].includes(refs[7]?.digest as never)).toBe(false)
+})
+
+test('fetchAll() takes from members of other environments what they share, and asks them once', async () => {
+  const other = member(secret)
+  other.library.hold(emptyCatalog('v0.0.0'))
+  for (const content of contents.slice(0, 300)) other.library.add(content)
+  const client = member(secret, 'client')
+  connect(client, other)
+  await until(client.swarm, () => client.swarm.peers().some(({ catalogs }) => catalogs === 1))
+  const sources = client.swarm.sourcesFor(
+    catalog.held.sha256,
+    refs.map(({ digest }) => digest),
+  )
+  const [store, totals] = [new MemoryStore(), emptyTotals()]
+  const failed = fetchAll(refs, { store, sources: { ...sources, graceMs: 0 } }, totals, never)
+  await expect(failed).rejects.toMatchObject({ code: 'blob-nowhere', blame: 'missing' })
+  await fetchAll(refs.slice(0, 300), { store, sources }, totals, never)
+  expect(store.blobs.size).toBe(300)
 })

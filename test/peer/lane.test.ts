@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import type { LaneLink, Lanes } from '../../src/base/lane.ts'
+import { LANE_QUEUE_BYTES } from '../../src/base/limits.ts'
 import { emptyTotals, fetchAll } from '../../src/blob/fetch-all.ts'
 import { callLane } from '../../src/lane/call.ts'
 import { startLanes } from '../../src/lane/tcp-lanes.ts'
@@ -10,7 +11,7 @@ import { encodeMessage } from '../../src/peer/codec.ts'
 import type { Message } from '../../src/peer/messages.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { signLaneCall } from '../../src/trust/lane-call.ts'
-import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
+import { connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
 import { MemoryStore } from '../support/memory-blobs.ts'
 
 const secret = randomSecret()
@@ -34,7 +35,7 @@ interface Meddling {
 
 /** A member with lanes over real TCP: a daemon is called, both call. */
 function laneMember(role: 'daemon' | 'client', { port, onLink }: Meddling = {}): LaneMember {
-  const real = startLanes(role === 'daemon' ? 0 : undefined, systemClock)
+  const real = startLanes(role === 'daemon' ? 0 : undefined, LANE_QUEUE_BYTES, systemClock)
   opened.push(real)
   const links: LaneLink[] = []
   const lanes: Lanes = {
@@ -64,8 +65,8 @@ function fill(holder: Member, contents: readonly Uint8Array[]) {
 }
 
 async function sourcesOf(client: Member, holders: number) {
-  const sources = client.swarm.sourcesFor(CATALOG, catalog.held.sha256)
-  await until(client.swarm, () => sources.list().length === holders)
+  const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
+  await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === holders)
   return { ...sources, graceMs: 0 }
 }
 
@@ -175,7 +176,16 @@ describe('a caller by hand', () => {
     const { port, certificate } = lane
     const call = (by = hand.keys, ticket = lane.ticket) => {
       const sign = (binding: Uint8Array) => signLaneCall({ ticket, binding, calledKey: holder.keys.publicKey }, by)
-      return callLane({ address: { host: '127.0.0.1', port, certificate }, ticket, sign, clock: systemClock }, never)
+      return callLane(
+        {
+          address: { host: '127.0.0.1', port, certificate },
+          ticket,
+          sign,
+          queueBytes: LANE_QUEUE_BYTES,
+          clock: systemClock,
+        },
+        never,
+      )
     }
     return { hand, call }
   }

@@ -224,6 +224,21 @@ describe('put()', () => {
     expect(filesOf(library)).toEqual([sha256Of(small)])
   })
 
+  // rcc's check takes away directories that are empty, of any level.
+  test('makes a parent again that was made before and has gone', async () => {
+    using home = new TemporaryDirectory()
+    const library = libraryIn(home)
+    const contents = Array.from({ length: 2000 }, (_, index) => Buffer.from(`blob ${index}`))
+    const first = contents[0] ?? small
+    const prefix = sha256Of(first).slice(0, 2)
+    const second = contents.find((content) => content !== first && sha256Of(content).startsWith(prefix)) ?? small
+    expect(sha256Of(second).slice(0, 2)).toBe(prefix)
+    await library.put(refOf(first), streamOf(first), never)
+    fs.rmSync(join(libraryDirectory(library.roots), prefix), { recursive: true })
+    await library.put(refOf(second), streamOf(second), never)
+    expect(atRest(library, sha256Of(second)).equals(second)).toBe(true)
+  })
+
   test('lets every user of a shared library read and write', async () => {
     using home = new TemporaryDirectory()
     const library = new Library({ ...rootsIn(home.path), shared: true })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { BREAKER_REST_MS, BREAKER_REST_MS_MAX } from '../../src/base/limits.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { BREAKER_REST_MS, BREAKER_REST_MS_MAX } from '../../src/base/substituter-limits.ts'
 import { afterAsking, afterFailure, type BreakerState, closedBreaker, isOpen } from '../../src/substituters/breaker.ts'
 import { runs } from '../support/runs.ts'
 

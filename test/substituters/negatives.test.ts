@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { NEGATIVE_MS, NEGATIVES_MAX } from '../../src/base/limits.ts'
+import { NEGATIVE_MS, NEGATIVES_MAX } from '../../src/base/substituter-limits.ts'
 import { Negatives } from '../../src/substituters/negatives.ts'
 
 test('Negatives remember for a while, until they are cleared', () => {

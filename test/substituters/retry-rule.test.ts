@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { RETRY_AFTER_MS_MAX, RETRY_PAUSE_MS } from '../../src/base/limits.ts'
+import { RETRY_AFTER_MS_MAX, RETRY_PAUSE_MS } from '../../src/base/substituter-limits.ts'
 import { type RequestFailure, retryAfterMs, retryPauseMs } from '../../src/substituters/retry-rule.ts'
 
 const random = { next: () => 1 }

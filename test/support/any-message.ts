@@ -1,8 +1,10 @@
 /** Every message of holo-peer/1, for property tests. */
 import fc from 'fast-check'
+import { PIECES_MAX } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import { BYE_CODES, type Message, MISSING_REASONS } from '../../src/peer/messages.ts'
+import { type PieceMessage, REFUSALS } from '../../src/peer/piece-messages.ts'
 
 const request = fc.nat(0xffffffff)
 const bytesOf = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
@@ -10,6 +12,7 @@ const hexOf = (length: number) => bytesOf(length).map((bytes) => Buffer.from(byt
 const digest = hexOf(32).map((text) => text as Sha256Digest)
 const digests = fc.array(digest, { minLength: 1, maxLength: 20 })
 const indexes = fc.array(fc.nat(1023), { maxLength: 20 })
+const held = fc.uniqueArray(fc.nat(1023), { maxLength: 20 }).map((some) => some.sort((left, right) => left - right))
 const name = fc
   .tuple(hexOf(8), fc.constantFrom('linux_amd64', 'darwin_arm64', 'windows_amd64'))
   .map(([blueprint, platform]) => `${blueprint}v12.${platform}` as CatalogName)
@@ -22,6 +25,50 @@ const part = fc.record({
   last: fc.boolean(),
   chunk: fc.uint8Array({ maxLength: 200 }),
 })
+const pieces = fc.uniqueArray(fc.nat(PIECES_MAX - 1), { maxLength: 20 })
+const bits = fc.nat(200).chain((count) =>
+  fc.array(fc.boolean(), { minLength: count, maxLength: count }).map((held) => {
+    const field = new Uint8Array(Math.ceil(count / 8))
+    for (const [piece, one] of held.entries())
+      if (one) field[piece >> 3] = (field[piece >> 3] ?? 0) | (0x80 >> (piece & 7))
+    return { count, bits: field }
+  }),
+)
+const chunk = fc.uint8Array({ maxLength: 200 })
+const anyPieceMessage: fc.Arbitrary<PieceMessage> = fc.oneof(
+  fc.tuple(digest, bits).map(([catalog, field]) => ({ type: 'pieces-held' as const, catalog, ...field })),
+  fc.record({ type: fc.constant('pieces-got' as const), catalog: digest, pieces }),
+  fc
+    .tuple(
+      request,
+      digest,
+      fc.uniqueArray(fc.nat(PIECES_MAX - 1), { minLength: 1, maxLength: 20 }),
+      fc.double({ min: 0, max: 1 }),
+    )
+    .chain(([number, catalog, choices, share]) =>
+      fc.constantFrom('fast' as const, 'small' as const).map((preference) => ({
+        type: 'want-pieces' as const,
+        request: number,
+        catalog,
+        preference,
+        count: Math.max(1, Math.floor((Number.isNaN(share) ? 1 : share) * choices.length)),
+        choices,
+      })),
+    ),
+  fc.record({
+    type: fc.constant('piece' as const),
+    request,
+    piece: fc.nat(PIECES_MAX - 1),
+    encoding: fc.constantFrom('identity' as const, 'zstd' as const),
+    wireBytes: fc.nat(2 ** 20),
+    chunk,
+  }),
+  fc.record({ type: fc.constant('piece-more' as const), chunk }),
+  fc.record({ type: fc.constant('refuse-pieces' as const), request, reason: fc.constantFrom(...REFUSALS), pieces }),
+  fc.record({ type: fc.constant('cancel-pieces' as const), request, pieces }),
+  fc.record({ type: fc.constant('choke' as const), choked: fc.boolean() }),
+  fc.record({ type: fc.constant('piece-table' as const), request, catalog: digest }),
+)
 export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
     type: fc.constant('hello' as const),
@@ -42,8 +89,10 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constantFrom('want' as const, 'ask' as const), request, digests }),
   fc.record({ type: fc.constant('parts' as const), parts: fc.array(part, { maxLength: 20 }) }),
   fc.record({ type: fc.constant('missing' as const), request, reason: fc.constantFrom(...MISSING_REASONS), indexes }),
-  fc.record({ type: fc.constantFrom('cancel' as const, 'holding' as const), request, indexes }),
+  fc.record({ type: fc.constant('cancel' as const), request, indexes }),
+  fc.record({ type: fc.constant('holding' as const), request, indexes: held }),
   fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
+  fc.record({ type: fc.constant('signatures' as const), request, catalog: digest }),
   fc.record({ type: fc.constant('lane-wish' as const) }),
   fc.record({
     type: fc.constant('lane-offer' as const),
@@ -51,4 +100,5 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       nil: undefined,
     }),
   }),
+  anyPieceMessage,
 )

@@ -32,7 +32,22 @@ function must(command: readonly string[]): void {
   if (exitCode !== 0) throw new Error(`${command.join(' ')}: ${stderr.toString().trim()}`)
 }
 
+/**
+ * A token bucket that plain TCP fills to 95 % of the rate and more: it lets 10 ms through at once (a burst of 64 KiB at
+ * least, since the kernel's timer ticks every 4 ms and packets are coalesced), and queues for 50 ms.
+ */
+function bucket(megabits: number): string[] {
+  const burstBytes = Math.max(64 * 1024, Math.ceil((megabits * 1e6 * 0.01) / 8))
+  return ['rate', `${Math.round(megabits * 1e6)}bit`, 'burst', String(burstBytes), 'latency', '50ms']
+}
+
 let lans = 0
+
+/** Bytes on a host's link since it was made. */
+export interface Traffic {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
 
 export interface HostOptions {
   /** `only`: the host has no IPv4 address but loopback's. */
@@ -45,11 +60,14 @@ export class Lan implements AsyncDisposable {
   readonly #folder: string
   readonly #hosts: Host[] = []
 
-  /** @param net the LAN's addresses are 10.`net`.0.0/24 and fd00:`net`::/64 */
-  constructor(net = 88) {
+  /**
+   * @param net the LAN's addresses are 10.`net`.0.0/24 and fd00:`net`::/64
+   * @param parent an existing directory, in which the hosts get their folders
+   */
+  constructor(net = 88, parent = tmpdir()) {
     this.#net = net
     this.#namespace = `hp${process.pid}l${lans++}`
-    this.#folder = mkdtempSync(join(tmpdir(), 'holo-lan-'))
+    this.#folder = mkdtempSync(join(parent, 'holo-lan-'))
     must(['ip', 'netns', 'add', this.#namespace])
     must(['ip', '-n', this.#namespace, 'link', 'add', 'lan', 'type', 'bridge'])
     must(['ip', '-n', this.#namespace, 'link', 'set', 'lan', 'up'])
@@ -73,6 +91,43 @@ export class Lan implements AsyncDisposable {
     const address = `10.${this.#net}.0.${number}`
     this.#plug(host, 'eth1', `guest${number}`, address)
     return address
+  }
+
+  /**
+   * Limit the link of a host, each direction for itself, by token buckets.
+   *
+   * @param megabits a second, counted as Ethernet frames; undefined takes the limit away
+   */
+  shape(host: Host, megabits: number | undefined): void {
+    for (const [namespace, device] of [
+      [host.namespace, 'eth0'] as const,
+      [this.#namespace, this.#portOf(host)] as const,
+    ]) {
+      const tc = ['tc', '-n', namespace, 'qdisc']
+      if (megabits === undefined) Bun.spawnSync([...tc, 'del', 'dev', device, 'root'])
+      else must([...tc, 'replace', 'dev', device, 'root', 'tbf', ...bucket(megabits)])
+    }
+  }
+
+  /** Bytes that each host has sent into this LAN and received from it so far, as Ethernet frames. */
+  traffic(): ReadonlyMap<Host, Traffic> {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(['ip', '-n', this.#namespace, '-s', '-j', 'link', 'show'])
+    if (exitCode !== 0) throw new Error(`ip link show: ${stderr.toString().trim()}`)
+    const links = JSON.parse(stdout.toString()) as {
+      readonly ifname: string
+      readonly stats64: { readonly rx: { readonly bytes: number }; readonly tx: { readonly bytes: number } }
+    }[]
+    return new Map(
+      this.#hosts.map((host) => {
+        const counted = links.find(({ ifname }) => ifname === this.#portOf(host))?.stats64
+        // What a host sends is what its port of the bridge receives.
+        return [host, { sentBytes: counted?.rx.bytes ?? 0, receivedBytes: counted?.tx.bytes ?? 0 }]
+      }),
+    )
+  }
+
+  #portOf(host: Host): string {
+    return `port${this.#hosts.indexOf(host) + 1}`
   }
 
   #plug(host: Host, name: string, port: string, address = host.address): void {

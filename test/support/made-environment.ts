@@ -1,14 +1,12 @@
-/** A made-up environment as a machine holds it: what can be pushed, found and fetched, and a store that verifies. */
+/** A made-up environment as a machine holds it: what can be pushed, found and fetched. */
 import { gzipSync } from 'node:zlib'
-import { HoloError } from '../../src/base/errors.ts'
-import type { Digest } from '../../src/blob/digest.ts'
 import { sha256Of } from '../../src/blob/digest.ts'
-import { GzipError, gunzipExactly } from '../../src/blob/gzip.ts'
-import type { BlobRef, BlobStore, BlobStream } from '../../src/blob/source.ts'
+import type { BlobRef } from '../../src/blob/source.ts'
 import { encodeCatalog } from '../../src/catalog/encode-catalog.ts'
 import { catalogName } from '../../src/catalog/names.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import type { PushedEnvironment } from '../../src/substituters/push-environment.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../../src/trust/verify-catalog.ts'
 import { type MadeTree, MemoryBlobs, madeCatalog } from './made-catalog.ts'
 
@@ -30,8 +28,17 @@ export function madeEnvironment(
   const catalog = { ...madeCatalog(tree, '/tmp/made/holotree', blobs), blueprint }
   const stored = gzipSync(encodeCatalog(catalog))
   const name = catalogName(blueprint, 'linux_amd64')
-  const verified = verifyCatalog({ name, stored, source: 'the test', announced: undefined })
-  return { name, catalog, stored, sha256: verified.sha256, blobs, refs: distinctBlobs(catalog), verified }
+  const verified = verifyCatalog({ name, stored, source: 'the test', announced: undefined, judge: ownWord })
+  return {
+    name,
+    catalog,
+    stored,
+    sha256: verified.sha256,
+    signatures: undefined,
+    blobs,
+    refs: distinctBlobs(catalog),
+    verified,
+  }
 }
 
 /** Text that hardly packs, the same for the same name. */
@@ -51,36 +58,4 @@ export function variousFiles(): Record<string, string> {
   for (let index = 0; index < 90; index++) files[`small-${index}`] = noise(`small ${index}`, 20 + index * 331)
   files['like-gzip'] = '\u001f\u008b\u0008 is how it begins'
   return files
-}
-
-/** A store that verifies as the library does, in memory. */
-export class VerifyingStore implements BlobStore {
-  readonly blobs = new Map<Digest, Uint8Array>()
-
-  async has(digest: Digest): Promise<boolean> {
-    return this.blobs.has(digest)
-  }
-
-  async put(ref: BlobRef, stream: BlobStream, signal: AbortSignal): Promise<void> {
-    if (this.blobs.has(ref.digest)) return
-    const chunks: Uint8Array[] = []
-    for await (const chunk of stream.bytes) {
-      signal.throwIfAborted()
-      chunks.push(chunk)
-    }
-    const stored = Buffer.concat(chunks)
-    let content: Uint8Array = stored
-    try {
-      if (stream.encoding === 'gzip') content = gunzipExactly(stored, ref.sizeBytes)
-    } catch (error) {
-      if (!(error instanceof GzipError)) throw error
-    }
-    if (content.byteLength !== ref.sizeBytes || sha256Of(content) !== ref.digest) {
-      throw new HoloError(`${stream.source} sent other bytes than blob ${ref.digest}`, {
-        code: 'blob-corrupt',
-        blame: 'source',
-      })
-    }
-    this.blobs.set(ref.digest, content)
-  }
 }

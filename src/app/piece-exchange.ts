@@ -1,0 +1,65 @@
+/**
+ * What a fetch in pieces needs of this process: the swarm to fetch from and, in a daemon, the means to pass on at once
+ * what has come.
+ */
+import type { HoloError } from '../base/errors.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { FleetSwarm } from '../peer/fleet-swarm.ts'
+import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
+import type { PieceFetch } from '../peer/piece-fetch.ts'
+import type { RateLimit } from '../peer/rate-limit.ts'
+import type { LibraryPieceSink } from '../store/piece-sink.ts'
+import type { LibraryPieces } from '../store/served-pieces.ts'
+
+export interface PieceExchangeOptions {
+  readonly swarm: FleetSwarm
+  /** Undefined in a command, which serves nobody. */
+  readonly passingOn: { readonly served: LibraryPieces; readonly holdings: OwnHoldings } | undefined
+  readonly downloadLimit: RateLimit | undefined
+}
+
+export class PieceExchange {
+  constructor(private readonly options: PieceExchangeOptions) {}
+
+  get downloadLimit(): RateLimit | undefined {
+    return this.options.downloadLimit
+  }
+
+  /** Whether others get from here what has just come. */
+  get passesOn(): boolean {
+    return this.options.passingOn !== undefined
+  }
+
+  /** Serve what comes to `sink`, and tell the peers. @param held pieces that are here already */
+  begin(catalog: Sha256Digest, sink: LibraryPieceSink, held: readonly number[]): PartialHolding | undefined {
+    const { passingOn } = this.options
+    if (passingOn === undefined) return undefined
+    sink.hold(held)
+    const partial = passingOn.served.serve(catalog, sink)
+    const holding = passingOn.holdings.begin(catalog, sink.pieces.pieces.length, held)
+    return {
+      add: (pieces) => holding.add(pieces),
+      [Symbol.dispose]: () => {
+        holding[Symbol.dispose]()
+        partial[Symbol.dispose]()
+      },
+    }
+  }
+
+  /** A frame whose content is proved: sent on as it is. */
+  keepFrame(catalog: Sha256Digest, piece: number, frame: Uint8Array): void {
+    this.options.passingOn?.served.keep(catalog, piece, frame)
+  }
+
+  fetchPieces(fetch: PieceFetch, signal: AbortSignal): Promise<readonly number[]> {
+    return this.options.swarm.fetchPieces(fetch, signal)
+  }
+
+  findTable(catalog: Sha256Digest, pieces: number, signal: AbortSignal) {
+    return this.options.swarm.findTable(catalog, pieces, signal)
+  }
+
+  drop(peer: string, error: HoloError): void {
+    this.options.swarm.drop(peer, error)
+  }
+}

@@ -1,0 +1,42 @@
+/** `holo-peer status`: what the daemon of this library is, holds and does. */
+import { Command } from 'commander'
+import type { Status } from '../app/status.ts'
+import type { CommandContext } from './context.ts'
+import { counted, humanBytes, type Output } from './output.ts'
+import { publishedLines } from './published.ts'
+
+/** Environments that are listed for people. */
+const LISTED = 20
+
+export function statusCommand({ output, signal }: CommandContext): Command {
+  return new Command('status').description('say what the daemon is, holds and does').action(async () => {
+    const { status } = await import('../app/status.ts')
+    const { thisMachine } = await import('../app/machine.ts')
+    const found = await status(thisMachine(), signal)
+    const out = output()
+    out.result({ ok: true, ...found, daemon: found.daemon ?? null }, lines(found, out))
+  })
+}
+
+function lines({ library, fleets, daemon }: Status, out: Output): string[] {
+  const row = (label: string, text: string) => `  ${label.padEnd(9)}${text}`
+  const common = [row('library', library), row('fleets', fleets.length === 0 ? 'none' : fleets.join(', '))]
+  if (daemon === undefined) return [out.style('bold', 'No daemon runs for this library.'), ...common]
+  const { version, pid, key, port, lanePort, catalogs, published, peers, sentBytes, fetching, banned } = daemon
+  return [
+    `${out.style('bold', `Daemon ${key}`)} (holo-peer ${version}, process ${pid})`,
+    ...common,
+    row('ports', `UDP ${port}, TCP ${lanePort}`),
+    row(
+      'serves',
+      `${counted(catalogs.length, 'environment')} to ${counted(peers.length, 'peer')}; ${humanBytes(sentBytes)} sent`,
+    ),
+    ...published.slice(0, LISTED).flatMap((each) => [`    ${each.catalog}`, ...publishedLines(each, 6)]),
+    ...(published.length > LISTED ? [row('', `and ${published.length - LISTED} more, all of them in --json`)] : []),
+    row('fetches', fetching.length === 0 ? 'nothing' : ''),
+    ...fetching.map(({ catalog, blobs, done, wireBytes }) =>
+      row('', `${catalog}: ${done} of ${counted(blobs, 'blob')}, ${humanBytes(wireBytes)}`),
+    ),
+    ...(banned.length === 0 ? [] : [row('banned', `${counted(banned.length, 'machine')}, see \`holo-peer peers\``)]),
+  ].map((line) => line.trimEnd())
+}

@@ -1,0 +1,157 @@
+/**
+ * Looking for a catalog among the members that are connected, and those that come while one waits.
+ *
+ * Where members differ the local one wins, else the majority; a holder that then sends another one is a liar.
+ */
+import { type Clock, deadline } from '../base/clock.ts'
+import { HoloError } from '../base/errors.ts'
+import { MAJORITY_GRACE_MS } from '../base/limits.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import type { OfferJudge } from '../trust/judge.ts'
+import { type FoundCatalog, type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { type Choice, chooseCatalog, type Offer } from './choose.ts'
+import type { PeerConnection } from './connection.ts'
+
+export interface CatalogWish {
+  /** SHA-256 of the decoded catalog that this machine holds, if any. */
+  readonly local?: Sha256Digest
+  /** For the first holder; 0 asks only who is connected now. */
+  readonly waitMs: number
+  /** Whether a member's word for it counts. */
+  readonly judge: OfferJudge
+}
+
+/** What was found: the catalog, and what the user should know about how. */
+export interface FoundInSwarm {
+  readonly catalog: VerifiedCatalog
+  readonly warnings: readonly string[]
+}
+
+/** What came, unjudged: the next holder of the same is asked for its signatures only. */
+type OfferedCatalog = Omit<FoundCatalog, 'judge'>
+
+/** Where to look. */
+export interface CatalogSearch {
+  readonly clock: Clock
+  members(): Iterable<PeerConnection>
+  /** When the first member came; a fresh swarm is given time to hear of others. */
+  sinceMs(): number | undefined
+  /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
+  subscribe(listener: () => void): () => void
+  /** This one sent something else than it had announced. */
+  onLie(connection: PeerConnection, error: HoloError): void
+}
+
+/**
+ * @returns undefined where no member holds it
+ * @throws {HoloError} blame `trust`: those who hold it are not trusted with it; `signal.reason`
+ */
+export async function findCatalog(
+  name: CatalogName,
+  { local, waitMs, judge }: CatalogWish,
+  search: CatalogSearch,
+  signal: AbortSignal,
+): Promise<FoundInSwarm | undefined> {
+  const warnings: string[] = []
+  const missed = new Set<PeerConnection>()
+  let untrusted: HoloError | undefined
+  const come = new Map<Sha256Digest, OfferedCatalog>()
+  const limit = deadline(waitMs, new Error('nobody holds it'), signal)
+  try {
+    for (;;) {
+      const choose = () => chooseCatalog(name, offers(name, search.members(), missed), local)
+      const choice = await awaitChoice(choose, search, limit.signal, signal)
+      if (choice === undefined && untrusted !== undefined) throw untrusted
+      if (choice === undefined) return undefined
+      if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
+      for (const connection of choice.holders) {
+        missed.add(connection)
+        try {
+          const catalog = await fetchCatalog(connection, name, { judge, come }, signal)
+          if (catalog !== undefined) return { catalog, warnings }
+        } catch (error) {
+          signal.throwIfAborted()
+          if (!(error instanceof HoloError) || !['source', 'trust'].includes(error.blame)) throw error
+          // One that is not trusted with it is no liar: it may have it from somebody, as others have it from better ones.
+          if (error.blame === 'trust') untrusted ??= error
+          else search.onLie(connection, error)
+          warnings.push(error.blame === 'trust' ? error.message : `${error.message}; it was dropped`)
+        }
+      }
+    }
+  } finally {
+    limit.clear()
+  }
+}
+
+/** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
+async function awaitChoice(
+  choose: () => Choice<PeerConnection> | undefined,
+  search: CatalogSearch,
+  limit: AbortSignal,
+  signal: AbortSignal,
+): Promise<Choice<PeerConnection> | undefined> {
+  const { clock } = search
+  for (;;) {
+    signal.throwIfAborted()
+    const choice = choose()
+    if (choice !== undefined && choice.holders.length > 0) {
+      const freshMs = MAJORITY_GRACE_MS - (clock.nowMs() - (search.sinceMs() ?? 0))
+      if (freshMs <= 0) return choice
+      await clock.sleep(freshMs, signal)
+      continue
+    }
+    if (limit.aborted) return undefined
+    await nextChange(search, limit)
+  }
+}
+
+async function fetchCatalog(
+  connection: PeerConnection,
+  name: CatalogName,
+  { judge, come }: { readonly judge: OfferJudge; readonly come: Map<Sha256Digest, OfferedCatalog> },
+  signal: AbortSignal,
+): Promise<VerifiedCatalog | undefined> {
+  const held = connection.catalogs.get(name)
+  const { remote, source } = connection
+  if (held === undefined || remote === undefined) return undefined
+  connection.expectBulk()
+  // Asked for at once, so that they cost no round trip; version 1 knows of none.
+  const [found, signatures] = await Promise.all([
+    come.get(held.sha256) ?? source.findCatalog(held, signal),
+    remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
+  ])
+  if (found === undefined) return undefined
+  const judged = judge({ kind: 'member', machineKey: remote.machineKey }, signatures)
+  return verifyCatalog({
+    ...found,
+    source: source.name,
+    judge: (facts) => {
+      // Asked only once the bytes are known to be what was announced: a liar's are nobody else's.
+      come.set(held.sha256, found)
+      return judged(facts)
+    },
+  })
+}
+
+function offers(
+  name: CatalogName,
+  members: Iterable<PeerConnection>,
+  except: ReadonlySet<PeerConnection>,
+): Offer<PeerConnection>[] {
+  return [...members].flatMap((holder) => {
+    const held = holder.catalogs.get(name)
+    if (held === undefined || holder.remote === undefined || except.has(holder)) return []
+    const machine = Buffer.from(holder.remote.machineKey).toString('hex')
+    return [{ holder, holderName: holder.name, machine, sha256: held.sha256 }]
+  })
+}
+
+/** Resolves at the next change, or when `signal` aborts. */
+function nextChange(search: CatalogSearch, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const unsubscribe = search.subscribe(resolve)
+  signal.addEventListener('abort', () => resolve(), { once: true })
+  return promise.finally(unsubscribe)
+}

@@ -1,0 +1,180 @@
+/**
+ * What one fetch knows of one peer: what it holds, what it owes us, how fast it is.
+ *
+ * Pure. Its speed counts only while it owes us something; its latency only where it had nothing else to do.
+ */
+import {
+  PEER_PIECES_IN_FLIGHT_MAX,
+  PEER_PIECES_IN_FLIGHT_MIN,
+  PEER_STALL_BYTES,
+  PEER_STALL_MS,
+} from '../base/limits.ts'
+import type { Bitfield } from './bitfield.ts'
+import type { Want } from './exchange-want.ts'
+import { BusyRate, MovingAverage } from './rates.ts'
+
+/** Speed is judged over about a second of work: some pieces of a slow wire. */
+const RATE_HALF_LIFE_MS = 1_000
+/** Some ten answers. */
+const LATENCY_HALF_LIFE = 4
+/** What both ends take to turn to the next piece, beside the wire: with less a fast wire ran dry. */
+const TURN_MS = 20
+
+/** Silence that is no queue any more. */
+const SILENT_MS = 1_000
+
+/** For people, and for tests. */
+export interface PeerFigures {
+  readonly peer: string
+  /** undefined before it has sent anything */
+  readonly bytesPerSecond: number | undefined
+  /** Pieces asked of it and not answered yet. */
+  readonly inFlight: number
+  readonly receivedPieces: number
+  /** As they came over the wire. */
+  readonly receivedBytes: number
+  /** Pieces that it announced, and did not send when it was asked. */
+  readonly refused: number
+  readonly choked: boolean
+  /** Pieces that it holds. */
+  readonly held: number
+}
+
+export class ExchangePeer {
+  holdings: 'all' | Bitfield | undefined
+  choked = false
+  /** Nothing more is asked of it. */
+  givenUp = false
+  /** Nothing that is open is held by it: found out, and true until something opens or it gets something. */
+  barren = false
+  /** How often it had to do with a blob that turned out wrong as a whole, or then did not come. */
+  suspicion = 0
+  /** By request: everything that it has not answered yet, what we took back included. */
+  readonly wants = new Map<number, Want>()
+  /** Pieces that it holds by its own word, and refused. */
+  readonly refused = new Set<number>()
+  refusals = 0
+  receivedPieces = 0
+  receivedBytes = 0
+  readonly #rate = new BusyRate(RATE_HALF_LIFE_MS)
+  readonly #latency = new MovingAverage(LATENCY_HALF_LIFE)
+  #progressMs = 0
+  #sinceProgressBytes = 0
+
+  constructor(readonly name: string) {}
+
+  holds(piece: number): boolean {
+    const { holdings } = this
+    return holdings !== undefined && (holdings === 'all' || holdings.has(piece)) && !this.refused.has(piece)
+  }
+
+  /** Whether it may be asked for anything at all. */
+  get isOpen(): boolean {
+    return !this.choked && !this.givenUp && this.holdings !== undefined
+  }
+
+  /** It holds some pieces only: another one that fetches, to whom a seed's pieces go. */
+  get isPartial(): boolean {
+    return this.holdings !== undefined && this.holdings !== 'all'
+  }
+
+  /** Pieces that it may owe us at once: what its wire holds during one latency. @param pieceWireBytes usual size */
+  depth(pieceWireBytes: number, nowMs: number): number {
+    const bytesPerMs = (this.#rate.perSecond(nowMs) ?? 0) / 1000
+    const wire = bytesPerMs * (this.latencyMs + TURN_MS)
+    const pieces = 1 + Math.ceil(wire / Math.max(1, pieceWireBytes))
+    return Math.min(PEER_PIECES_IN_FLIGHT_MAX, Math.max(PEER_PIECES_IN_FLIGHT_MIN, pieces))
+  }
+
+  get latencyMs(): number {
+    return this.#latency.value ?? 0
+  }
+
+  bytesPerSecond(nowMs: number): number | undefined {
+    return this.#rate.perSecond(nowMs)
+  }
+
+  /**
+   * How long it will take, in ms, for everything that it owes us and `extraBytes` of the wire to be here.
+   *
+   * @param fallback bytes a second, where it has sent nothing yet
+   */
+  expectMs(extraBytes: number, pieceWireBytes: number, fallback: number, nowMs: number): number {
+    let bytes = extraBytes
+    for (const want of this.wants.values()) bytes += owedBytes(want, pieceWireBytes)
+    const rate = this.#rate.perSecond(nowMs) ?? fallback
+    return this.latencyMs + (bytes * 1000) / Math.max(1, rate)
+  }
+
+  /** The same for one want of it: what it was asked before comes first. */
+  expectWantMs(wanted: Want, pieceWireBytes: number, fallback: number, nowMs: number): number {
+    let bytes = 0
+    for (const want of this.wants.values()) {
+      if (want.request <= wanted.request || want.transfer !== undefined) bytes += owedBytes(want, pieceWireBytes)
+    }
+    const rate = this.#rate.perSecond(nowMs)
+    if (rate !== undefined) return (bytes * 1000) / Math.max(1, rate)
+    // Of one that has never sent anything we expect that it takes as long again as it took so far.
+    return Math.max(nowMs - wanted.askedMs, (bytes * 1000) / Math.max(1, fallback))
+  }
+
+  onAsked(want: Want, nowMs: number): void {
+    if (this.wants.size === 0) {
+      this.#rate.begin(nowMs)
+      this.#progress(nowMs)
+    }
+    this.wants.set(want.request, want)
+  }
+
+  onHead(want: Want, nowMs: number): void {
+    if (want.first) this.#latency.add(nowMs - want.askedMs)
+  }
+
+  onBytes(bytes: number, nowMs: number): void {
+    this.#rate.add(bytes, nowMs)
+    this.receivedBytes += bytes
+    this.#sinceProgressBytes += bytes
+    if (this.#sinceProgressBytes >= PEER_STALL_BYTES) this.#progress(nowMs)
+  }
+
+  /** A want has ended. */
+  onAnswered(want: Want, nowMs: number): void {
+    this.wants.delete(want.request)
+    this.#progress(nowMs)
+    if (this.wants.size === 0) this.#rate.end(nowMs)
+  }
+
+  /** It owes us something and has sent nothing for a while: others need not wait for it. */
+  isSilent(nowMs: number): boolean {
+    return this.wants.size > 0 && nowMs - this.#progressMs > SILENT_MS
+  }
+
+  /** When it counts as stalled, undefined while it owes us nothing. */
+  get stallMs(): number | undefined {
+    return this.wants.size === 0 || this.givenUp ? undefined : this.#progressMs + PEER_STALL_MS
+  }
+
+  figures(nowMs: number, pieceCount: number): PeerFigures {
+    return {
+      peer: this.name,
+      bytesPerSecond: this.#rate.perSecond(nowMs),
+      inFlight: this.wants.size,
+      receivedPieces: this.receivedPieces,
+      receivedBytes: this.receivedBytes,
+      refused: this.refusals,
+      choked: this.choked,
+      held: this.holdings === 'all' ? pieceCount : (this.holdings?.count ?? 0),
+    }
+  }
+
+  #progress(nowMs: number): void {
+    this.#progressMs = nowMs
+    this.#sinceProgressBytes = 0
+  }
+}
+
+/** What of a want is still to come over the wire. */
+function owedBytes({ transfer, choices, withdrawn }: Want, pieceWireBytes: number): number {
+  if (transfer !== undefined) return transfer.wireBytes - transfer.gotBytes
+  return choices.size > withdrawn.size ? pieceWireBytes : 0
+}

@@ -1,0 +1,67 @@
+/**
+ * What a peer with nothing to do may take over from a slower one: hedged requests, stealing and endgame in one rule.
+ *
+ * Only a peer that no open piece is left for is given such work, so nothing is fetched twice while there is anything
+ * to be fetched once. Pure.
+ */
+import type { ExchangePeer } from './exchange-peer.ts'
+import type { ExchangePieces } from './exchange-pieces.ts'
+import type { Want } from './exchange-want.ts'
+
+/** A piece that has not begun to come is moved where that gets it in half the time: taking it back costs nothing. */
+const MOVE_FACTOR = 2
+/** One that has begun is fetched again where that is four times as fast: what came of it is lost. */
+const REPEAT_FACTOR = 4
+/** Beyond what may be lost, only from a peer that is ten times slower. */
+const STEAL_FACTOR = 10
+/** Differences below this are noise. */
+const MARGIN_MS = 30
+
+export interface RescueContext {
+  readonly pieces: ExchangePieces
+  readonly peers: Iterable<ExchangePeer>
+  readonly nowMs: number
+  readonly pieceWireBytes: number
+  /** Bytes a second of a peer that has sent nothing yet. */
+  readonly fallbackRate: number
+  /** How long nearly all pieces took from question to head, ms. */
+  readonly usualMs: number | undefined
+  /** Whether more may be lost by fetching twice. */
+  readonly mayLose: boolean
+}
+
+/** @returns the piece that gains most by being asked of `peer` as well, and the want that has it now */
+export function chooseRescue(peer: ExchangePeer, context: RescueContext): { piece: number; from: Want } | undefined {
+  const { pieces, peers, nowMs, pieceWireBytes, fallbackRate } = context
+  const ownMs = peer.expectMs(pieceWireBytes, pieceWireBytes, fallbackRate, nowMs)
+  let best: { piece: number; from: Want } | undefined
+  let bestMs = 0
+  for (const other of peers) {
+    if (other === peer) continue
+    for (const want of other.wants.values()) {
+      const piece = pieceFor(peer, want, pieces)
+      if (piece === undefined) continue
+      const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs)
+      if (otherMs <= bestMs || !isWorth(want, otherMs, ownMs, context)) continue
+      best = { piece, from: want }
+      bestMs = otherMs
+    }
+  }
+  return best
+}
+
+function isWorth(want: Want, otherMs: number, ownMs: number, { nowMs, usualMs, mayLose }: RescueContext): boolean {
+  if (want.transfer !== undefined) return otherMs > MARGIN_MS + (mayLose ? REPEAT_FACTOR : STEAL_FACTOR) * ownMs
+  const overdue = usualMs !== undefined && nowMs - want.askedMs > usualMs + MARGIN_MS
+  return otherMs > MARGIN_MS + MOVE_FACTOR * ownMs || (overdue && otherMs > ownMs)
+}
+
+/** What of `want` could be asked of `peer` as well: what nobody else is asked for yet. */
+function pieceFor(peer: ExchangePeer, want: Want, pieces: ExchangePieces): number | undefined {
+  for (const piece of want.choices) {
+    if (!peer.holds(piece) || pieces.group(piece) !== undefined) continue
+    const claims = pieces.claims(piece)
+    if (claims.length === 0 ? pieces.offer(piece) === want : claims.length === 1 && claims[0] === want) return piece
+  }
+  return undefined
+}

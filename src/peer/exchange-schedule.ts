@@ -1,0 +1,127 @@
+/**
+ * Fill the pipelines: open pieces to whoever will be first with one more; then the work of slow peers to idle ones.
+ */
+import { PEER_REFUSALS_MAX, PEER_STALL_MS } from '../base/limits.ts'
+import { choosePieces } from './exchange-choice.ts'
+import type { ExchangePeer } from './exchange-peer.ts'
+import { chooseRescue } from './exchange-rescue.ts'
+import type { ExchangeState } from './exchange-state.ts'
+
+/** While peers are idle and pieces are under way elsewhere, it is looked so often whether one should take over. */
+const RESCUE_LOOK_MS = 50
+/** What is asked of all peers together: so much of what they send, and so many pieces at least. */
+const PIPELINE_MS = 250
+const PIECES_AT_ONCE_MIN = 8
+/** One want in so many goes to any peer that has room, not to the one that will be first with it: speeds change. */
+const EXPLORE_ONE_IN = 16
+/** Share of the environment that may be lost by fetching pieces twice. */
+const LOSS_SHARE = 0.02
+
+/** @returns when to come again without an event, undefined where never */
+export function schedule(state: ExchangeState, nowMs: number): number | undefined {
+  let wakeMs = Number.POSITIVE_INFINITY
+  let coming = 0
+  for (const peer of state.peers.values()) {
+    judge(peer, state, nowMs)
+    wakeMs = Math.min(wakeMs, peer.stallMs ?? wakeMs)
+    // Who is silent is not waited for.
+    if (!peer.isSilent(nowMs)) coming += peer.wants.size
+  }
+  const more = piecesAtOnce(state, nowMs) - coming
+  if (more > 0 && askForOpen(state, more, nowMs)) wakeMs = Math.min(wakeMs, nowMs + PEER_STALL_MS)
+  wakeMs = Math.min(wakeMs, rescue(state, nowMs) ?? wakeMs)
+  return wakeMs === Number.POSITIVE_INFINITY ? undefined : wakeMs
+}
+
+function judge(peer: ExchangePeer, state: ExchangeState, nowMs: number): void {
+  if (peer.givenUp) return
+  if (peer.stallMs !== undefined && nowMs >= peer.stallMs) {
+    state.giveUp(peer, `sent next to nothing of what it owes us for ${PEER_STALL_MS / 1000} s`)
+  } else if (peer.refusals > PEER_REFUSALS_MAX) {
+    state.giveUp(peer, `refused ${peer.refusals} pieces that it had announced`)
+  }
+}
+
+/** @param most pieces to ask for. @returns whether any was asked for */
+function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean {
+  const { pieces, random } = state
+  if (pieces.openCount === 0) return false
+  const wireBytes = state.pieceWireBytes
+  const room = (peer: ExchangePeer) => peer.depth(wireBytes, nowMs) - peer.wants.size
+  let able: ExchangePeer[] = []
+  for (const peer of state.peers.values()) if (peer.isOpen && !peer.barren && room(peer) > 0) able.push(peer)
+  if (able.length === 0) return false
+  const fallbackRate = state.fallbackRate(nowMs)
+  const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)
+  const crowd = peers.some(({ isPartial }) => isPartial)
+  const seeds = peers.filter(({ holdings }) => holdings === 'all')
+  let asked = 0
+  while (able.length > 0 && asked < most && pieces.openCount > 0) {
+    const peer = pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
+    if (peer === undefined) break
+    const seedRoom = seeds.reduce((sum, seed) => sum + Math.max(0, room(seed)), 0)
+    const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom })
+    if (choices.length === 0) peer.barren = true
+    else if (!hasMemory(state, choices)) break
+    else {
+      state.ask(peer, choices, nowMs)
+      asked++
+    }
+    able = able.filter((each) => !each.barren && room(each) > 0)
+  }
+  return asked > 0
+}
+
+/** Pieces that may be asked of all peers together: with more each of them only comes later. */
+function piecesAtOnce(state: ExchangeState, nowMs: number): number {
+  const rate = state.rate.perSecond(nowMs) ?? 0
+  return Math.max(PIECES_AT_ONCE_MIN, Math.ceil((rate * PIPELINE_MS) / 1000 / Math.max(1, state.pieceWireBytes)))
+}
+
+function pick(
+  able: readonly ExchangePeer[],
+  { random }: ExchangeState,
+  expectMs: (peer: ExchangePeer) => number,
+): ExchangePeer | undefined {
+  if (random.next() * EXPLORE_ONE_IN < 1) return able[Math.floor(random.next() * able.length)]
+  let best: ExchangePeer | undefined
+  let bestMs = Number.POSITIVE_INFINITY
+  for (const peer of able) {
+    const ms = expectMs(peer)
+    if (ms >= bestMs) continue
+    best = peer
+    bestMs = ms
+  }
+  return best
+}
+
+/** @returns when to look again, undefined while nothing is under way, or nobody else is there */
+function rescue(state: ExchangeState, nowMs: number): number | undefined {
+  if (state.wantCount === 0 || state.peers.size < 2) return undefined
+  const dueMs = state.rescuedMs + RESCUE_LOOK_MS
+  if (nowMs < dueMs) return dueMs
+  state.rescuedMs = nowMs
+  const idle = [...state.peers.values()].filter((peer) => peer.isOpen && peer.wants.size === 0)
+  const { pieces } = state
+  const peers = [...state.peers.values()]
+  const pieceWireBytes = state.pieceWireBytes
+  const mayLoseBytes = Math.max(pieceWireBytes, LOSS_SHARE * state.wantedBytes * state.wireShare)
+  for (const peer of idle) {
+    const found = chooseRescue(peer, {
+      pieces,
+      peers,
+      nowMs,
+      pieceWireBytes,
+      fallbackRate: state.fallbackRate(nowMs),
+      usualMs: state.headMs.value,
+      mayLose: state.lostBytes + pieceWireBytes <= mayLoseBytes,
+    })
+    if (found !== undefined && hasMemory(state, [found.piece])) state.ask(peer, [found.piece], nowMs)
+  }
+  return nowMs + RESCUE_LOOK_MS
+}
+
+function hasMemory(state: ExchangeState, choices: readonly number[]): boolean {
+  const { inFlightBytes, inFlightBytesMax } = state
+  return inFlightBytes === 0 || inFlightBytes + state.largest(choices) <= inFlightBytesMax
+}

@@ -1,0 +1,242 @@
+/**
+ * The fetching side of one environment: which piece is asked of whom, and when.
+ *
+ * Pure: what happened goes in, what to do comes out of `next`; time and randomness are arguments, so simulation and
+ * reality run the same code. Guarantees: what is asked for and not at rest never takes more than `inFlightBytesMax` raw
+ * bytes; every missing piece that a present peer holds is asked for; what a lost, choked or stalled peer owed is asked
+ * of others. Knows nothing of bytes, digests and sockets.
+ */
+import { Bitfield } from './bitfield.ts'
+import type { PeerFigures } from './exchange-peer.ts'
+import { schedule } from './exchange-schedule.ts'
+import { type ExchangeOptions, ExchangeState } from './exchange-state.ts'
+import type { ExchangeAction, Expectation, RefusalReason } from './exchange-want.ts'
+
+export class Exchange {
+  readonly #state: ExchangeState
+  #wakeMs: number | undefined
+
+  constructor(options: ExchangeOptions) {
+    this.#state = new ExchangeState(options)
+  }
+
+  /** A peer that may hold pieces of this environment; nothing is asked of it before `onHoldings` or `onGot`. */
+  addPeer(peer: string, _nowMs: number): void {
+    this.#state.addPeer(peer)
+  }
+
+  /** It is gone: what it owed is asked of others. */
+  removePeer(name: string, nowMs: number): void {
+    const peer = this.#state.peers.get(name)
+    if (peer === undefined) return
+    this.#state.setHoldings(peer, undefined)
+    this.#state.releaseAll(peer, { begunToo: true })
+    for (const want of [...peer.wants.values()]) this.#state.end(want, nowMs)
+    this.#state.peers.delete(name)
+  }
+
+  /** What it holds, from now on. @returns `violation` for a bitfield of the wrong length */
+  onHoldings(name: string, holdings: 'all' | Bitfield, _nowMs: number): Expectation {
+    const peer = this.#state.peers.get(name)
+    if (holdings !== 'all' && holdings.length !== this.#state.pieces.count) return 'violation'
+    if (peer !== undefined) {
+      peer.refused.clear()
+      this.#state.setHoldings(peer, holdings === 'all' ? 'all' : holdings.copy())
+    }
+    return 'expected'
+  }
+
+  /** It holds these besides. @returns `violation` for a piece that does not exist */
+  onGot(name: string, got: readonly number[], _nowMs: number): Expectation {
+    const peer = this.#state.peers.get(name)
+    if (got.some((piece) => !(piece >= 0 && piece < this.#state.pieces.count))) return 'violation'
+    if (peer === undefined) return 'expected'
+    if (peer.holdings === undefined) this.#state.setHoldings(peer, new Bitfield(this.#state.pieces.count))
+    for (const piece of got) {
+      peer.refused.delete(piece)
+      if (peer.holdings !== 'all' && peer.holdings?.add(piece)) this.#state.pieces.addHolder(piece)
+    }
+    peer.barren = false
+    if (peer.holdings !== 'all' && peer.holdings?.isFull) this.#state.setHoldings(peer, 'all')
+    return 'expected'
+  }
+
+  /** Choked: it will refuse what it was asked and has not begun, which is asked of others at once. */
+  onChoke(name: string, choked: boolean, _nowMs: number): void {
+    const peer = this.#state.peers.get(name)
+    if (peer === undefined) return
+    peer.choked = choked
+    peer.barren = false
+    if (choked) this.#state.releaseAll(peer, { begunToo: false })
+  }
+
+  /** The peer begins to send a piece. @param wireBytes size of its wire form */
+  onHead(name: string, request: number, piece: number, wireBytes: number, nowMs: number): Expectation {
+    const want = this.#state.peers.get(name)?.wants.get(request)
+    if (want === undefined || want.transfer !== undefined || !want.choices.has(piece)) return 'violation'
+    if (!(wireBytes >= 0 && wireBytes <= this.#state.pieces.bytes(piece))) return 'violation'
+    const { peer } = want
+    peer.onHead(want, nowMs)
+    this.#state.headMs.add(nowMs - want.askedMs)
+    this.#state.noteWire(piece, wireBytes)
+    for (const choice of want.choices) {
+      if (choice === piece) continue
+      want.choices.delete(choice)
+      this.#state.drop(choice, want)
+    }
+    want.transfer = { piece, wireBytes, gotBytes: 0 }
+    this.#state.reserve(want, this.#state.pieces.bytes(piece))
+    if (want.withdrawn.has(piece)) return 'unwanted'
+    if (!this.#state.pieces.isMissing(piece)) {
+      want.withdrawn.add(piece)
+      return 'unwanted'
+    }
+    const rival = this.#state.pieces.claims(piece).find((claim) => claim !== want && claim.transfer !== undefined)
+    if (rival !== undefined && this.#state.restMs(rival, nowMs) <= this.#state.restMs(want, nowMs)) {
+      want.withdrawn.add(piece)
+      this.#state.drop(piece, want)
+      return 'unwanted'
+    }
+    this.#state.withdrawOthers(piece, want)
+    this.#state.pieces.addClaim(piece, want)
+    return 'expected'
+  }
+
+  /** So many bytes of a piece have come, since the last call. */
+  onBytes(name: string, request: number, piece: number, bytes: number, nowMs: number): void {
+    const want = this.#state.peers.get(name)?.wants.get(request)
+    if (want?.transfer === undefined || want.transfer.piece !== piece) return
+    want.transfer.gotBytes += bytes
+    want.peer.onBytes(bytes, nowMs)
+    this.#state.rate.add(bytes, nowMs)
+  }
+
+  /**
+   * The whole wire form is here.
+   *
+   * @returns `expected`: to be verified, after which `onStored`, `onHeld`, `onWrong` or `onBlobWrong` must follow;
+   *   `unwanted`: to be dropped, since it came from elsewhere
+   */
+  onReceived(name: string, request: number, piece: number, nowMs: number): Expectation {
+    const want = this.#state.peers.get(name)?.wants.get(request)
+    if (want?.transfer === undefined || want.transfer.piece !== piece) return 'violation'
+    const { peer, transfer } = want
+    peer.receivedPieces++
+    this.#state.end(want, nowMs)
+    if (!this.#state.pieces.isMissing(piece)) {
+      this.#state.lostBytes += transfer.gotBytes
+      return 'unwanted'
+    }
+    this.#state.withdrawOthers(piece, want)
+    this.#state.pieces.setReceived(piece, peer)
+    this.#state.inFlightBytes += this.#state.pieces.bytes(piece)
+    return 'expected'
+  }
+
+  /**
+   * The peer will not send these choices of a request, or not to their end.
+   *
+   * @param pieces 'all' for whatever is left of it
+   * @returns `unwanted` for what has ended: a refusal may come on another way than the piece that was sent instead
+   */
+  onRefused(
+    name: string,
+    request: number,
+    pieces: 'all' | readonly number[],
+    reason: RefusalReason,
+    nowMs: number,
+  ): Expectation {
+    const want = this.#state.peers.get(name)?.wants.get(request)
+    if (want === undefined) return this.#state.hasAsked(request) ? 'unwanted' : 'violation'
+    const { peer } = want
+    if (pieces !== 'all' && pieces.some((piece) => !want.asked.includes(piece))) return 'violation'
+    for (const piece of pieces === 'all' ? [...want.choices] : pieces) {
+      if (!want.choices.delete(piece)) continue
+      if (reason === 'not-held' || reason === 'failed') {
+        peer.refused.add(piece)
+        peer.refusals++
+      }
+      this.#state.drop(piece, want)
+      if (want.transfer?.piece === piece) {
+        this.#state.lostBytes += want.transfer.gotBytes
+        want.transfer = undefined
+      }
+    }
+    this.#state.unbind(peer)
+    if (want.choices.size === 0) this.#state.end(want, nowMs)
+    return 'expected'
+  }
+
+  /** Proved and at rest, wherever they came from. */
+  onStored(pieces: readonly number[], _nowMs: number): void {
+    for (const piece of pieces) {
+      this.#state.leaveVerification(piece)
+      this.#state.withdrawOthers(piece, undefined)
+      this.#state.pieces.setStored(piece)
+    }
+  }
+
+  /** At rest, and to be proved by the rest of its blob: it is not asked for again. */
+  onHeld(piece: number, _nowMs: number): void {
+    this.#state.leaveVerification(piece)
+    this.#state.withdrawOthers(piece, undefined)
+    this.#state.pieces.setHeld(piece)
+  }
+
+  /** What came was wrong: it is asked for again, elsewhere. */
+  onWrong(piece: number, _nowMs: number): void {
+    this.#state.leaveVerification(piece)
+    this.#state.pieces.source(piece)?.refused.add(piece)
+    this.#state.reopen(piece)
+  }
+
+  /** A blob is whole and wrong, and nobody knows which piece is: all of them are fetched again, from one peer. */
+  onBlobWrong(pieces: readonly number[], _nowMs: number): void {
+    const sources = new Set(pieces.map((piece) => this.#state.pieces.source(piece)))
+    for (const source of sources) if (source !== undefined) this.#state.suspect(source)
+    this.#state.pieces.setGroup({ pieces, peer: undefined })
+    for (const piece of pieces) {
+      this.#state.leaveVerification(piece)
+      this.#state.withdrawOthers(piece, undefined)
+      this.#state.reopen(piece)
+    }
+  }
+
+  /** What to do now; to be called after events, and at `wakeMs`. */
+  next(nowMs: number): ExchangeAction[] {
+    this.#wakeMs = schedule(this.#state, nowMs)
+    return this.#state.takeActions()
+  }
+
+  /** When `next` has something to do without an event, as of its last call; undefined where never. */
+  get wakeMs(): number | undefined {
+    return this.#wakeMs
+  }
+
+  /** Everything that was wanted is proved and at rest. */
+  get isDone(): boolean {
+    return this.#state.pieces.storedCount === this.#state.pieces.wantedCount
+  }
+
+  /** Nothing is under way, and no present peer holds what is missing, or has not refused it. */
+  get isStuck(): boolean {
+    if (this.isDone || this.#state.inFlightBytes > 0 || this.#state.pieces.openCount === 0) return false
+    const peers = [...this.#state.peers.values()].filter(({ givenUp }) => !givenUp)
+    for (const piece of this.#state.pieces.open()) if (peers.some((peer) => peer.holds(piece))) return false
+    return true
+  }
+
+  /** Pieces that are not at rest, ascending. */
+  get missing(): number[] {
+    return [...this.#state.pieces.missing()]
+  }
+
+  /** Raw bytes asked for, or received, and not yet at rest. */
+  get inFlightBytes(): number {
+    return this.#state.inFlightBytes
+  }
+
+  peers(nowMs: number): PeerFigures[] {
+    return [...this.#state.peers.values()].map((peer) => peer.figures(nowMs, this.#state.pieces.count))
+  }
+}

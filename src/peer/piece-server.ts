@@ -1,0 +1,285 @@
+/**
+ * The pieces that this machine sends, over all its connections.
+ *
+ * Which piece goes to whom, and who has to wait, is `UploadQueue`'s; here it is carried out: one piece at a time per
+ * peer, the next one made ready meanwhile. A piece that cannot be read is refused, and the peer asks others.
+ */
+import { type Clock, nextTurn } from '../base/clock.ts'
+import { HoloError, messageOf } from '../base/errors.ts'
+import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
+import { parseSha256 } from '../blob/digest.ts'
+import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import type { CancelPieces, Choke, Refusal, WantPieces } from './piece-messages.ts'
+import type { PieceChannel } from './piece-wants.ts'
+import type { RateLimit } from './rate-limit.ts'
+import { type Upload, UploadQueue } from './upload-queue.ts'
+import { violation } from './wire.ts'
+
+export interface PieceServerOptions {
+  readonly served: ServedPieces
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  /** Peers that are served at the same time; undefined for the usual number. */
+  readonly slots?: number | undefined
+  /** Wants that one peer may have open; undefined for the usual number. */
+  readonly wantsPerPeer?: number | undefined
+  /** What leaves this machine, in bytes a second; undefined for as much as goes. */
+  readonly uploadLimit?: RateLimit | undefined
+}
+
+/** What the server needs of one connection. */
+export interface PieceClient {
+  /** Unique among the connections of this process. */
+  readonly id: string
+  /** On the session. */
+  send(message: Choke): void
+  /** A bug: something else than a HoloError was thrown. */
+  onCrash(error: unknown): void
+}
+
+interface Asked {
+  readonly channel: PieceChannel
+  readonly preference: PiecePreference
+  /** Choices that were neither sent nor refused. */
+  readonly left: Set<number>
+  /** How many of them are owed. */
+  remaining: number
+}
+
+/** The pieces of one process for all its peers. */
+export class PieceServer {
+  readonly #queue: UploadQueue
+  readonly #peers = new Map<string, PieceUploads>()
+  readonly #over = new AbortController()
+  #wake: AbortController | undefined
+
+  constructor(readonly options: PieceServerOptions) {
+    this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
+  }
+
+  /** A member has come. */
+  attach(client: PieceClient): PieceUploads {
+    const uploads = new PieceUploads(this, client, this.#queue)
+    this.#peers.set(client.id, uploads)
+    this.#queue.addPeer(client.id, this.options.clock.nowMs())
+    return uploads
+  }
+
+  detach(id: string): void {
+    this.#peers.delete(id)
+    this.#queue.removePeer(id)
+    this.advance()
+  }
+
+  /** Something was asked for, sent or given up: carry out what follows, and look again when it is time. */
+  advance(): void {
+    const { clock } = this.options
+    for (const action of this.#queue.tick(clock.nowMs())) {
+      const uploads = this.#peers.get(action.peer)
+      if (action.do === 'choke') uploads?.choke(action.choked)
+      else uploads?.refuse(action.request, action.pieces, action.reason)
+    }
+    for (const uploads of this.#peers.values()) uploads.pump()
+    this.#wake?.abort(new Error('another time has been set'))
+    const { wakeMs } = this.#queue
+    if (wakeMs === undefined || this.#peers.size === 0 || this.#over.signal.aborted) return
+    this.#wake = new AbortController()
+    clock.sleep(Math.max(1, wakeMs - clock.nowMs()), this.#wake.signal).then(
+      () => this.advance(),
+      () => {},
+    )
+  }
+}
+
+/** What one peer wants of us. */
+export class PieceUploads {
+  readonly #asked = new Map<number, Asked>()
+  readonly #over = new AbortController()
+  #pumping = false
+  /** What is made ready, and what goes out. */
+  #reading: { readonly upload: Upload; cancelled: boolean } | undefined
+  #sending: { readonly request: number; readonly piece: number; cancelled: boolean } | undefined
+  /** Wants of catalogs that are neither here nor on their way here, and those beyond what may be open. */
+  badRequests = 0
+  /** Bytes of wire forms sent so far. */
+  sentBytes = 0
+
+  constructor(
+    private readonly server: PieceServer,
+    private readonly client: PieceClient,
+    private readonly queue: UploadQueue,
+  ) {}
+
+  /** @throws {HoloError} `protocol-violation` */
+  want(channel: PieceChannel, { request, catalog, count, preference, choices }: WantPieces): void {
+    if (this.#asked.has(request)) throw violation(`request ${request} twice`)
+    const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
+    const pieces = served.pieceCount(catalog)
+    const refusal = pieces === undefined ? 'not-held' : this.#asked.size >= wantsPerPeer ? 'choked' : undefined
+    if (refusal !== undefined && ++this.badRequests > BAD_REQUESTS_MAX) {
+      throw violation(`${this.badRequests} wants of what we never told of, or beyond what may be open`)
+    }
+    if (pieces !== undefined && choices.some((piece) => piece >= pieces)) {
+      throw violation(`a want beyond the ${pieces} pieces of its catalog`)
+    }
+    if (refusal !== undefined) {
+      channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
+      return
+    }
+    this.#asked.set(request, { channel, preference, left: new Set(choices), remaining: count })
+    const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
+    if (verdict === 'violation') throw violation('a want that asks for too much')
+    this.server.advance()
+  }
+
+  /** What ended while the cancel was on its way is passed over. */
+  cancel({ request, pieces }: CancelPieces): void {
+    const asked = this.#asked.get(request)
+    if (asked === undefined) return
+    this.#cancel(request, pieces.length === 0 ? 'all' : pieces, asked)
+    this.server.advance()
+  }
+
+  #cancel(request: number, pieces: 'all' | readonly number[], { left }: Asked): void {
+    const named = (each: { readonly request: number; readonly piece: number } | undefined) =>
+      each?.request === request && (pieces === 'all' || pieces.includes(each.piece))
+    if (this.#sending !== undefined && named(this.#sending)) this.#sending.cancelled = true
+    if (this.#reading !== undefined && named(this.#reading.upload)) this.#reading.cancelled = true
+    for (const piece of pieces === 'all' ? left : pieces) this.queue.onCancel(this.client.id, request, piece)
+  }
+
+  /** Nothing more can be said over this channel. */
+  channelLost(channel: PieceChannel): void {
+    for (const [request, asked] of [...this.#asked]) {
+      if (asked.channel !== channel) continue
+      this.#cancel(request, 'all', asked)
+      this.#asked.delete(request)
+    }
+    this.server.advance()
+  }
+
+  choke(choked: boolean): void {
+    this.client.send({ type: 'choke', choked })
+  }
+
+  refuse(request: number, pieces: 'all' | readonly number[], reason: Refusal): void {
+    const asked = this.#asked.get(request)
+    if (asked === undefined) return
+    asked.channel.send({ type: 'refuse-pieces', request, reason, pieces: pieces === 'all' ? [] : pieces })
+    if (pieces === 'all') asked.left.clear()
+    else for (const piece of pieces) asked.left.delete(piece)
+    this.#settle(request, asked)
+  }
+
+  /** It has ended where nothing more is owed, and nothing of it is under way. */
+  #settle(request: number, asked: Asked): void {
+    const isReady = this.#reading?.upload.request === request ? 1 : 0
+    asked.remaining = Math.min(asked.remaining, asked.left.size + isReady)
+    if (asked.remaining === 0 && this.#sending?.request !== request) this.#asked.delete(request)
+  }
+
+  stop(): void {
+    if (this.#over.signal.aborted) return
+    this.#over.abort(new Error('the connection has ended'))
+    this.#asked.clear()
+    this.server.detach(this.client.id)
+  }
+
+  /** Send what is wanted, unless that is being done. */
+  pump(): void {
+    if (this.#pumping || this.#over.signal.aborted) return
+    this.#pumping = true
+    this.#send().then(
+      () => {
+        this.#pumping = false
+      },
+      (error: unknown) => {
+        this.#pumping = false
+        if (!this.#over.signal.aborted) this.client.onCrash(error)
+      },
+    )
+  }
+
+  /** One piece is made ready while the one before it goes out. */
+  async #send(): Promise<void> {
+    const { signal } = this.#over
+    const { clock } = this.server.options
+    const { id } = this.client
+    let transmission: Promise<void> | undefined
+    for (;;) {
+      const upload = this.queue.next(id, clock.nowMs())
+      if (upload === undefined) {
+        if (transmission === undefined) return
+        await transmission
+        transmission = undefined
+        continue
+      }
+      const { request, piece } = upload
+      const asked = this.#asked.get(request)
+      asked?.left.delete(piece)
+      this.#reading = { upload, cancelled: false }
+      const wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
+      await transmission
+      signal.throwIfAborted()
+      const { cancelled } = this.#reading
+      this.#reading = undefined
+      if (asked === undefined || wire === undefined || cancelled) {
+        this.queue.onUnsent(id, upload, { begun: false }, clock.nowMs())
+        this.refuse(request, [piece], cancelled ? 'cancelled' : 'failed')
+      } else {
+        this.queue.onSent(id, upload, wire.bytes.byteLength, clock.nowMs())
+        asked.remaining--
+        transmission = this.#transmit(upload, asked, wire)
+        // Whoever awaits it hears of its failure; until then it is nobody's.
+        transmission.catch(() => {})
+      }
+      this.server.advance()
+    }
+  }
+
+  async #read({ catalog, piece }: Upload, preference: PiecePreference): Promise<PieceOnWire | undefined> {
+    const { served, log } = this.server.options
+    const sha256 = parseSha256(catalog)
+    if (sha256 === undefined) return undefined
+    try {
+      return await served.piece(sha256, piece, preference, this.#over.signal)
+    } catch (error) {
+      this.#over.signal.throwIfAborted()
+      if (!(error instanceof HoloError)) throw error
+      log.warn(`A peer was not served: ${messageOf(error)}`)
+      return undefined
+    }
+  }
+
+  /** Chunk by chunk, as far as the peer still wants it. */
+  async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
+    const { signal } = this.#over
+    const { uploadLimit } = this.server.options
+    const { channel } = asked
+    const wireBytes = bytes.byteLength
+    const sending = { request, piece, cancelled: false }
+    this.#sending = sending
+    let at = 0
+    do {
+      const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
+      if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
+      if (sending.cancelled) {
+        channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })
+        break
+      }
+      const hasRoom = channel.send(
+        at === 0 ? { type: 'piece', request, piece, encoding, wireBytes, chunk } : { type: 'piece-more', chunk },
+      )
+      at += chunk.byteLength
+      this.sentBytes += chunk.byteLength
+      if (!hasRoom) await channel.drained(signal)
+    } while (at < wireBytes)
+    // So that other connections get their turn.
+    await nextTurn()
+    this.#sending = undefined
+    this.#settle(request, asked)
+  }
+}

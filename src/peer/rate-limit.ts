@@ -1,0 +1,28 @@
+/**
+ * A limit on bytes a second that several senders, or fetches, share: a token bucket with the time.
+ */
+import type { Clock } from '../base/clock.ts'
+import { RATE_BURST_MS } from '../base/limits.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+export class RateLimit {
+  readonly #bucket: TokenBucket
+
+  constructor(
+    bytesPerSecond: number,
+    private readonly clock: Clock,
+  ) {
+    this.#bucket = new TokenBucket({ bytesPerSecond, burstBytes: (bytesPerSecond * RATE_BURST_MS) / 1000 })
+  }
+
+  /** `bytes` have gone. @returns how long to wait before more may, ms */
+  spend(bytes: number): number {
+    return this.#bucket.take(bytes, this.clock.nowMs())
+  }
+
+  /** Wait until `bytes` may go. @throws `signal.reason` */
+  async pass(bytes: number, signal: AbortSignal): Promise<void> {
+    const waitMs = this.spend(bytes)
+    if (waitMs > 0) await this.clock.sleep(waitMs, signal)
+  }
+}

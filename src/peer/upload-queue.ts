@@ -1,0 +1,268 @@
+/**
+ * The serving side of one machine, over all its connections: who gets which piece next, and who has to wait.
+ *
+ * Of the choices that a peer gives, this machine sends what it has served least: so a crowd soon holds one copy of
+ * everything between them. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
+ * whoever sends asks `next` when a connection has nothing to send.
+ */
+import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import type { Random } from '../base/random.ts'
+import type { RefusalReason } from './exchange-want.ts'
+import { UploadSlots } from './upload-slots.ts'
+
+export interface UploadQueueOptions {
+  /** Peers that are served at the same time. */
+  readonly slots: number
+  readonly random: Random
+}
+
+/** What a peer asks for: `count` of `choices`, whichever was served least; all of them, in order, where count says so. */
+export interface UploadWant {
+  readonly request: number
+  /** Which environment: the SHA-256 of its catalog. */
+  readonly catalog: string
+  readonly count: number
+  readonly choices: readonly number[]
+}
+
+/** One piece to be sent. */
+export interface Upload {
+  readonly request: number
+  readonly catalog: string
+  readonly piece: number
+}
+
+export type UploadAction =
+  | { readonly do: 'choke'; readonly peer: string; readonly choked: boolean }
+  /** 'all': whatever is left of that request. */
+  | {
+      readonly do: 'refuse'
+      readonly peer: string
+      readonly request: number
+      readonly pieces: 'all' | readonly number[]
+      readonly reason: RefusalReason
+    }
+
+interface QueuedWant {
+  readonly request: number
+  readonly catalog: string
+  /** What is left of it, in the order given. */
+  readonly choices: Set<number>
+  left: number
+}
+
+interface Line {
+  readonly wants: QueuedWant[]
+  choices: number
+  sending: { readonly want: QueuedWant; readonly piece: number } | undefined
+}
+
+export class UploadQueue {
+  readonly #slots: UploadSlots
+  readonly #random: Random
+  readonly #lines = new Map<string, Line>()
+  /** How often each piece was served, by catalog, the one that was asked for longest ago first. */
+  readonly #served = new Map<string, Map<number, number>>()
+  #refusals: UploadAction[] = []
+  /** Whether anything happened that may change who has a slot. */
+  #changed = false
+
+  constructor({ slots, random }: UploadQueueOptions) {
+    this.#slots = new UploadSlots(slots, random)
+    this.#random = random
+  }
+
+  addPeer(peer: string, nowMs: number): void {
+    if (this.#lines.has(peer)) return
+    this.#lines.set(peer, { wants: [], choices: 0, sending: undefined })
+    this.#slots.add(peer, nowMs)
+    this.#changed = true
+  }
+
+  /** It is gone, and with it all that it wanted. */
+  removePeer(peer: string): void {
+    this.#lines.delete(peer)
+    this.#slots.remove(peer)
+    this.#changed = true
+    this.#refusals = this.#refusals.filter((action) => action.peer !== peer)
+  }
+
+  /** @returns `violation` where it asks for more than may wait, or for nothing, or twice by the same number */
+  onWant(peer: string, { request, catalog, count, choices }: UploadWant, nowMs: number): 'expected' | 'violation' {
+    const line = this.#lines.get(peer)
+    if (line === undefined) return 'expected'
+    const distinct = new Set(choices)
+    if (!(count >= 1 && count <= distinct.size)) return 'violation'
+    if (line.wants.length >= UPLOAD_WANTS_MAX || line.choices + distinct.size > UPLOAD_CHOICES_MAX) return 'violation'
+    if (line.sending?.want.request === request || line.wants.some((want) => want.request === request)) {
+      return 'violation'
+    }
+    if (this.#slots.isChoked(peer)) {
+      this.#refuse(peer, request, 'all', 'choked')
+      return 'expected'
+    }
+    line.wants.push({ request, catalog, choices: distinct, left: count })
+    line.choices += distinct.size
+    this.#slots.onWant(peer, nowMs)
+    this.#changed = true
+    return 'expected'
+  }
+
+  /**
+   * It does not want this piece of a request any more. What has ended already is passed over.
+   *
+   * @returns whether it is being sent right now: the caller breaks it off, refuses it, and calls `onUnsent`
+   */
+  onCancel(peer: string, request: number, piece: number): boolean {
+    const line = this.#lines.get(peer)
+    if (line === undefined) return false
+    const want = line.wants.find((each) => each.request === request)
+    if (want?.choices.delete(piece)) {
+      line.choices--
+      want.left = Math.min(want.left, want.choices.size)
+      if (want.left === 0) this.#leave(line, want)
+      this.#refuse(peer, request, [piece], 'cancelled')
+      this.#changed = true
+    }
+    return line.sending?.want.request === request && line.sending.piece === piece
+  }
+
+  /**
+   * The piece for a peer to whom nothing is being sent. It counts as being sent until `onSent` or `onUnsent`.
+   *
+   * @returns undefined where it wants nothing
+   */
+  next(peer: string, nowMs: number): Upload | undefined {
+    const line = this.#lines.get(peer)
+    const want = line?.wants[0]
+    if (line === undefined || want === undefined || line.sending !== undefined) return undefined
+    const served = this.#servedOf(want.catalog)
+    const piece = want.left === want.choices.size ? first(want.choices) : this.#leastServed(want.choices, served)
+    want.choices.delete(piece)
+    line.choices--
+    want.left--
+    if (want.left === 0) this.#leave(line, want)
+    served.set(piece, (served.get(piece) ?? 0) + 1)
+    line.sending = { want, piece }
+    this.#slots.onBegin(peer, nowMs)
+    this.#changed = true
+    return { request: want.request, catalog: want.catalog, piece }
+  }
+
+  /** @param bytes of the wire form */
+  onSent(peer: string, _upload: Upload, bytes: number, nowMs: number): void {
+    const line = this.#lines.get(peer)
+    if (line === undefined) return
+    line.sending = undefined
+    this.#slots.onEnd(peer, bytes, nowMs)
+    this.#changed = true
+  }
+
+  /**
+   * What `next` told cannot be sent, or not to its end; the caller refuses it.
+   *
+   * @param begun whether its head was sent: then the want has had its answer, else another choice takes its place
+   */
+  onUnsent(peer: string, { catalog, piece }: Upload, { begun }: { readonly begun: boolean }, nowMs: number): void {
+    const line = this.#lines.get(peer)
+    const sending = line?.sending
+    if (line === undefined || sending === undefined) return
+    line.sending = undefined
+    this.#slots.onEnd(peer, 0, nowMs)
+    this.#changed = true
+    const served = this.#servedOf(catalog)
+    served.set(piece, Math.max(0, (served.get(piece) ?? 0) - 1))
+    const { want } = sending
+    if (begun || want.choices.size === 0) return
+    if (this.#slots.isChoked(peer)) {
+      this.#refuse(peer, want.request, 'all', 'choked')
+      return
+    }
+    const isQueued = line.wants.includes(want)
+    want.left = Math.min(want.left + 1, want.choices.size)
+    if (isQueued) return
+    line.wants.unshift(want)
+    line.choices += want.choices.size
+  }
+
+  /** What to do now; to be called after events, and at `wakeMs`. */
+  tick(nowMs: number): UploadAction[] {
+    const { wakeMs } = this
+    if (!this.#changed && this.#refusals.length === 0 && (wakeMs === undefined || nowMs < wakeMs)) return []
+    this.#changed = false
+    const isBusy = (peer: string) => {
+      const line = this.#lines.get(peer)
+      return line !== undefined && (line.wants.length > 0 || line.sending !== undefined)
+    }
+    const actions: UploadAction[] = []
+    for (const { peer, choked } of this.#slots.deal(isBusy, nowMs)) {
+      actions.push({ do: 'choke', peer, choked })
+      const line = this.#lines.get(peer)
+      if (!choked || line === undefined) continue
+      for (const want of line.wants) {
+        want.choices.clear()
+        this.#refuse(peer, want.request, 'all', 'choked')
+      }
+      line.wants.length = 0
+      line.choices = 0
+    }
+    actions.push(...this.#refusals)
+    this.#refusals = []
+    return actions
+  }
+
+  /** When `tick` has something to do without an event, as of its last call; undefined where never. */
+  get wakeMs(): number | undefined {
+    return this.#slots.wakeMs
+  }
+
+  isChoked(peer: string): boolean {
+    return this.#slots.isChoked(peer)
+  }
+
+  /** How often a piece was handed out. */
+  servedCount(catalog: string, piece: number): number {
+    return this.#served.get(catalog)?.get(piece) ?? 0
+  }
+
+  #refuse(peer: string, request: number, pieces: 'all' | readonly number[], reason: RefusalReason): void {
+    this.#refusals.push({ do: 'refuse', peer, request, pieces, reason })
+  }
+
+  /** It waits no more; what is left of its choices is forgotten. */
+  #leave(line: Line, want: QueuedWant): void {
+    line.wants.splice(line.wants.indexOf(want), 1)
+    line.choices -= want.choices.size
+  }
+
+  #leastServed(choices: ReadonlySet<number>, served: ReadonlyMap<number, number>): number {
+    let least: number[] = []
+    let leastServed = Number.POSITIVE_INFINITY
+    for (const piece of choices) {
+      const count = served.get(piece) ?? 0
+      if (count > leastServed) continue
+      if (count < leastServed) least = []
+      leastServed = count
+      least.push(piece)
+    }
+    return least[Math.floor(this.#random.next() * least.length)] ?? first(choices)
+  }
+
+  #servedOf(catalog: string): Map<number, number> {
+    const served = this.#served.get(catalog) ?? new Map<number, number>()
+    this.#served.delete(catalog)
+    this.#served.set(catalog, served)
+    if (this.#served.size > UPLOAD_CATALOGS_MAX) {
+      for (const oldest of this.#served.keys()) {
+        this.#served.delete(oldest)
+        break
+      }
+    }
+    return served
+  }
+}
+
+function first(choices: ReadonlySet<number>): number {
+  for (const piece of choices) return piece
+  throw new RangeError('a want without choices')
+}

@@ -1,0 +1,126 @@
+/**
+ * The prepared frames of one catalog in one file that only grows: records of piece, length, checksum and frame.
+ *
+ * What a kill tore off at its end is cut away when it is opened, and each frame is held against its checksum before it
+ * is given, so a damaged one is as good as none. A record without a frame says that this piece is not worth one. Only
+ * one process writes; were there a second one, each would miss the frames of the other.
+ */
+import * as fs from 'node:fs'
+import { promisify } from 'node:util'
+import { crc32 } from 'node:zlib'
+import { PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
+
+const read = promisify(fs.read)
+const write = promisify(fs.write)
+
+/** What a file begins with; another version would be another text. */
+const HEADER = Buffer.from('holo-peer frames 1\n')
+/** piece, length, CRC-32 of the frame, CRC-32 of these twelve bytes; little-endian. */
+const RECORD_BYTES = 16
+
+interface Place {
+  readonly offset: number
+  readonly bytes: number
+  readonly crc: number
+}
+
+export class FrameFile {
+  readonly #places = new Map<number, Place>()
+  #bytes: number
+
+  /** The file is made where it lacks. @throws as `node:fs` */
+  static open(path: string): FrameFile {
+    const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW = 0 } = fs.constants
+    const descriptor = fs.openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
+    try {
+      return new FrameFile(descriptor)
+    } catch (error) {
+      fs.closeSync(descriptor)
+      throw error
+    }
+  }
+
+  private constructor(private readonly descriptor: number) {
+    const head = Buffer.alloc(HEADER.byteLength)
+    fs.readSync(descriptor, head, 0, head.byteLength, 0)
+    this.#bytes = head.equals(HEADER) ? this.#scan() : this.#begin()
+  }
+
+  /** Of the file. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Note its use, by which the oldest files are known. @param nowMs wall clock */
+  touch(nowMs: number): void {
+    fs.futimesSync(this.descriptor, nowMs / 1000, nowMs / 1000)
+  }
+
+  has(piece: number): boolean {
+    return this.#places.has(piece)
+  }
+
+  /**
+   * @returns the frame; `raw` where it is known not to be worth one; undefined where nothing is known, or it is damaged
+   * @throws as `node:fs`
+   */
+  async find(piece: number): Promise<Uint8Array<ArrayBuffer> | 'raw' | undefined> {
+    const place = this.#places.get(piece)
+    if (place === undefined) return undefined
+    if (place.bytes === 0) return 'raw'
+    const frame = new Uint8Array(place.bytes)
+    const { bytesRead } = await read(this.descriptor, frame, 0, frame.byteLength, place.offset)
+    if (bytesRead === frame.byteLength && crc32(frame) === place.crc) return frame
+    this.#places.delete(piece)
+    return undefined
+  }
+
+  /** Append a record by one write; calls must follow one another. @throws as `node:fs`; then nothing was added */
+  async add(piece: number, frame: Uint8Array): Promise<void> {
+    const record = Buffer.alloc(RECORD_BYTES + frame.byteLength)
+    const crc = crc32(frame)
+    record.writeUInt32LE(piece, 0)
+    record.writeUInt32LE(frame.byteLength, 4)
+    record.writeUInt32LE(crc, 8)
+    record.writeUInt32LE(crc32(record.subarray(0, 12)), 12)
+    record.set(frame, RECORD_BYTES)
+    const { bytesWritten } = await write(this.descriptor, record, 0, record.byteLength)
+    if (bytesWritten !== record.byteLength) {
+      // A full disk: half a record would hide what follows it.
+      fs.ftruncateSync(this.descriptor, this.#bytes)
+      throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' })
+    }
+    this.#places.set(piece, { offset: this.#bytes + RECORD_BYTES, bytes: frame.byteLength, crc })
+    this.#bytes += record.byteLength
+  }
+
+  close(): void {
+    fs.closeSync(this.descriptor)
+    this.#places.clear()
+  }
+
+  #begin(): number {
+    fs.ftruncateSync(this.descriptor, 0)
+    fs.writeSync(this.descriptor, HEADER)
+    return HEADER.byteLength
+  }
+
+  /** Find the records. @returns where the last whole one ends; what follows is cut away */
+  #scan(): number {
+    const fileBytes = fs.fstatSync(this.descriptor).size
+    const record = Buffer.alloc(RECORD_BYTES)
+    let at = HEADER.byteLength
+    while (at + RECORD_BYTES <= fileBytes) {
+      fs.readSync(this.descriptor, record, 0, RECORD_BYTES, at)
+      const piece = record.readUInt32LE(0)
+      const bytes = record.readUInt32LE(4)
+      const end = at + RECORD_BYTES + bytes
+      const sound = record.readUInt32LE(12) === crc32(record.subarray(0, 12))
+      if (!sound || piece >= PIECES_MAX || bytes > PIECE_WIRE_BYTES_MAX || end > fileBytes) break
+      this.#places.set(piece, { offset: at + RECORD_BYTES, bytes, crc: record.readUInt32LE(8) })
+      at = end
+    }
+    if (at < fileBytes) fs.ftruncateSync(this.descriptor, at)
+    return at
+  }
+}

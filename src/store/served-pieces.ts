@@ -1,0 +1,208 @@
+/**
+ * Pieces of what a library holds, and of what it is being filled with, in the form that they are sent in.
+ *
+ * A prepared zstd frame is sent where there is one; else, where the receiver would rather wait than carry more, one is
+ * made and kept, so that it is made once; else the content goes raw. Reading, verifying and compressing happen in
+ * Workers that start at the first question and end when there are no more. Nothing is sent that was not held against a
+ * digest or is as it was then; a frame against its checksum. Knows nothing of peers.
+ */
+import { availableParallelism } from 'node:os'
+import { never, nextTurn } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
+import {
+  BACKGROUND_NICE,
+  FRAME_LEVEL,
+  FRAME_LEVEL_AHEAD,
+  SERVE_WORKERS_MAX,
+  SERVED_CATALOGS_MAX,
+} from '../base/limits.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import { statePaths } from '../catalog/layout.ts'
+import { type Pieces, piecesOf } from '../catalog/pieces.ts'
+import type { Catalog } from '../catalog/tree.ts'
+import type { Library } from './library.ts'
+import { type PackedPieces, packPieces } from './packed-pieces.ts'
+import { PieceFolder, type PieceFolderOptions } from './piece-folder.ts'
+import { PieceLanes } from './piece-lanes.ts'
+import type { PieceFound } from './piece-messages.ts'
+import type { LibraryPieceSink, PiecePlace } from './piece-sink.ts'
+
+const DIGEST_BYTES = 32
+const NOTHING = new Uint8Array(0)
+
+/** The complete catalogs of this machine, by the SHA-256 of their JSON. */
+export interface CompleteCatalogs {
+  /** Asked for every piece. */
+  has(catalog: Sha256Digest): boolean
+  /** Asked once for a catalog that is served. @returns undefined where it has gone, or cannot be read */
+  load(catalog: Sha256Digest): Pick<Catalog, 'tree'> | undefined
+}
+
+export interface LibraryPiecesOptions extends PieceFolderOptions {
+  /** Default: one a core, at most `SERVE_WORKERS_MAX`. */
+  readonly workers?: number
+}
+
+export interface PrepareOptions {
+  /** All frames too, harder compressed than those that somebody waits for. */
+  readonly frames: boolean
+}
+
+export class LibraryPieces implements ServedPieces, AsyncDisposable {
+  readonly #folder: PieceFolder
+  readonly #lanes: PieceLanes
+  /** Least recently used first. */
+  readonly #known = new Map<Sha256Digest, PackedPieces>()
+  readonly #partial = new Map<Sha256Digest, LibraryPieceSink>()
+  /** Frames that are being made. */
+  readonly #making = new Map<string, Promise<PieceFound | undefined>>()
+
+  constructor(
+    private readonly library: Library,
+    private readonly catalogs: CompleteCatalogs,
+    { workers = Math.min(availableParallelism(), SERVE_WORKERS_MAX), ...folder }: LibraryPiecesOptions = {},
+  ) {
+    this.#folder = new PieceFolder(statePaths(library.roots).pieces, folder)
+    this.#lanes = new PieceLanes(library.roots, workers)
+  }
+
+  pieceCount(catalog: Sha256Digest): number | undefined {
+    return this.#piecesOf(catalog)?.offsets.length
+  }
+
+  async piece(
+    catalog: Sha256Digest,
+    piece: number,
+    preference: PiecePreference,
+    signal: AbortSignal,
+  ): Promise<PieceOnWire | undefined> {
+    signal.throwIfAborted()
+    const pieces = this.#piecesOf(catalog)
+    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
+    if (pieces === undefined || place === undefined) return undefined
+    const frame = await abortable(this.#folder.frame(catalog, piece), signal)
+    if (frame !== undefined && frame !== 'raw') return { encoding: 'zstd', bytes: frame }
+    const found =
+      preference === 'small' && frame === undefined
+        ? await abortable(this.#made(catalog, pieces, piece, place), signal)
+        : await this.#lanes.ask({ catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }, signal)
+    return found?.bytes === undefined ? undefined : { encoding: found.encoding, bytes: found.bytes }
+  }
+
+  async table(catalog: Sha256Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted()
+    const count = this.pieceCount(catalog)
+    const partial = this.#partial.get(catalog)?.table
+    if (count === undefined) return undefined
+    return partial === undefined ? this.#folder.table(catalog, count) : partial.slice()
+  }
+
+  /** Keep a frame that came with a verdict of `stored`, so that it need not be made here. Returns at once. */
+  keep(catalog: Sha256Digest, piece: number, frame: Uint8Array): void {
+    this.#folder.keep(catalog, piece, frame)
+  }
+
+  /** Serve what `sink` has brought to rest so far, too. @returns ends that; a complete catalog then counts */
+  serve(catalog: Sha256Digest, sink: LibraryPieceSink): Disposable {
+    this.#partial.set(catalog, sink)
+    this.#know(catalog, sink.pieces)
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#partial.get(catalog) === sink) this.#partial.delete(catalog)
+      },
+    }
+  }
+
+  /**
+   * Make the table of a complete catalog, in the background and one piece after the other; what there is already is not made
+   * again. One call at a time.
+   *
+   * @returns whether all was made: not where blobs lack
+   * @throws {HoloError} blame `host`; `signal.reason`
+   */
+  async prepare(catalog: Sha256Digest, { frames }: PrepareOptions, signal: AbortSignal): Promise<boolean> {
+    const pieces = this.#piecesOf(catalog)
+    if (pieces === undefined) return false
+    const count = pieces.offsets.length
+    const hasTable = this.#folder.table(catalog, count) !== undefined
+    const table = new Uint8Array(DIGEST_BYTES * count)
+    await using lanes = new PieceLanes(this.library.roots, 1, BACKGROUND_NICE)
+    for (let piece = 0; piece < count; piece++) {
+      const bytes = frames && !this.#folder.hasFrame(catalog, piece)
+      if (hasTable && !bytes) continue
+      const level = bytes ? FRAME_LEVEL_AHEAD : undefined
+      const place = { kind: 'library' } as const
+      const found = await lanes.ask({ catalog, pieces, piece, place, level, hash: true, bytes }, signal)
+      // Always there where it was asked for.
+      if (found?.sha256 === undefined) return false
+      table.set(Buffer.from(found.sha256, 'hex'), DIGEST_BYTES * piece)
+      if (found.bytes !== undefined) this.#keepMade(catalog, piece, found)
+      await nextTurn()
+    }
+    if (!hasTable) this.#folder.keepTable(catalog, table)
+    return true
+  }
+
+  /** End the Workers at once, and wait until what was to be kept is written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lanes[Symbol.asyncDispose]()
+    await this.#folder[Symbol.asyncDispose]()
+  }
+
+  #placeOf(catalog: Sha256Digest, pieces: PackedPieces, piece: number): PiecePlace | undefined {
+    if (!Number.isInteger(piece) || piece < 0 || piece >= pieces.offsets.length) return undefined
+    const partial = this.#partial.get(catalog)
+    return partial === undefined ? { kind: 'library' } : partial.placeOf(piece)
+  }
+
+  /** One frame is made at a time for however many wait; whoever waits for it gets bytes of his own. */
+  async #made(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace) {
+    const key = `${catalog} ${piece}`
+    const making = this.#making.get(key) ?? this.#make(catalog, pieces, piece, place)
+    this.#making.set(key, making)
+    try {
+      const found = await making
+      return found?.bytes === undefined ? undefined : { ...found, bytes: found.bytes.slice() }
+    } finally {
+      this.#making.delete(key)
+    }
+  }
+
+  async #make(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace) {
+    // Who asked first may leave while others wait.
+    const task = { catalog, pieces, piece, place, level: FRAME_LEVEL, hash: false, bytes: true }
+    const found = await this.#lanes.ask(task, never)
+    if (found?.bytes !== undefined) this.#keepMade(catalog, piece, found)
+    return found
+  }
+
+  #keepMade(catalog: Sha256Digest, piece: number, { encoding, bytes = NOTHING }: PieceFound): void {
+    this.#folder.keep(catalog, piece, encoding === 'zstd' ? bytes : NOTHING)
+  }
+
+  #piecesOf(catalog: Sha256Digest): PackedPieces | undefined {
+    const partial = this.#partial.get(catalog)
+    if (partial === undefined && !this.catalogs.has(catalog)) return undefined
+    const known = this.#known.get(catalog)
+    if (known !== undefined) {
+      this.#known.delete(catalog)
+      this.#known.set(catalog, known)
+      return known
+    }
+    if (partial !== undefined) return this.#know(catalog, partial.pieces)
+    const loaded = this.catalogs.load(catalog)
+    return loaded === undefined ? undefined : this.#know(catalog, piecesOf(loaded))
+  }
+
+  #know(catalog: Sha256Digest, pieces: Pieces): PackedPieces {
+    const packed = this.#known.get(catalog) ?? packPieces(pieces)
+    this.#known.set(catalog, packed)
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= SERVED_CATALOGS_MAX) break
+      this.#known.delete(oldest)
+      this.#lanes.forget(oldest)
+    }
+    return packed
+  }
+}

@@ -1,0 +1,344 @@
+import { describe, expect, test } from 'bun:test'
+import { PEER_REFUSALS_MAX, PEER_STALL_MS } from '../../src/base/limits.ts'
+import { seededRandom } from '../../src/base/random.ts'
+import { Bitfield } from '../../src/peer/bitfield.ts'
+import { Exchange } from '../../src/peer/exchange.ts'
+import type { ExchangeAction } from '../../src/peer/exchange-want.ts'
+
+const MIB = 1024 * 1024
+
+function exchangeOf(count: number, inFlightBytesMax = 64 * MIB): Exchange {
+  const pieceBytes = Array.from({ length: count }, () => MIB)
+  return new Exchange({ pieceBytes, wanted: pieceBytes.keys(), random: seededRandom(3), inFlightBytesMax })
+}
+
+/** One with a peer for each entry, which holds those pieces. */
+function exchangeWith(count: number, peers: Readonly<Record<string, 'all' | readonly number[]>>): Exchange {
+  const exchange = exchangeOf(count)
+  for (const [peer, pieces] of Object.entries(peers)) {
+    exchange.addPeer(peer, 0)
+    exchange.onHoldings(peer, pieces === 'all' ? 'all' : holding(count, pieces), 0)
+  }
+  return exchange
+}
+
+function holding(count: number, pieces: readonly number[]): Bitfield {
+  const field = new Bitfield(count)
+  for (const piece of pieces) field.add(piece)
+  return field
+}
+
+type WantAction = Extract<ExchangeAction, { do: 'want' }>
+
+function wantsOf(actions: readonly ExchangeAction[]): WantAction[] {
+  return actions.flatMap((action) => (action.do === 'want' ? [action] : []))
+}
+
+/** Send the first choice of `want` in whole. */
+function deliver(exchange: Exchange, { peer, request, choices }: WantAction, nowMs: number): number {
+  const piece = choices[0] ?? -1
+  expect(exchange.onHead(peer, request, piece, 1000, nowMs)).toBe('expected')
+  exchange.onBytes(peer, request, piece, 1000, nowMs)
+  expect(exchange.onReceived(peer, request, piece, nowMs)).toBe('expected')
+  return piece
+}
+
+describe('Exchange.next()', () => {
+  test('asks one holder for everything in order from a random start, and is done', () => {
+    const exchange = exchangeWith(20, { seed: 'all' })
+    const order: number[] = []
+    for (let nowMs = 0; !exchange.isDone; nowMs += 10) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        expect([want.count, want.choices.length]).toEqual([1, 1])
+        const piece = deliver(exchange, want, nowMs + 5)
+        exchange.onStored([piece], nowMs + 5)
+        order.push(piece)
+      }
+    }
+    const [start = -1] = order
+    expect(order).toEqual(order.map((_, index) => (start + index) % 20))
+    expect([exchange.missing, exchange.inFlightBytes, exchange.isStuck]).toEqual([[], 0, false])
+  })
+
+  test('offers a seed many choices of what nobody else holds, no piece to two seeds at once', () => {
+    const exchange = exchangeWith(40, { seed: 'all', other: 'all', fetching: [0, 1, 2] })
+    const wants = wantsOf(exchange.next(0))
+    const toSeeds = wants.filter(({ peer }) => peer !== 'fetching')
+    expect(new Set(toSeeds.map(({ peer }) => peer))).toEqual(new Set(['seed', 'other']))
+    for (const { count, choices } of toSeeds) {
+      expect(count).toBe(1)
+      expect(choices.length).toBeGreaterThan(5)
+    }
+    const choices = wants.flatMap((want) => want.choices)
+    expect(new Set(choices).size).toBe(choices.length)
+    const toFetching = wants.filter(({ peer }) => peer === 'fetching').flatMap((want) => want.choices)
+    expect(toFetching.length).toBe(2)
+    expect(toFetching.every((piece) => piece < 3)).toBe(true)
+  })
+
+  test('takes a choice back from the seed before it asks another peer for it', () => {
+    const exchange = exchangeWith(10, { seed: 'all', fetching: [] })
+    const [first] = wantsOf(exchange.next(0))
+    const [piece = -1] = first?.choices ?? []
+    exchange.onGot('fetching', [piece], 1)
+    expect(exchange.next(1)).toEqual([
+      { do: 'cancel', peer: 'seed', request: first?.request ?? -1, piece },
+      { do: 'want', peer: 'fetching', request: expect.any(Number), count: 1, choices: [piece] },
+    ])
+  })
+
+  test('asks the rarest first', () => {
+    const rare = 17
+    const most = Array.from({ length: 30 }, (_, piece) => piece).filter((piece) => piece !== rare)
+    const exchange = exchangeWith(30, { a: most, b: most, c: [rare, ...most.slice(5)] })
+    expect(wantsOf(exchange.next(0)).filter(({ peer }) => peer === 'c')[0]?.choices).toEqual([rare])
+  })
+
+  test('never has more in flight than it may, and asks for one piece in any case', () => {
+    for (const [inFlightBytesMax, asked] of [
+      [1, 1],
+      [3 * MIB, 3],
+      [64 * MIB, 8],
+    ] as const) {
+      const exchange = exchangeOf(100, inFlightBytesMax)
+      for (let peer = 0; peer < 20; peer++) {
+        exchange.addPeer(`p${peer}`, 0)
+        exchange.onHoldings(`p${peer}`, 'all', 0)
+      }
+      expect(wantsOf(exchange.next(0)).length).toBe(asked)
+      expect(exchange.inFlightBytes).toBe(asked * MIB)
+    }
+  })
+})
+
+test('Exchange.removePeer() and onChoke() give what was owed to others', () => {
+  for (const leave of [
+    (exchange: Exchange) => exchange.removePeer('a', 1),
+    (exchange: Exchange) => exchange.onChoke('a', true, 1),
+  ]) {
+    const exchange = exchangeWith(2, { a: 'all' })
+    expect(wantsOf(exchange.next(0)).length).toBe(2)
+    exchange.addPeer('b', 1)
+    exchange.onHoldings('b', 'all', 1)
+    leave(exchange)
+    expect(
+      new Set(wantsOf(exchange.next(1)).flatMap(({ peer, choices }) => choices.map((each) => `${peer}${each}`))),
+    ).toEqual(new Set(['b0', 'b1']))
+  }
+})
+
+describe('Exchange.onHead()', () => {
+  test('takes for a violation what was never asked, asked of others, or is larger than its piece', () => {
+    const exchange = exchangeWith(4, { a: [0, 1], b: [2, 3] })
+    const [want] = wantsOf(exchange.next(0)).filter(({ peer }) => peer === 'a')
+    const { request = -1, choices: [piece = -1] = [] } = want ?? {}
+    expect(exchange.onHead('a', 999, piece, 10, 0)).toBe('violation')
+    expect(exchange.onHead('b', request, piece, 10, 0)).toBe('violation')
+    expect(exchange.onHead('a', request, 3, 10, 0)).toBe('violation')
+    expect(exchange.onHead('a', request, piece, MIB + 1, 0)).toBe('violation')
+    expect(exchange.onReceived('a', request, piece, 0)).toBe('violation')
+    expect(exchange.onHead('a', request, piece, MIB, 0)).toBe('expected')
+    expect(exchange.onHead('a', request, piece, MIB, 0)).toBe('violation')
+    expect(exchange.onRefused('a', 999, 'all', 'failed', 0)).toBe('violation')
+    expect(exchange.onRefused('a', request, [3], 'failed', 0)).toBe('violation')
+    expect(exchange.onGot('a', [4], 0)).toBe('violation')
+    expect(exchange.onHoldings('a', new Bitfield(5), 0)).toBe('violation')
+  })
+
+  test('does not want what has come from elsewhere meanwhile', () => {
+    const exchange = exchangeWith(1, { a: 'all' })
+    const [want] = wantsOf(exchange.next(0))
+    exchange.onStored([0], 1)
+    const request = want?.request ?? -1
+    expect(exchange.next(1)).toEqual([{ do: 'cancel', peer: 'a', request, piece: 0 }])
+    expect(exchange.onHead('a', request, 0, 10, 1)).toBe('unwanted')
+    expect(exchange.onReceived('a', request, 0, 1)).toBe('unwanted')
+    expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
+  })
+})
+
+describe('Exchange.onRefused()', () => {
+  test('asks others, and is stuck once nobody is left', () => {
+    const exchange = exchangeWith(1, { a: 'all', b: 'all' })
+    const [first] = wantsOf(exchange.next(0))
+    if (first === undefined) throw new Error('nothing was asked')
+    exchange.onRefused(first.peer, first.request, [0], 'not-held', 1)
+    expect(exchange.isStuck).toBe(false)
+    const [second] = wantsOf(exchange.next(1))
+    if (second === undefined) throw new Error('nobody else was asked')
+    expect(second.peer).not.toBe(first.peer)
+    exchange.onRefused(second.peer, second.request, 'all', 'failed', 2)
+    expect(exchange.next(2)).toEqual([])
+    expect(exchange.isStuck).toBe(true)
+    exchange.onGot(first.peer, [0], 3)
+    expect(wantsOf(exchange.next(3)).map(({ peer }) => peer)).toEqual([first.peer])
+  })
+
+  test('may come after what was sent instead, and is of no use then', () => {
+    const exchange = exchangeWith(10, { seed: 'all', fetching: [] })
+    const [want] = wantsOf(exchange.next(0))
+    if (want === undefined) throw new Error('nothing was asked')
+    const { peer, request, choices } = want
+    const [sent = -1, other = -1, another = -1] = choices
+    exchange.onHead(peer, request, sent, 10, 1)
+    expect(exchange.onRefused(peer, request, [other], 'cancelled', 1)).toBe('expected')
+    expect(exchange.onReceived(peer, request, sent, 1)).toBe('expected')
+    expect(exchange.onRefused(peer, request, [another], 'cancelled', 1)).toBe('unwanted')
+    expect(exchange.onRefused(peer, 1_000, [another], 'cancelled', 1)).toBe('violation')
+  })
+
+  test('gives up on a peer that has announced everything and delivers nothing', () => {
+    const exchange = exchangeWith(200, { liar: 'all' })
+    const givenUp: ExchangeAction[] = []
+    for (let nowMs = 0; nowMs < 1000 && givenUp.length === 0; nowMs++) {
+      const actions = exchange.next(nowMs)
+      for (const { peer, request } of wantsOf(actions)) exchange.onRefused(peer, request, 'all', 'not-held', nowMs)
+      givenUp.push(...actions.filter((action) => action.do === 'give-up'))
+    }
+    expect(givenUp.length).toBe(1)
+    expect(exchange.peers(0)[0]?.refused).toBeWithin(PEER_REFUSALS_MAX, PEER_REFUSALS_MAX + 3)
+    expect(exchange.isStuck).toBe(true)
+  })
+})
+
+describe('Exchange gives up on a peer', () => {
+  test('that owes pieces and is silent until its deadline', () => {
+    const exchange = exchangeWith(4, { silent: 'all' })
+    exchange.next(0)
+    expect(exchange.wakeMs).toBe(PEER_STALL_MS)
+    expect(exchange.next(PEER_STALL_MS - 1)).toEqual([])
+    expect(exchange.next(PEER_STALL_MS)).toEqual([
+      { do: 'give-up', peer: 'silent', why: 'sent next to nothing of what it owes us for 10 s' },
+    ])
+    expect(exchange.next(PEER_STALL_MS + 1)).toEqual([])
+    exchange.removePeer('silent', PEER_STALL_MS + 1)
+    expect([exchange.isStuck, exchange.inFlightBytes]).toEqual([true, 0])
+  })
+
+  test('that sends a byte a second', () => {
+    const exchange = exchangeWith(1, { slow: 'all' })
+    const [want] = wantsOf(exchange.next(0))
+    const request = want?.request ?? -1
+    exchange.onHead('slow', request, 0, 100_000, 1)
+    for (let nowMs = 1000; nowMs < PEER_STALL_MS; nowMs += 1000) exchange.onBytes('slow', request, 0, 1, nowMs)
+    expect(exchange.next(PEER_STALL_MS).map((action) => action.do)).toEqual(['give-up'])
+  })
+})
+
+describe('Exchange takes over from a slow peer', () => {
+  test('what has not begun, and takes it back once it comes', () => {
+    const exchange = exchangeWith(1, { slow: [0] })
+    const [slow] = wantsOf(exchange.next(0))
+    exchange.addPeer('fast', 1)
+    exchange.onHoldings('fast', 'all', 1)
+    expect(wantsOf(exchange.next(1))).toEqual([])
+    const nowMs = 2_000
+    const [fast] = wantsOf(exchange.next(nowMs))
+    expect(fast?.peer).toBe('fast')
+    if (fast === undefined || slow === undefined) throw new Error('nobody was asked')
+    deliver(exchange, fast, nowMs + 10)
+    expect(exchange.next(nowMs + 10)).toEqual([{ do: 'cancel', peer: 'slow', request: slow.request, piece: 0 }])
+    expect(exchange.inFlightBytes).toBe(2 * MIB)
+    exchange.onRefused('slow', slow.request, [0], 'cancelled', nowMs + 11)
+    exchange.onStored([0], nowMs + 11)
+    expect([exchange.inFlightBytes, exchange.isDone]).toEqual([0, true])
+  })
+
+  // Once everybody holds everything, nobody but the first could be asked for its choices: the last piece came 10 s late.
+  test('what it was only offered as a choice', () => {
+    const exchange = exchangeWith(10, { slow: 'all', fetching: [] })
+    const [offer] = wantsOf(exchange.next(0))
+    expect(offer?.choices.length).toBeGreaterThan(1)
+    exchange.onHoldings('fetching', 'all', 1)
+    let nowMs = 1
+    while (exchange.missing.length > 0 && nowMs < 5_000) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        if (want.peer === 'fetching') exchange.onStored([deliver(exchange, want, nowMs)], nowMs)
+      }
+      nowMs += 10
+    }
+    expect(exchange.missing).toEqual([])
+  })
+
+  test('what crawls, and does not want the rest of it', () => {
+    const exchange = exchangeWith(3, { slow: [0], fast: [1, 2] })
+    const wants = wantsOf(exchange.next(0))
+    const slow = wants.find(({ peer }) => peer === 'slow')
+    if (slow === undefined) throw new Error('nobody was asked')
+    exchange.onHead('slow', slow.request, 0, MIB, 0)
+    exchange.onBytes('slow', slow.request, 0, 1000, 1_000)
+    for (const want of wants) if (want.peer === 'fast') exchange.onStored([deliver(exchange, want, 1_000)], 1_000)
+    exchange.onGot('fast', [0], 1_000)
+    const [fast] = wantsOf(exchange.next(2_000))
+    if (fast === undefined) throw new Error('nobody took over')
+    expect([fast.peer, fast.choices]).toEqual(['fast', [0]])
+    deliver(exchange, fast, 2_001)
+    expect(exchange.next(2_001)).toEqual([{ do: 'cancel', peer: 'slow', request: slow.request, piece: 0 }])
+  })
+})
+
+describe('Exchange fetches again', () => {
+  test('a wrong piece, elsewhere', () => {
+    const exchange = exchangeWith(1, { liar: 'all' })
+    const [want] = wantsOf(exchange.next(0))
+    if (want === undefined) throw new Error('nobody was asked')
+    deliver(exchange, want, 1)
+    exchange.onWrong(0, 2)
+    expect(wantsOf(exchange.next(2))).toEqual([])
+    expect(exchange.isStuck).toBe(true)
+    exchange.addPeer('honest', 3)
+    exchange.onHoldings('honest', 'all', 3)
+    expect(wantsOf(exchange.next(3)).map(({ peer }) => peer)).toEqual(['honest'])
+  })
+
+  test('all pieces of a wrong blob from one peer, and not from those that sent parts of it', () => {
+    const exchange = exchangeWith(6, { a: 'all', b: 'all' })
+    for (let nowMs = 0; exchange.missing.length > 0; nowMs += 10) {
+      for (const want of wantsOf(exchange.next(nowMs))) exchange.onHeld(deliver(exchange, want, nowMs + 1), nowMs + 1)
+    }
+    exchange.addPeer('c', 100)
+    exchange.onHoldings('c', 'all', 100)
+    exchange.onBlobWrong([0, 1, 2, 3, 4, 5], 100)
+    expect(exchange.missing).toEqual([0, 1, 2, 3, 4, 5])
+    const asked: string[] = []
+    for (let nowMs = 100; !exchange.isDone; nowMs += 10) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        asked.push(want.peer)
+        exchange.onStored([deliver(exchange, want, nowMs + 1)], nowMs + 1)
+      }
+    }
+    expect(asked).toEqual(['c', 'c', 'c', 'c', 'c', 'c'])
+  })
+
+  // Two that stall in turn, and come back, were the least suspicious each time.
+  test('a wrong blob from others, where those that were chosen for it do not deliver', () => {
+    const exchange = exchangeWith(4, { a: 'all', b: 'all' })
+    for (const want of wantsOf(exchange.next(0))) exchange.onHeld(deliver(exchange, want, 1), 1)
+    expect(exchange.missing).toEqual([])
+    exchange.onBlobWrong([0, 1, 2, 3], 2)
+    const backMs = new Map([
+      ['mute', 2],
+      ['silent', 2],
+    ])
+    const asked: string[] = []
+    for (let nowMs = 2; nowMs < 20 * PEER_STALL_MS && !exchange.isDone; nowMs += 1_000) {
+      for (const [peer, atMs] of backMs) {
+        if (nowMs < atMs) continue
+        backMs.delete(peer)
+        exchange.addPeer(peer, nowMs)
+        exchange.onHoldings(peer, 'all', nowMs)
+      }
+      for (const action of exchange.next(nowMs)) {
+        if (action.do === 'give-up') {
+          exchange.removePeer(action.peer, nowMs)
+          backMs.set(action.peer, nowMs + 2_000)
+        }
+        if (action.do !== 'want') continue
+        asked.push(action.peer)
+        if (action.peer === 'a' || action.peer === 'b') exchange.onStored([deliver(exchange, action, nowMs)], nowMs)
+      }
+    }
+    expect(['mute', 'silent']).toContain(asked[0] ?? '')
+    expect(exchange.isDone).toBe(true)
+  })
+})
