@@ -10,6 +10,8 @@ import { treeBlobName, treePackName } from '../../src/substituters/tree-names.ts
 import { FaultProxy } from '../support/fault-proxy.ts'
 import { FetchingLibrary } from '../support/fetching-library.ts'
 import { TemporaryDirectory } from '../support/golden.ts'
+import { nginxObstacle, startNginx } from '../support/nginx.ts'
+import { skipUnless } from '../support/skip.ts'
 import { staticServer } from '../support/static-server.ts'
 import {
   AROUND,
@@ -54,6 +56,28 @@ const place = {
 }
 conforms(place)
 conformsUnderFaults(place)
+
+const obstacle = nginxObstacle()
+conforms({
+  ...place,
+  name: 'nginx',
+  test: skipUnless(obstacle === undefined, obstacle ?? ''),
+  open: async () => {
+    const { path } = await pushedTree()
+    // Its workers are another user's where this is root.
+    fs.chmodSync(path, 0o755)
+    const nginx = await startNginx(path)
+    const substituter = openSubstituter(addressOf(nginx.url.href), TERMS, AROUND)
+    return {
+      substituter,
+      proxy: undefined,
+      [Symbol.asyncDispose]: async () => {
+        await substituter[Symbol.asyncDispose]()
+        await nginx[Symbol.asyncDispose]()
+      },
+    }
+  },
+})
 
 /** Fetch into a library of its own. @returns how many blobs are here then */
 async function fetchAllOf(opened: Awaited<ReturnType<typeof openHttp>>, refs = environment.refs): Promise<number> {

@@ -1,11 +1,18 @@
 import { describe, expect, test } from 'bun:test'
 import { never } from '../../src/base/clock.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
+import { distinctBlobs } from '../../src/catalog/walk.ts'
+import { Library } from '../../src/store/library.ts'
 import { openPushTarget, openSubstituter } from '../../src/substituters/open-substituter.ts'
 import { orderOf } from '../../src/substituters/rccremote.ts'
+import { ownWord } from '../../src/trust/publication.ts'
+import { verifyCatalog } from '../../src/trust/verify-catalog.ts'
 import { failureOf } from '../support/failure-of.ts'
 import { FaultProxy } from '../support/fault-proxy.ts'
+import { FetchingLibrary } from '../support/fetching-library.ts'
+import { smallCold, smallVersions, TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 import { type MadeEnvironment, madeEnvironment, variousFiles } from '../support/made-environment.ts'
+import { rccremoteTest, sharedHolotree, startRccremote } from '../support/rccremote.ts'
 import { goZip, rccremoteTwin } from '../support/rccremote-twin.ts'
 import { AROUND, addressOf, conforms, conformsUnderFaults, environment, failure, SECRET, TERMS } from './conformance.ts'
 
@@ -82,5 +89,24 @@ describe('an rccremote', () => {
     const address = addressOf('rccremote+http://127.0.0.1:4653')
     const pushing = Promise.try(() => openPushTarget(address, TERMS, AROUND))
     expect(await failureOf(pushing)).toMatchObject({ code: 'push-target-invalid', blame: 'input' })
+  })
+})
+
+describe('the real rccremote', () => {
+  rccremoteTest('gives every version of the small environment, whole', async () => {
+    using folder = new TemporaryDirectory()
+    const library = new Library(unpackSmall('gzip', folder.path))
+    await using server = await startRccremote(sharedHolotree(library.roots.hololib, folder.path), folder.path)
+    for (const version of smallVersions) {
+      // A source of its own each time, as every command has.
+      await using source = openSubstituter(addressOf(`rccremote+${server.origin}`), TERMS, AROUND)
+      const { name } = smallCold('gzip', version)
+      const stored = (await source.find(name, never))?.stored ?? new Uint8Array()
+      const verified = verifyCatalog({ name, stored, source: source.name, announced: undefined, judge: ownWord })
+      const refs = distinctBlobs(verified.catalog)
+      await using target = new FetchingLibrary({ verified, refs, blobs: library })
+      await target.fetch(source)
+      expect([target.held.length, await target.wrong()]).toEqual([refs.length, []])
+    }
   })
 })

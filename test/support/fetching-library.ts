@@ -1,21 +1,29 @@
 /** A library of its own that a test fetches one environment into, with the Workers that a real fetch has. */
 import { never } from '../../src/base/clock.ts'
+import type { LocalBlobs } from '../../src/blob/local.ts'
 import type { BlobRef } from '../../src/blob/source.ts'
 import { piecesOf } from '../../src/catalog/pieces.ts'
 import { Library } from '../../src/store/library.ts'
 import { LibraryPieceSink } from '../../src/store/piece-sink.ts'
 import { fetchBlobs } from '../../src/substituters/fetch-blobs.ts'
 import type { Substituter } from '../../src/substituters/substituter.ts'
+import type { VerifiedCatalog } from '../../src/trust/verify-catalog.ts'
 import { rootsIn, TemporaryDirectory } from './golden.ts'
-import type { MadeEnvironment } from './made-environment.ts'
+
+/** What is fetched, and where its blobs are known from. */
+export interface FetchedEnvironment {
+  readonly refs: readonly BlobRef[]
+  readonly verified: VerifiedCatalog
+  readonly blobs: LocalBlobs
+}
 
 export class FetchingLibrary implements AsyncDisposable {
   readonly #folder = new TemporaryDirectory()
   readonly #library = new Library(rootsIn(this.#folder.path))
   readonly #sink: LibraryPieceSink
 
-  constructor(private readonly environment: MadeEnvironment) {
-    this.#sink = new LibraryPieceSink(this.#library, piecesOf(environment.catalog))
+  constructor(private readonly environment: FetchedEnvironment) {
+    this.#sink = new LibraryPieceSink(this.#library, piecesOf(environment.verified.catalog))
   }
 
   /** Put these blobs here, as if an earlier fetch had. */
@@ -31,7 +39,7 @@ export class FetchingLibrary implements AsyncDisposable {
     const lacking = (some: readonly BlobRef[]) => this.#library.missingOf(some, never)
     const options = {
       sink: this.#sink,
-      pieces: piecesOf(this.environment.catalog),
+      pieces: piecesOf(this.environment.verified.catalog),
       lacking,
       onBlobs: () => {},
       onBytes: () => {},
