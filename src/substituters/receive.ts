@@ -1,12 +1,15 @@
 /**
- * What a substituter delivers, on its way to where it comes to rest: blobs one after the other, pieces several at once.
+ * What a substituter delivers, on its way to where it comes to rest: read one after the other, written several at once.
  *
  * Bytes are decoded, proved and written by the sink; here it is bounded how many are under way, and what proves wrong
  * becomes the error that names its source.
  */
+import { BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { RECEIVE_BYTES_MAX } from '../base/substituter-limits.ts'
-import type { PieceSink } from '../blob/pieces.ts'
-import type { BlobStore } from '../blob/source.ts'
+import { gzipBytesMax } from '../blob/gzip.ts'
+import type { PieceOnWire, PieceSink } from '../blob/pieces.ts'
+import type { BlobRef, BlobStore, BlobStream } from '../blob/source.ts'
+import { collect } from './collect.ts'
 import type { Delivery } from './substituter.ts'
 
 export interface ReceiveOptions {
@@ -27,48 +30,62 @@ export async function receive(
   { source, sink, wanted, onBlobs, onBytes }: ReceiveOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const underWay = new Map<Promise<void>, number>()
+  const underWay = new Set<Promise<void>>()
   let bytesUnderWay = 0
   let failure: { readonly thrown: unknown } | undefined
-  const put = async (piece: number, wire: Parameters<PieceSink['put']>[1]): Promise<void> => {
-    try {
-      const { verdict, blobs, blobBytes } = await sink.put(piece, wire, source, signal)
-      if (verdict.verdict === 'wrong' || verdict.verdict === 'blob-wrong') throw verdict.error
-      if (blobs > 0) onBlobs(blobs, blobBytes)
-    } catch (thrown) {
-      failure ??= { thrown }
-    }
-  }
   const settle = (): void => {
     if (failure !== undefined) throw failure.thrown
+  }
+  /** Let it go on beside what comes next, within the bound. */
+  const start = async (bytes: number, work: () => Promise<void>): Promise<void> => {
+    bytesUnderWay += bytes
+    const working = work()
+      .catch((thrown: unknown) => {
+        failure ??= { thrown }
+      })
+      .finally(() => {
+        bytesUnderWay -= bytes
+        underWay.delete(working)
+      })
+    underWay.add(working)
+    while (bytesUnderWay > RECEIVE_BYTES_MAX) await Promise.race(underWay)
+  }
+  const putPiece = async (piece: number, wire: PieceOnWire): Promise<void> => {
+    const { verdict, blobs, blobBytes } = await sink.put(piece, wire, source, signal)
+    if (verdict.verdict === 'wrong' || verdict.verdict === 'blob-wrong') throw verdict.error
+    if (blobs > 0) onBlobs(blobs, blobBytes)
+  }
+  const putBlob = async (ref: BlobRef, stream: BlobStream): Promise<void> => {
+    await sink.store.put(ref, stream, signal)
+    onBlobs(1, ref.sizeBytes)
   }
   try {
     for await (const delivery of deliveries) {
       signal.throwIfAborted()
       settle()
-      if (delivery.kind === 'blob') {
-        const { ref, stream } = delivery
-        await sink.store.put(ref, { ...stream, bytes: counted(stream.bytes, onBytes) }, signal)
-        onBlobs(1, ref.sizeBytes)
+      if (delivery.kind === 'piece') {
+        const { piece, wire } = delivery
+        onBytes(wire.bytes.byteLength)
+        if (wanted.has(piece)) await start(wire.bytes.byteLength, () => putPiece(piece, wire))
         continue
       }
-      const { piece, wire } = delivery
-      const bytes = wire.bytes.byteLength
-      onBytes(bytes)
-      if (!wanted.has(piece)) continue
-      bytesUnderWay += bytes
-      const putting = put(piece, wire).finally(() => {
-        bytesUnderWay -= bytes
-        underWay.delete(putting)
-      })
-      underWay.set(putting, bytes)
-      while (bytesUnderWay > RECEIVE_BYTES_MAX) await Promise.race(underWay.keys())
+      const { ref, stream } = delivery
+      const bytes = counted(stream.bytes, onBytes)
+      if (ref.sizeBytes > BLOB_WHOLE_BYTES_MAX) await putBlob(ref, { ...stream, bytes })
+      else {
+        const whole = await collect(bytes, gzipBytesMax(ref.sizeBytes), `Blob ${ref.digest} of ${source}`)
+        await start(whole.byteLength, () => putBlob(ref, { ...stream, bytes: once(whole) }))
+      }
     }
   } finally {
     // Nobody puts after we have left: the sink may end then.
-    await Promise.all(underWay.keys())
+    await Promise.all(underWay)
   }
   settle()
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
 }
 
 async function* counted(

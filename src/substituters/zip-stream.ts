@@ -114,7 +114,7 @@ async function* stored(reader: ByteReader, bytes: number, counts: { packed: numb
 }
 
 async function* inflated(reader: ByteReader, counts: { packed: number }): AsyncGenerator<Uint8Array> {
-  const inflate = createInflateRaw({ chunkSize: CHUNK_BYTES })
+  const inflate = createInflateRaw({ chunkSize: 4 * STEP_BYTES })
   let fed = 0
   let failure: { thrown: unknown } | undefined
   let last: Uint8Array = new Uint8Array(0)
