@@ -1,8 +1,8 @@
 /** `push`: environments of this library, brought to a substituter that others ask. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../base/clock.ts'
-import { HoloError } from '../base/errors.ts'
+import { HoloError, systemCodeOf } from '../base/errors.ts'
 import { systemRandom } from '../base/random.ts'
 import { sha256Of } from '../blob/digest.ts'
 import { parseSourceAddress } from '../blob/source-address.ts'
@@ -64,7 +64,8 @@ export async function push(request: PushRequest, { onProgress }: PushEvents, sig
   const around = { clock: systemClock, random: systemRandom, environment: machine.environment }
   await using target = openPushTarget(address, setting, around)
   await makeStateFolder(machine.state.directory)
-  const spool = await mkdtemp(join(machine.state.directory, 'push-'))
+  await sweepSpools(machine.state.directory)
+  const spool = await mkdtemp(join(machine.state.directory, `push-${process.pid}-`))
   const environments: PushOutcome[] = []
   const incomplete: CatalogName[] = []
   try {
@@ -90,6 +91,22 @@ export async function push(request: PushRequest, { onProgress }: PushEvents, sig
     await rm(spool, { recursive: true, force: true })
   }
   return { target: target.name, dryRun: request.dryRun, environments, incomplete, ms: systemClock.nowMs() }
+}
+
+/** Of pushes that were killed. A process that bears the number of one by chance keeps its spool for another time. */
+async function sweepSpools(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const pid = Number(/^push-(\d{1,10})-/.exec(name)?.[1] ?? process.pid)
+    if (!isAlive(pid)) await rm(join(directory, name), { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return systemCodeOf(error) !== 'ESRCH'
+  }
 }
 
 function settingOf(request: PushRequest, known: readonly SubstituterSetting[]): SubstituterSetting {

@@ -86,9 +86,13 @@ describe('a substituter', () => {
     })
     expect(fs.readdirSync(scene.tree)).toEqual([])
     expect(await scene.push(href)).toMatchObject({ exitCode: 0, environments: [{ blobsSent: 41, catalogSent: true }] })
+    // Left by a push that was killed: no process has this number.
+    const left = join(scene.holder.home, 'holo-peer', 'push-2147483647-x')
+    fs.mkdirSync(left)
     expect(await scene.push(href)).toMatchObject({
       environments: [{ blobsSent: 0, packBytesSent: 0, catalogSent: false }],
     })
+    expect(fs.existsSync(left)).toBe(false)
 
     scene.settings([{ url: href, trusted: true }])
     const before = scene.nginx.requests().length
