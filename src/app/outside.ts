@@ -36,7 +36,8 @@ export function openOutside(
   return new OrderedSupply(
     settings.substituters.map((setting) => {
       const { address } = setting
-      if (address.kind === 'peers') return peersSupply(nodeOf, { machine, library, trust })
+      if (address.kind === 'peers')
+        return peersSupply(nodeOf, { machine, library, trust, alone: settings.substituters.length === 1 })
       const isZip = address.kind === 'file' && address.path.endsWith('.zip')
       const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
       return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, { machine, library })

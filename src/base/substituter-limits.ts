@@ -102,3 +102,6 @@ export const TOKEN_BYTES_MAX = 64 * KIB
 
 /** Bytes of pieces from a substituter that are being decoded and written: some for each Worker, so that none waits. */
 export const RECEIVE_BYTES_MAX = 16 * MIB
+
+/** That peers do not have an environment is believed for so long: from looking for it to the end of its fetch. */
+export const PEERS_MISS_MS = 10_000
