@@ -27,8 +27,6 @@ export type SourceAddress =
   /** The same tree in a directory, or a hololib.zip, by absolute path. */
   | { readonly kind: 'file'; readonly label: string; readonly path: string }
 
-export type SourceKind = SourceAddress['kind']
-
 const REPOSITORY = /^[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*$/
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/
 

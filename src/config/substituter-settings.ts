@@ -5,9 +5,9 @@
  * is asked first. `peers`, the machines of the fleet, come first unless the list says where.
  */
 import { z } from 'zod'
-import { parseByteSize } from '../base/byte-size.ts'
 import { parseDuration } from '../base/duration.ts'
 import { TRUSTED_KEYS_MAX } from '../base/limits.ts'
+import { parseRate } from '../base/quantity.ts'
 import { SUBSTITUTER_RETRIES_MAX, SUBSTITUTERS_MAX } from '../base/substituter-limits.ts'
 import { parseSourceAddress } from '../blob/source-address.ts'
 import { parseKey } from '../trust/key-text.ts'
@@ -37,7 +37,7 @@ const terms = z.strictObject({
   retries: z.int().min(0).max(SUBSTITUTER_RETRIES_MAX).optional(),
   bandwidth: z
     .string()
-    .refine((text) => parseByteSize(text) !== undefined, { error: 'must be bytes per second, like 20MB' })
+    .refine((text) => parseRate(text) !== undefined, { error: 'must be written like 50 MB/s or 100 Mbit/s' })
     .optional(),
   'credentials-env': z
     .string()
@@ -87,7 +87,7 @@ function settingOf(entry: z.infer<typeof terms>, file: string): SubstituterSetti
     timeoutMs: parseDuration(entry.timeout ?? '') ?? defaults.timeoutMs,
     connectTimeoutMs: parseDuration(entry['connect-timeout'] ?? '') ?? defaults.connectTimeoutMs,
     retries: entry.retries ?? defaults.retries,
-    bytesPerSecond: entry.bandwidth === undefined ? undefined : parseByteSize(entry.bandwidth),
+    bytesPerSecond: entry.bandwidth === undefined ? undefined : parseRate(entry.bandwidth),
     credentialsEnv: entry['credentials-env'],
     credentialsFile: entry['credentials-file'],
   }

@@ -35,7 +35,7 @@ export function retryPauseMs(
 }
 
 /** Whether the same request may succeed later. */
-export function canPass(failure: RequestFailure): boolean {
+function canPass(failure: RequestFailure): boolean {
   if (failure.kind === 'connection') return true
   return failure.status === 408 || failure.status === 429 || failure.status >= 500
 }

@@ -39,7 +39,7 @@ export interface WebEdgeOptions {
 }
 
 export interface WebRequest {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH'
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST'
   readonly url: URL
   readonly headers?: Readonly<Record<string, string>>
   /** Sent to the origin of `url` only. */

@@ -235,7 +235,7 @@ describe('holo-peer.substituters', () => {
       timeout: '30s',
       'connect-timeout': '500ms',
       retries: 0,
-      bandwidth: '1.5 MB',
+      bandwidth: '1.5 MB/s',
       'credentials-env': 'S3_KEY',
     }
     expect((await settingsFrom(['peers', entry])).substituters[1]).toMatchObject({
@@ -252,7 +252,7 @@ describe('holo-peer.substituters', () => {
     expect(await failureFrom(['gopher://x'])).toContain('gopher')
     expect(await failureFrom([{ url: 'https://a.test/', trust: true }])).toContain('trust')
     expect(await failureFrom([{ url: 'https://a.test/', timeout: 'soon' }])).toContain('duration')
-    expect(await failureFrom([{ url: 'https://a.test/', bandwidth: 'much' }])).toContain('20MB')
+    expect(await failureFrom([{ url: 'https://a.test/', bandwidth: 'much' }])).toContain('50 MB/s')
     expect(await failureFrom(['https://a.test/', 'https://a.test/'])).toContain('twice')
     expect(await failureFrom([{ url: 'peers', trusted: true }])).toContain('trusted')
     const places = { 'credentials-env': 'A', 'credentials-file': '/b' }
