@@ -21,7 +21,8 @@ export class ByteReader {
 
   /** @returns exactly so many bytes, which belong to the caller; undefined where the stream ends before */
   async exactly(bytes: number): Promise<Uint8Array | undefined> {
-    const taken = new Uint8Array(bytes)
+    // All of it is written, or nobody gets it; of its own, so that it can be handed to another thread.
+    const taken = Buffer.allocUnsafeSlow(bytes)
     for (let at = 0; at < bytes; ) {
       const part = await this.some(bytes - at)
       if (part === undefined) return undefined
