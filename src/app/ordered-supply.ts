@@ -28,7 +28,7 @@ export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisp
   /** How long it is asked alone, in milliseconds. */
   budgetMs(): number
   /** While it fetches: nothing has come from it for so long that the next one is asked, too; in milliseconds. */
-  readonly silenceMs: number
+  silenceMs(): number
   /** It was silent for all of that, and another one had the answer. */
   wasSlow(): void
   /** Forget what it did not have, and that it failed. */
@@ -110,10 +110,10 @@ export class OrderedSupply implements AsyncDisposable {
   }
 
   /** Resolves once nothing has come for a while. */
-  async #silence({ silenceMs }: OrderedEntry, totals: FetchTotals, signal: AbortSignal): Promise<void> {
+  async #silence(entry: OrderedEntry, totals: FetchTotals, signal: AbortSignal): Promise<void> {
     for (let before = -1; before !== totals.wireBytes; ) {
       before = totals.wireBytes
-      await this.clock.sleep(silenceMs, signal)
+      await this.clock.sleep(entry.silenceMs(), signal)
     }
   }
 

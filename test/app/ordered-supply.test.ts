@@ -31,7 +31,7 @@ function entry(label: string, clock: ManualClock, script: Script, asked: string[
   return {
     label,
     budgetMs: () => 400,
-    silenceMs: 700,
+    silenceMs: () => 700,
     wasSlow: () => asked.push(`${label} was slow`),
     refresh: () => {},
     condition: () => undefined,
