@@ -28,7 +28,7 @@ export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisp
   /** How long it is asked alone, in milliseconds. */
   budgetMs(): number
   /** While it fetches: nothing has come from it for so long that the next one is asked, too; in milliseconds. */
-  silenceMs(): number
+  readonly silenceMs: number
   /** It was silent for all of that, and another one had the answer. */
   wasSlow(): void
   /** Forget what it did not have, and that it failed. */
@@ -83,8 +83,11 @@ export class OrderedSupply implements AsyncDisposable {
     const before = { ...totals, bySource: new Map(totals.bySource), dropped: new Map(totals.dropped) }
     const parts = new Map<OrderedEntry, FetchTotals>(this.entries.map((entry) => [entry, emptyTotals()]))
     const add = () => Object.assign(totals, sumOf([before, ...parts.values()]))
+    // Who was silent a moment ago, when the catalog was looked for, comes after those who were not.
+    const slow = this.entries.filter((entry) => entry.budgetMs() === 0)
+    const ordered = [...this.entries.filter((entry) => !slow.includes(entry)), ...slow]
     const asked = await askInOrder(
-      this.entries,
+      ordered,
       {
         ask: async (entry, inner) => {
           const own = parts.get(entry) ?? emptyTotals()
@@ -110,10 +113,10 @@ export class OrderedSupply implements AsyncDisposable {
   }
 
   /** Resolves once nothing has come for a while. */
-  async #silence(entry: OrderedEntry, totals: FetchTotals, signal: AbortSignal): Promise<void> {
+  async #silence({ silenceMs }: OrderedEntry, totals: FetchTotals, signal: AbortSignal): Promise<void> {
     for (let before = -1; before !== totals.wireBytes; ) {
       before = totals.wireBytes
-      await this.clock.sleep(entry.silenceMs(), signal)
+      await this.clock.sleep(silenceMs, signal)
     }
   }
 

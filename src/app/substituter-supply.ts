@@ -31,8 +31,7 @@ export function substituterSupply(
   return {
     label: source.name,
     budgetMs: () => source.budgetMs(),
-    // Who did not answer a moment ago, when the catalog was looked for, is not waited for again.
-    silenceMs: () => (source.budgetMs() === 0 ? 0 : FETCH_SILENCE_MS),
+    silenceMs: FETCH_SILENCE_MS,
     wasSlow: () => source.wasSlow(),
     refresh: () => source.refresh(),
     condition: () => source.condition(),

@@ -28,11 +28,15 @@ function entry(label: string, clock: ManualClock, script: Script, asked: string[
     await clock.sleep(script.afterMs ?? 0, signal)
     if (script.fails !== undefined) throw script.fails
   }
+  let slow = false
   return {
     label,
-    budgetMs: () => 400,
-    silenceMs: () => 700,
-    wasSlow: () => asked.push(`${label} was slow`),
+    budgetMs: () => (slow ? 0 : 400),
+    silenceMs: 700,
+    wasSlow: () => {
+      slow = true
+      asked.push(`${label} was slow`)
+    },
     refresh: () => {},
     condition: () => undefined,
     find: async (_name, _local, _trust, signal) => {
@@ -136,6 +140,18 @@ describe('OrderedSupply', () => {
     // What has come by 700 ms is noticed then; 700 ms later nothing more has.
     expect(stuck.asked).toEqual(['peers@0', 'mirror@1400', 'peers was slow'])
     expect(totals.blobs).toBe(4)
+  })
+
+  test('fetch() asks last who was silent when the catalog was looked for', async () => {
+    const { clock, asked, supply } = supplyOf({ dead: { afterMs: 60_000 }, mirror: { blobs: 2 } })
+    await after(clock, supply.find(verified.name, undefined, trust, never))
+    asked.length = 0
+    const startedMs = clock.nowMs()
+    await after(
+      clock,
+      supply.fetch(verified, emptyTotals(), () => {}, never),
+    )
+    expect(asked).toEqual([`mirror@${startedMs}`])
   })
 
   test('fetch() ends at once with what is wrong with this machine', async () => {
