@@ -4,7 +4,7 @@
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { LocalBlobs } from '../blob/local.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
-import { decodeSignatures, encodeSignatures, signatureLines } from '../trust/signature-json.ts'
+import { decodeSignature, decodeSignatures, encodeSignatures, signatureLines } from '../trust/signature-json.ts'
 
 /** A complete environment of this machine. */
 export interface PushedEnvironment {
@@ -58,18 +58,22 @@ export interface PushTarget extends AsyncDisposable {
 }
 
 /**
- * Our signatures and those that are there, which others may have put there: of each key the later.
+ * Our signatures and those that are there of this very content, which others may have put there: of each key the later.
+ * What was said of another catalog that bore the name would speak against this one.
  *
- * @returns undefined where that says nothing new, or nothing at all
+ * @returns undefined where that is what is there; no bytes at all where nobody has signed it
  */
-export function signaturesToSend(ours: Uint8Array | undefined, there: Uint8Array | undefined): Uint8Array | undefined {
-  if (ours === undefined) return undefined
-  const lines = [ours, there ?? new Uint8Array(0)].flatMap(signatureLines)
-  const merged = encodeSignatures(decodeSignatures(lines))
-  const order = (bytes: Uint8Array) =>
-    signatureLines(bytes)
-      .map((line) => Buffer.from(line).toString('latin1'))
-      .sort()
-      .join()
-  return there !== undefined && order(merged) === order(there) ? undefined : merged
+export function signaturesToSend(
+  { sha256, signatures: ours }: Pick<PushedEnvironment, 'sha256' | 'signatures'>,
+  there: Uint8Array | undefined,
+): Uint8Array | undefined {
+  const lines = [ours, there].flatMap((file) => (file === undefined ? [] : signatureLines(file)))
+  const fitting = lines.filter((line) => decodeSignature(line)?.statement.sha256 === sha256)
+  const wanted = encodeSignatures(decodeSignatures(fitting))
+  return inOneOrder(wanted) === inOneOrder(there ?? new Uint8Array(0)) ? undefined : wanted
+}
+
+function inOneOrder(file: Uint8Array): string {
+  const lines = signatureLines(file).map((line) => Buffer.from(line).toString('latin1'))
+  return lines.sort().join('\n')
 }

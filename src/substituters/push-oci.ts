@@ -38,8 +38,9 @@ export class OciPushTarget implements PushTarget {
     const pieces = piecesOf(catalog)
     const all = pieces.blobs.length
     const there = await this.#manifest(name, signal)
-    const signatures = signaturesToSend(environment.signatures, await this.#signaturesOf(there, signal))
-    const signed = signatures === undefined ? there?.signatures : ociBlobOf(signatures)
+    const signatures = signaturesToSend(environment, await this.#signaturesOf(there, signal))
+    const signed =
+      signatures === undefined ? there?.signatures : signatures.byteLength === 0 ? undefined : ociBlobOf(signatures)
     const outcome = {
       catalog: name,
       blobs: all,
@@ -52,8 +53,9 @@ export class OciPushTarget implements PushTarget {
     if (options.dryRun) {
       return { ...outcome, packBytesSent: known === undefined ? undefined : 0, catalogSent: known === undefined }
     }
-    if (signatures !== undefined)
-      await this.#upload(ociBlobOf(signatures), { kind: 'bytes', bytes: signatures }, signal)
+    if (signatures !== undefined && signed !== undefined) {
+      await this.#upload(signed, { kind: 'bytes', bytes: signatures }, signal)
+    }
     if (known !== undefined) {
       if (signatures !== undefined) await this.#putManifest(name, { ...known, signatures: signed }, signal)
       return { ...outcome, packBytesSent: 0, catalogSent: false }

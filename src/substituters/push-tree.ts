@@ -49,7 +49,7 @@ export class TreePushTarget implements PushTarget {
     const packed = await this.#hasPack(environment, pieces, signal)
     const catalogSent = !(await this.#hasCatalog(environment, signal))
     const there = await this.#whole(treeSignaturesName(name), SIGNATURES_BYTES_MAX, signal)
-    const signatures = signaturesToSend(environment.signatures, there)
+    const signatures = signaturesToSend(environment, there)
     let packBytesSent: number | undefined = packed ? 0 : undefined
     if (!dryRun) {
       if (!(await this.tree.has([CACHE_INFO_NAME], signal)).has(CACHE_INFO_NAME)) {
