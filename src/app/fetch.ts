@@ -23,6 +23,8 @@ export interface FetchOptions {
   readonly robotFile: string
   /** Take an older catalog of a key for a newer one that it has signed. */
   readonly allowRollback: boolean
+  /** Let a daemon ask again what it remembers of its substituters. */
+  readonly refresh: boolean
 }
 
 export interface FetchEvents {
@@ -54,7 +56,7 @@ export interface FetchOutcome {
  * @throws `signal.reason`, unwrapped, once `signal` aborts; what was fetched is kept
  */
 export async function fetch(
-  { robotFile, allowRollback }: FetchOptions,
+  { robotFile, allowRollback, refresh }: FetchOptions,
   events: FetchEvents,
   signal: AbortSignal,
 ): Promise<FetchOutcome> {
@@ -72,7 +74,7 @@ export async function fetch(
     library,
     robotFile: path,
     offline: false,
-    refresh: false,
+    refresh,
     allowRollback,
   })
   const totals = emptyTotals()

@@ -12,11 +12,12 @@ export function fetchCommand({ output, signal }: CommandContext): Command {
     .description('fetch the environment of a robot into the library, and restore nothing')
     .argument('[robot.yaml]', 'a robot.yaml, or a conda.yaml or package.yaml in its place', 'robot.yaml')
     .option('--allow-rollback', 'take an older environment of a key for a newer one that it has signed', false)
-    .action(async (robotFile: string, { allowRollback }: { readonly allowRollback: boolean }) => {
+    .option('--refresh', 'ask substituters again for what the daemon remembers as missing', false)
+    .action(async (robotFile: string, flags: { readonly allowRollback: boolean; readonly refresh: boolean }) => {
       const out = output()
       const { fetch } = await import('../app/fetch.ts')
       const onWarning = (text: string) => out.warn(text)
-      const outcome = await fetch({ robotFile, allowRollback }, { onFetch: fetchProgress(out), onWarning }, signal)
+      const outcome = await fetch({ robotFile, ...flags }, { onFetch: fetchProgress(out), onWarning }, signal)
       for (const error of outcome.fetched.dropped.values()) out.warn(`${messageOf(error)}; it was dropped`)
       const { fetched, ...rest } = outcome
       out.result({ ok: true, ...rest, fetched: fetchedJson(fetched) }, reportLines(outcome, out))

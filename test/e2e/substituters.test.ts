@@ -175,6 +175,9 @@ describe('a substituter', () => {
       expect(await scene.restore()).toMatchObject({ exitCode: 3, error: { code: 'environment-nowhere' } })
       await scene.push(href)
       expect(await scene.restore()).toMatchObject({ exitCode: 3 })
+      const fetch = [built, 'fetch', scene.environment.robotFile, '--refresh', '--json']
+      expect(await scene.wanting.reportOf(fetch)).toMatchObject({ exitCode: 0, source: href })
+      fs.rmSync(join(scene.wanting.home, 'hololib'), { recursive: true })
       const report = await scene.restore('--refresh')
       expect(report).toMatchObject({ exitCode: 0, source: href, fetched: { bySource: { [href]: 41 } } })
       expect(scene.wanting.wrong(scene.environment)).toEqual([])
