@@ -9,6 +9,7 @@ import { systemRandom } from '../src/base/random.ts'
 import type { BlobRef } from '../src/blob/source.ts'
 import { startHyperswarm } from '../src/discovery/hyperswarm.ts'
 import { keyPairFrom, randomSecret } from '../src/trust/keys.ts'
+import { ownWord } from '../src/trust/publication.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from '../test/support/members.ts'
 
 const secret = new Uint8Array(32).fill(42)
@@ -49,7 +50,7 @@ async function fetchAllOf(refs: readonly BlobRef[], port: number): Promise<void>
   discovery.join(topic)
   await until(swarm, () => swarm.peers().length > 0)
   const linkMs = performance.now()
-  await swarm.find(CATALOG, { waitMs: 5_000 }, never)
+  await swarm.find(CATALOG, { waitMs: 5_000, judge: () => ownWord }, never)
   const source = swarm.sourcesFor(catalog.held.sha256, []).list()[0]
   if (source === undefined) throw new Error('no source')
   for (let run = 0; run < 4; run++) {

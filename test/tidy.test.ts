@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lane: ['base', 'blob', 'catalog', 'trust'],
   peer: ['base', 'blob', 'catalog', 'trust'],
   restore: ['base', 'blob', 'catalog', 'trust'],
+  substituters: ['base', 'blob', 'catalog', 'trust'],
   daemon: ['base', 'blob', 'catalog', 'trust'],
   door: ['base', 'blob', 'catalog', 'trust'],
   app: [
@@ -34,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'restore',
     'daemon',
     'door',
+    'substituters',
   ],
   cli: ['base', 'app'],
   'main.ts': ['base', 'cli'],
@@ -52,8 +54,8 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
   zod: ['config', 'daemon'],
   yaml: ['catalog', 'config'],
-  'node:fs': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
-  'node:fs/promises': ['store', 'restore', 'config', 'cli', 'daemon', 'app'],
+  'node:fs': ['store', 'restore', 'substituters', 'config', 'cli', 'daemon', 'app'],
+  'node:fs/promises': ['store', 'restore', 'substituters', 'config', 'cli', 'daemon', 'app'],
   'node:http': ['door'],
   'bun:ffi': ['base', 'store', 'restore'],
 }

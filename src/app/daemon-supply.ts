@@ -6,27 +6,43 @@
 import { parseSha256 } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import { daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
-import type { WireTotals } from '../daemon/control-protocol.ts'
+import type { WirePublication, WireTotals } from '../daemon/control-protocol.ts'
 import { toWireError } from '../daemon/control-server.ts'
+import type { CatalogSignature } from '../trust/catalog-signature.ts'
+import type { Publication } from '../trust/publication.ts'
+import { decodeSignatures, encodeSignature } from '../trust/signature-json.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
 import type { Supply } from './supply.ts'
+import type { TrustOptions } from './trust.ts'
 
 /**
+ * @param options `refresh`: it is to ask again what it remembers of its substituters
  * @returns undefined where no daemon runs
  * @throws {DaemonUnusableError} one runs, but hangs or speaks another version
  */
-export async function openDaemonSupply({ state }: Machine, signal: AbortSignal): Promise<Supply | undefined> {
+export async function openDaemonSupply(
+  { state }: Machine,
+  { allowRollback, refresh }: TrustOptions & { readonly refresh: boolean },
+  signal: AbortSignal,
+): Promise<Supply | undefined> {
   const socket = state.controlSocket
   if ((await daemonStatus(socket, signal)) === undefined) return undefined
   return {
     label: 'the daemon of this library',
     final: true,
     find: async (name, local, inner) => {
-      const found = await daemonFind(socket, local === undefined ? { catalog: name } : { catalog: name, local }, inner)
+      const request = { catalog: name, allowRollback, refresh, ...(local === undefined ? {} : { local }) }
+      const found = await daemonFind(socket, request, inner)
       const stored = Buffer.from(found.stored, 'base64')
       const announced = parseSha256(found.sha256)
-      const catalog = verifyCatalog({ name, stored, source: found.source, announced })
+      const catalog = verifyCatalog({
+        name,
+        stored,
+        source: found.source,
+        announced,
+        judge: () => publicationOf(found.published),
+      })
       return { catalog, warnings: found.warnings }
     },
     fetch: async ({ name, sha256 }, totals, onProgress, inner) => {
@@ -51,6 +67,20 @@ function sumOf(before: FetchTotals, { blobs, blobBytes, wireBytes, firstByteMs, 
     bySource: new Map([...before.bySource, ...Object.entries(rest.bySource)]),
     dropped: new Map([...before.dropped, ...dropped]),
   }
+}
+
+/** The daemon is of this machine and this user: what it has judged is not judged again. */
+function publicationOf({ grounds, isSigned, believed, strangers }: WirePublication): Publication {
+  const decoded = (lines: readonly string[]) => decodeSignatures(lines.map((line) => Buffer.from(line)))
+  const words = decoded(believed)
+  return { grounds, signature: isSigned ? words[0] : undefined, believed: words, strangers: decoded(strangers) }
+}
+
+/** A publication as the daemon sends it. */
+export function wirePublication({ grounds, signature, believed, strangers }: Publication): WirePublication {
+  const encoded = (signatures: readonly CatalogSignature[]) =>
+    signatures.map((each) => Buffer.from(encodeSignature(each)).toString())
+  return { grounds, isSigned: signature !== undefined, believed: encoded(believed), strangers: encoded(strangers) }
 }
 
 /** Totals as the daemon sends them. */

@@ -7,10 +7,11 @@ import type { HeldLock } from '../base/held-lock.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { SETTINGS_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
-import { type Digest, parseSha256, type Sha256Digest } from '../blob/digest.ts'
+import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { SignatureFolder } from '../config/signature-folder.ts'
 import { makeStateFolder } from '../config/state.ts'
 import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
 import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
@@ -21,14 +22,17 @@ import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import { LibraryPieces } from '../store/served-pieces.ts'
 import { fingerprint } from '../trust/keys.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { wireTotals } from './daemon-supply.ts'
+import { wirePublication, wireTotals } from './daemon-supply.ts'
 import { openDoor } from './door.ts'
-import { fetchEnvironment } from './fetch-environment.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { followFile } from './follow-file.ts'
+import { HolderSigner } from './holder-signer.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import type { OrderedSupply } from './ordered-supply.ts'
+import { openOutside } from './outside.ts'
 import { preparePieces } from './prepare-pieces.ts'
 import { ServedCatalogs } from './served-catalogs.ts'
 import { settingsOf } from './settings-of.ts'
@@ -73,7 +77,7 @@ export async function runDaemon(
   const swept = library.sweep(systemClock.wallMs())
   if (swept > 0) log.info`removed ${swept} temporary files that killed runs had left`
 
-  const served = new ServedCatalogs(library)
+  const served = new ServedCatalogs(library, new SignatureFolder(machine.state))
   const looked = Promise.withResolvers<void>()
   const following = served.follow(looked.resolve, signal)
   // Also where it was told to stop before the first look was through.
@@ -83,9 +87,12 @@ export async function runDaemon(
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
-  const jobs = new FetchJobs(library, machine.state.directory, node, signal)
+  await using outside = openOutside({ machine, library, settings }, async () => node)
+  const signer = new HolderSigner(machine, library, served, { pieces: servedPieces })
+  const jobs = new FetchJobs(machine, library, outside, signal)
   const reload = reloading(machine, port, node)
-  await using _control = await serveControl(machine.state.controlSocket, handlers(node, served, jobs, reload))
+  const rooms = { node, served, outside, signer, jobs, reload }
+  await using _control = await serveControl(machine.state.controlSocket, handlers(rooms))
   await using door = await openDoor(settings.door, {
     library,
     served,
@@ -102,8 +109,8 @@ export async function runDaemon(
   const ended = new AbortController()
   const either = AbortSignal.any([ended.signal, signal])
   void followFile(machine.settingsFile, SETTINGS_LOOK_MS, onSettings, systemClock, either)
-  await following.finally(() => ended.abort(new Error('the daemon ends')))
-  await preparing
+  const working = Promise.all([following, preparing, signer.run(signal)])
+  await working.finally(() => ended.abort(new Error('the daemon ends')))
   await jobs.settled()
   log.info`leaving`
 }
@@ -150,12 +157,17 @@ function reloading(machine: Machine, port: number | undefined, node: FleetNode):
   }
 }
 
-function handlers(
-  node: FleetNode,
-  served: ServedCatalogs,
-  jobs: FetchJobs,
-  reload: () => Promise<void>,
-): ControlHandlers {
+interface DaemonRooms {
+  readonly node: FleetNode
+  readonly served: ServedCatalogs
+  readonly outside: OrderedSupply
+  readonly signer: HolderSigner
+  readonly jobs: FetchJobs
+  /** Take up fleets and settings as they are on disk. */
+  readonly reload: () => Promise<void>
+}
+
+function handlers({ node, served, outside, signer, jobs, reload }: DaemonRooms): ControlHandlers {
   return {
     status: (): DaemonStatus => ({
       version: VERSION,
@@ -165,11 +177,13 @@ function handlers(
       port: portOf(node),
       lanePort: node.lanePort ?? 0,
       catalogs: served.catalogs().map(({ name }) => name),
+      published: served.published().map(({ signers, ...view }) => ({ ...view, signers: [...signers] })),
       peers: node.peers().map(({ machineKey, roundTripMs, ...peer }) => ({
         ...peer,
         key: Buffer.from(machineKey).toString('hex'),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       })),
+      substituters: outside.conditions(),
       sentBytes: node.sentBytes,
       fetching: jobs.underWay,
       banned: node.bans().map(({ key, name, reason, untilWallMs }) => ({
@@ -181,16 +195,19 @@ function handlers(
         until: new Date(untilWallMs).toISOString(),
       })),
     }),
-    find: async ({ catalog, local }, inner): Promise<FindAnswer> => {
+    find: async ({ catalog, local, allowRollback, refresh }, inner): Promise<FindAnswer> => {
       const known = local === undefined ? undefined : parseSha256(local)
-      const { catalog: found, warnings } = await node.find(catalogNameOf(catalog), known, inner)
+      if (refresh) outside.refresh()
+      const { catalog: found, warnings } = await outside.find(catalogNameOf(catalog), known, { allowRollback }, inner)
       jobs.remember(found)
       const stored = Buffer.from(found.stored).toString('base64')
-      return { source: found.source, sha256: found.sha256, stored, warnings: [...warnings] }
+      const { source, sha256 } = found
+      return { source, sha256, stored, published: wirePublication(found.publication), warnings: [...warnings] }
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
     reload: async () => {
       await reload()
+      signer.lookAgain()
       log.info`now in ${node.fleets.length} fleets`
     },
   }
@@ -208,9 +225,9 @@ class FetchJobs {
   #found: VerifiedCatalog | undefined
 
   constructor(
+    private readonly machine: Machine,
     private readonly library: Library,
-    private readonly stateDirectory: string,
-    private readonly node: FleetNode,
+    private readonly outside: OrderedSupply,
     private readonly signal: AbortSignal,
   ) {}
 
@@ -227,10 +244,10 @@ class FetchJobs {
     this.#found = catalog
   }
 
-  /** Find an environment with the fleet, and fetch it. @throws {HoloError} as `FleetNode.find` and `fetchEnvironment` */
+  /** Find an environment with peers and substituters, and fetch it. @throws {HoloError} as `OrderedSupply` */
   async bring(name: CatalogName): Promise<void> {
-    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
-    const { catalog } = await this.node.find(name, local?.sha256, this.signal)
+    const local = await this.#local(name)
+    const { catalog } = await this.outside.find(name, local?.sha256, { allowRollback: false }, this.signal)
     this.remember(catalog)
     await this.start(name, catalog.sha256).done
   }
@@ -257,25 +274,34 @@ class FetchJobs {
     totals: FetchTotals,
     onBlobs: (count: number) => void,
   ): Promise<void> {
-    const local = localCatalog(name, this.library, (why) => log.warning`${why}`)
+    const local = await this.#local(name)
     const known = [local, this.#found]
     const catalog =
       known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
-    const { library, node, stateDirectory } = this
-    const place = {
-      library,
-      stateDirectory,
-      sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(wanted, digests),
-      exchange: node.exchange,
-    }
-    await fetchEnvironment(place, catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
+    await this.outside.fetch(catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
     log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
   }
 
+  /** @returns undefined also where its key is revoked: then another one is wanted */
+  async #local(name: CatalogName): Promise<VerifiedCatalog | undefined> {
+    try {
+      return localCatalog(
+        name,
+        this.library,
+        await localJudge(this.machine, await settingsOf(this.machine)),
+        (why) => log.warning`${why}`,
+      )
+    } catch (error) {
+      if (!(error instanceof HoloError) || error.blame !== 'trust') throw error
+      log.warning`${error.message}`
+      return undefined
+    }
+  }
+
   async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
-    const { catalog } = await this.node.find(name, wanted, this.signal)
+    const { catalog } = await this.outside.find(name, wanted, { allowRollback: false }, this.signal)
     if (catalog.sha256 === wanted) return catalog
-    throw new HoloError(`The environment ${name} changed at the peers while it was about to be fetched`, {
+    throw new HoloError(`The environment ${name} changed at its sources while it was about to be fetched`, {
       code: 'catalog-differs',
       blame: 'source',
       hint: 'run the same command again',

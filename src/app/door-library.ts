@@ -17,6 +17,7 @@ import { distinctBlobs } from '../catalog/walk.ts'
 import type { BlobMeasures, DoorEnvironment, DoorLibrary } from '../door/door-library.ts'
 import type { Library } from '../store/library.ts'
 import { measureBlobs } from '../store/measure-blobs.ts'
+import { ownWord } from '../trust/publication.ts'
 import { localCatalog } from './local-catalog.ts'
 import type { ServedCatalogs } from './served-catalogs.ts'
 
@@ -55,7 +56,7 @@ export class LibraryBehindDoor implements DoorLibrary {
       return this.#keep({ name, stored, storedSha256: seen.storedSha256, digests: digestsOf(seen.refs) })
     }
     // What rcc has recorded or we have fetched just now, the watch has not seen yet.
-    const catalog = localCatalog(name, library, (why) => log.warning`${why}`)
+    const catalog = localCatalog(name, library, ownWord, (why) => log.warning`${why}`)
     if (catalog === undefined) return undefined
     const refs = distinctBlobs(catalog.catalog)
     const digests = digestsOf(refs)

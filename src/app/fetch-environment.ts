@@ -8,7 +8,7 @@ import { HoloError, messageOf } from '../base/errors.ts'
 import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN, SOURCE_GRACE_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { systemRandom } from '../base/random.ts'
-import type { Digest } from '../blob/digest.ts'
+import { type Digest, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { FetchIncompleteError, type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
@@ -18,6 +18,7 @@ import { acquireLock } from '../store/lock.ts'
 import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { PieceExchange } from './piece-exchange.ts'
+import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
 
 const log = roomLogger('app')
@@ -34,7 +35,7 @@ export interface FetchPlace {
 
 /**
  * @param totals what the call does is added to it, also when it throws
- * @throws {HoloError} as `fetchAll` and `Library.putCatalog`
+ * @throws {HoloError} as `fetchAll` and `settleCatalog`
  */
 export async function fetchEnvironment(
   place: FetchPlace,
@@ -73,8 +74,7 @@ export async function fetchEnvironment(
       library.notes.flush()
     }
   }
-  // A usable catalog that is here wins over the one that was found; a torn one gives way.
-  if ((await library.complete(verified.name, signal)) === undefined) await library.putCatalog(verified, signal)
+  await settleCatalog(library, verified, signal)
 }
 
 /** That nobody has the rest is the fault of whoever had it, and was lost. */
@@ -103,7 +103,7 @@ interface PieceOutcome {
 
 async function fetchInPieces(
   exchange: PieceExchange | undefined,
-  { name, sha256 }: VerifiedCatalog,
+  { name, sha256, publication }: VerifiedCatalog,
   { pieces, missing, sink }: PieceWork,
   totals: FetchTotals,
   onProgress: () => void,
@@ -128,7 +128,8 @@ async function fetchInPieces(
     drop: (peer, error) => exchange.drop(peer, error),
   })
   const over = new AbortController()
-  void proveByTable(exchange, { sha256, pieces, sink, fetch }, AbortSignal.any([signal, over.signal]))
+  const signed = publication.signature?.statement.pieceTable
+  void proveByTable(exchange, { sha256, signed, pieces, sink, fetch }, AbortSignal.any([signal, over.signal]))
   try {
     const absent = await exchange.fetchPieces(fetch, signal)
     if (absent.length > 0) log.info`${absent.length} of ${wanted.length} pieces of ${name} were not to be had as such`
@@ -155,6 +156,8 @@ function blobsOf({ blobs, pieces }: Pieces, numbers: readonly number[]): Readonl
 
 interface TableWork {
   readonly sha256: VerifiedCatalog['sha256']
+  /** SHA-256 of the table that was signed with the catalog, where it is signed. */
+  readonly signed: Sha256Digest | undefined
   readonly pieces: Pieces
   readonly sink: LibraryPieceSink
   readonly fetch: PieceFetch
@@ -163,13 +166,18 @@ interface TableWork {
 /** With the table, ranges of large blobs may be passed on before their blob is whole; without it all goes on. */
 async function proveByTable(
   exchange: PieceExchange,
-  { sha256, pieces, sink, fetch }: TableWork,
+  { sha256, signed, pieces, sink, fetch }: TableWork,
   signal: AbortSignal,
 ): Promise<void> {
   if (!exchange.passesOn) return
   try {
     const found = await exchange.findTable(sha256, pieces.pieces.length, signal)
-    if (found !== undefined) fetch.proved(await sink.setTable(found.table, found.source, signal))
+    if (found === undefined) return
+    if (signed !== undefined && sha256Of(found.table) !== signed) {
+      log.warning`the piece table of ${found.source} is not the one that is signed, so it is done without`
+      return
+    }
+    fetch.proved(await sink.setTable(found.table, found.source, signal))
   } catch (error) {
     if (!signal.aborted) log.warning`the piece table is done without: ${messageOf(error)}`
     if (!signal.aborted && !(error instanceof HoloError)) throw error

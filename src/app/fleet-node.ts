@@ -26,10 +26,11 @@ import { RateLimit } from '../peer/rate-limit.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 import { catalogTopic, type Fleet, fleetTopic } from '../trust/fleet.ts'
+import type { OfferJudge } from '../trust/judge.ts'
 import { KeyRules } from '../trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../trust/keys.ts'
-import { nextExpiryMs, secretsOf } from '../trust/rotation.ts'
-import { bootstrapsOf } from './fleet.ts'
+import { nextExpiryMs } from '../trust/rotation.ts'
+import { bootstrapsOf, countingSecrets } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import { environmentNowhere, noFleet, noPeer } from './nobody-has-it.ts'
 import { PieceExchange } from './piece-exchange.ts'
@@ -226,13 +227,18 @@ export class FleetNode implements AsyncDisposable {
    *
    * @param local SHA-256 of the decoded catalog that this machine holds, if any: it wins where members differ
    * @throws {HoloError} blame `missing`: code `no-fleet`, `no-peer` (nobody answered within `MEMBER_WAIT_MS`) or
-   *   `environment-nowhere` (nobody who answered has it); `signal.reason`
+   *   `environment-nowhere` (nobody who answered has it); blame `trust`: those who have it are not trusted; `signal.reason`
    */
-  async find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
+  async find(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    judge: OfferJudge,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
     if (!(await this.#anyMember(signal))) throw noPeer(name, this.#fleetNames(), this.#settings, this.#fleets)
     this.discovery.lookWider()
-    const found = await this.#findWide(name, local, signal)
+    const found = await this.#findWide(name, local, judge, signal)
     if (found !== undefined) return found
     throw environmentNowhere(name, this.#fleetNames(), this.peers().length)
   }
@@ -241,9 +247,10 @@ export class FleetNode implements AsyncDisposable {
   async #findWide(
     name: CatalogName,
     local: Sha256Digest | undefined,
+    judge: OfferJudge,
     signal: AbortSignal,
   ): Promise<FoundEnvironment | undefined> {
-    const wanted = { waitMs: CATALOG_WAIT_MS, ...(local === undefined ? {} : { local }) }
+    const wanted = { waitMs: CATALOG_WAIT_MS, judge, ...(local === undefined ? {} : { local }) }
     const enough = new AbortController()
     const late = new Error('the look-up takes too long')
     const limit = deadline(2 * CATALOG_WAIT_MS, late, AbortSignal.any([enough.signal, signal]))
@@ -300,12 +307,6 @@ export class FleetNode implements AsyncDisposable {
     await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
-}
-
-/** Of all fleets, old ones in their grace included. */
-function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
-  const wallMs = systemClock.wallMs()
-  return fleets.flatMap((fleet) => secretsOf(fleet, wallMs))
 }
 
 function hostPorts(texts: readonly string[]): HostPort[] {

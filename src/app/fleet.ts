@@ -13,7 +13,7 @@ import { acquireLock } from '../store/lock.ts'
 import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
 import { decodeInvite, encodeInvite, fleetFromEnvironment } from '../trust/invite.ts'
 import { randomSecret } from '../trust/keys.ts'
-import { successionOf } from '../trust/rotation.ts'
+import { secretsOf, successionOf } from '../trust/rotation.ts'
 import type { Machine } from './machine.ts'
 
 const log = roomLogger('app')
@@ -144,6 +144,12 @@ function viewOf(fleet: Fleet, from: FleetView['from']): FleetView {
 export async function fleetsOf(machine: Machine): Promise<readonly Fleet[]> {
   const secret = machine.environment.HOLO_PEER_FLEET_SECRET
   return secret ? [fleetFromEnvironment(secret)] : loadFleets(machine.state)
+}
+
+/** Of all fleets, old ones in their grace included. */
+export function countingSecrets(fleets: readonly Fleet[]): readonly Uint8Array[] {
+  const wallMs = systemClock.wallMs()
+  return fleets.flatMap((fleet) => secretsOf(fleet, wallMs))
 }
 
 export function bootstrapsOf(settings: Settings, fleets: readonly Fleet[]): readonly string[] {

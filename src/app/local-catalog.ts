@@ -5,22 +5,25 @@ import type { SpaceIdentity } from '../catalog/encode-catalog.ts'
 import { type SpaceNote, spaceNote } from '../catalog/space-note.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { Library } from '../store/library.ts'
+import type { CatalogJudge } from '../trust/publication.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 
 /**
+ * @param judge from `localJudge`
  * @param onRefused hears why a catalog that is here is not used
  * @returns undefined where there is none; a torn one, or one that fails its limits, is as good as none, as with rcc
- * @throws {HoloError} blame `host` where it cannot be read
+ * @throws {HoloError} blame `trust` where its key is revoked; blame `host` where it cannot be read
  */
 export function localCatalog(
   name: CatalogName,
   library: Library,
+  judge: CatalogJudge,
   onRefused: (why: string) => void,
 ): VerifiedCatalog | undefined {
   try {
     const stored = library.storedCatalog(name)
     if (stored === undefined) return undefined
-    return verifyCatalog({ name, stored, source: 'library', announced: undefined }, library.packed)
+    return verifyCatalog({ name, stored, source: 'library', announced: undefined, judge }, library.packed)
   } catch (error) {
     if (!(error instanceof HoloError) || error.blame !== 'source') throw error
     onRefused(error.message)

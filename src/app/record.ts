@@ -1,5 +1,6 @@
 /**
- * `record`: a stage → walk → contents into the library → catalog → report. What rcc does at the end of a build.
+ * `record`: a stage → walk → contents into the library → catalog → signature → report. What rcc does at the end of a
+ * build, and this machine's word that it made it.
  *
  * Blobs come before their catalog, and each appears by rename, so that a recording that is cut off leaves the library as
  * it was, with some blobs more and temporaries that the next sweep removes.
@@ -21,9 +22,13 @@ import { type StoredBlobCounts, storeContents } from '../store/stage-contents.ts
 import { requireStage, writeStageIdentity } from '../store/stage-place.ts'
 import { walkStage } from '../store/stage-walk.ts'
 import { userName } from '../store/user-name.ts'
-import { verifyCatalog } from '../trust/verify-catalog.ts'
+import { ownWord } from '../trust/publication.ts'
+import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { machineKey } from './keys.ts'
 import { type Machine, thisMachine } from './machine.ts'
+import { type PublishedView, publishedView } from './published-view.ts'
 import { settingsOf } from './settings-of.ts'
+import { computedTables, signHeld } from './signing.ts'
 import { VERSION } from './version.ts'
 
 export interface RecordOptions {
@@ -36,6 +41,7 @@ export interface RecordOptions {
 /** How the caller hears of what takes long. */
 export interface RecordEvents {
   readonly onLockWait: (lock: string, holders: readonly string[]) => void
+  readonly onWarning: (text: string) => void
 }
 
 export interface RecordOutcome {
@@ -46,11 +52,14 @@ export interface RecordOutcome {
   /** What a restore of it makes. */
   readonly recorded: CatalogStatistics
   readonly blobs: Readonly<StoredBlobCounts>
+  /** This machine's word for it, as its builder; null where it could not be given, which a warning tells. */
+  readonly published: PublishedView | null
   /** Milliseconds of each stage, and of the whole; waiting for the lock counts in neither but the whole. */
   readonly ms: {
     readonly walk: number
     readonly contents: number
     readonly catalog: number
+    readonly sign: number
     readonly total: number
   }
 }
@@ -71,8 +80,28 @@ export async function record(
   signal: AbortSignal,
   machine: Machine = thisMachine(),
 ): Promise<RecordOutcome> {
-  const { roots } = machine
   const startedMs = systemClock.nowMs()
+  const { verified, ms, ...recorded } = await recordStage({ directory, robotFile }, events, signal, machine)
+  // rcc's lock is free again: this only reads.
+  const recordedMs = systemClock.nowMs()
+  const published = await signedAsBuilder(machine, verified, events.onWarning, signal)
+  const endedMs = systemClock.nowMs()
+  return { ...recorded, published, ms: { ...ms, sign: endedMs - recordedMs, total: endedMs - startedMs } }
+}
+
+interface Recorded extends Omit<RecordOutcome, 'published' | 'ms'> {
+  readonly verified: VerifiedCatalog
+  readonly ms: Omit<RecordOutcome['ms'], 'sign' | 'total'>
+}
+
+/** Under rcc's lock. */
+async function recordStage(
+  { directory, robotFile }: RecordOptions,
+  events: RecordEvents,
+  signal: AbortSignal,
+  machine: Machine,
+): Promise<Recorded> {
+  const { roots } = machine
   requireStage(directory, roots)
   const { robocorpHome, platform } = roots
   const { blueprint } = await loadBlueprint({ robotFile, robocorpHome, platform }, signal)
@@ -95,20 +124,45 @@ export async function record(
   const info = { rcc: `holo-peer ${VERSION}`, identity, path, platform: tag, blueprint: blueprint.hash }
   const catalog = recordedCatalog(info, stage, contents)
   const name = catalogName(blueprint.hash, tag)
-  await putCatalog(library, name, catalog, signal)
-  const endedMs = systemClock.nowMs()
+  const verified = await putCatalog(library, name, catalog, signal)
   return {
     blueprint: blueprint.hash,
     catalog: name,
     path,
     recorded: catalogStatistics(catalog),
     blobs,
+    verified,
     ms: {
       walk: walkedMs - lockedMs,
       contents: storedMs - walkedMs,
-      catalog: endedMs - storedMs,
-      total: endedMs - startedMs,
+      catalog: systemClock.nowMs() - storedMs,
     },
+  }
+}
+
+/** @returns null where it cannot be signed: the environment is recorded all the same */
+async function signedAsBuilder(
+  machine: Machine,
+  verified: VerifiedCatalog,
+  onWarning: RecordEvents['onWarning'],
+  signal: AbortSignal,
+): Promise<PublishedView | null> {
+  const library = new Library(machine.roots)
+  // Those are never shared, so nobody would read it.
+  if (library.digestKind() === 'siphash-128') return null
+  try {
+    const key = await machineKey(machine)
+    const signature = await signHeld(
+      machine,
+      verified,
+      { key, role: 'builder', tables: computedTables(library) },
+      signal,
+    )
+    return publishedView({ grounds: 'own', signature, believed: [signature], strangers: [] })
+  } catch (error) {
+    if (!(error instanceof HoloError)) throw error
+    onWarning(`the environment is recorded, but not signed: ${error.message}`)
+    return null
   }
 }
 
@@ -129,10 +183,17 @@ function globalLock(
   return acquireLock(path, { waitMs: LOCK_WAIT_MS, shared: roots.shared, note, onWait }, signal)
 }
 
-async function putCatalog(library: Library, name: CatalogName, catalog: Catalog, signal: AbortSignal): Promise<void> {
+async function putCatalog(
+  library: Library,
+  name: CatalogName,
+  catalog: Catalog,
+  signal: AbortSignal,
+): Promise<VerifiedCatalog> {
   try {
     const stored = encodeStoredCatalog(catalog)
-    await library.putCatalog(verifyCatalog({ name, stored, source: catalog.path, announced: undefined }), signal)
+    const verified = verifyCatalog({ name, stored, source: catalog.path, announced: undefined, judge: ownWord })
+    await library.putCatalog(verified, signal)
+    return verified
   } catch (error) {
     if (!(error instanceof HoloError)) throw error
     if (error.code === 'catalog-invalid') {

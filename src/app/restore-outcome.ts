@@ -4,6 +4,7 @@ import { STRATEGIES, type Strategy, VERIFICATIONS, type Verification } from '../
 import type { CatalogName } from '../catalog/tree.ts'
 import type { PlanTotals } from '../restore/plan.ts'
 import type { RestoreReport } from '../restore/report.ts'
+import type { PublishedView } from './published-view.ts'
 import type { FetchProgress } from './supply.ts'
 
 export { STRATEGIES, type Strategy, VERIFICATIONS, type Verification }
@@ -14,6 +15,10 @@ export interface RestoreOptions {
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  /** Let a daemon ask again what it remembers of its substituters. */
+  readonly refresh: boolean
+  /** Take an older catalog of a key for a newer one that it has signed. */
+  readonly allowRollback: boolean
   /** Undefined: as the settings say. */
   readonly strategy: Strategy | undefined
   readonly verification: Verification | undefined
@@ -37,6 +42,8 @@ export interface RestoreOutcome {
   readonly catalog: CatalogName
   /** Who the catalog came from: `library`, the path of a hololib.zip, or a peer. */
   readonly source: string
+  /** On whose word it was used. */
+  readonly published: PublishedView
   readonly space: {
     readonly name: string
     readonly controller: string

@@ -28,6 +28,7 @@ import { userName } from '../store/user-name.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { localNote } from './local-catalog.ts'
 import type { Machine } from './machine.ts'
+import { publishedView } from './published-view.ts'
 import {
   type RestoreEvents,
   type RestoreOptions,
@@ -293,6 +294,7 @@ export class RestoreRun {
       blueprint: catalog.catalog.blueprint,
       catalog: catalog.name,
       source: catalog.source,
+      published: publishedView(catalog.publication),
       space: { name: options.space, controller: this.#controller, directory: this.#name, path: this.#path },
       dryRun: options.dryRun,
       fast: options.fast || this.#given.holotree.modes.fast,

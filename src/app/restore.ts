@@ -5,23 +5,22 @@
  */
 import { systemClock } from '../base/clock.ts'
 import { catalogName } from '../catalog/names.ts'
-import type { CatalogName } from '../catalog/tree.ts'
 import { loadBlueprint } from '../config/environment.ts'
 import { Library } from '../store/library.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
-import { localCatalog } from './local-catalog.ts'
+import { firstCatalog } from './first-catalog.ts'
 import { thisMachine } from './machine.ts'
 import type { RestoreEvents, RestoreOptions, RestoreOutcome } from './restore-outcome.ts'
 import { RestoreRun } from './restore-run.ts'
 import { settingsOf } from './settings-of.ts'
 import { chooseStrategy } from './strategy-choice.ts'
 import { Supplies } from './supplies.ts'
-import type { FoundEnvironment } from './supply.ts'
 
 /**
  * Restore the environment of a robot into a space.
  *
- * @throws {HoloError} blame `input`: robot.yaml or settings; `missing`: nobody has the environment; `source`: those who
+ * @throws {HoloError} blame `input`: robot.yaml or settings; `missing`: nobody has the environment; `trust`: those who have it are not
+ *   trusted; `source`: those who
  *   have it failed; `host`: disk, permission; `locked`: another process holds the space
  * @throws `signal.reason`, unwrapped, once `signal` aborts
  */
@@ -36,12 +35,20 @@ export async function restore(
   const { blueprint, robotFile } = await loadBlueprint({ robotFile: options.robotFile, robocorpHome, platform }, signal)
   const name = catalogName(blueprint.hash, `${platform.os}_${platform.arch}`)
   const verification = options.fast ? 'trusted' : options.verification
-  const { holotree } = await settingsOf(machine, { strategy: options.strategy, verification })
+  const settings = await settingsOf(machine, { strategy: options.strategy, verification })
+  const { holotree } = settings
   const strategy = chooseStrategy(holotree, machine.roots.shared)
   if (strategy.warning !== undefined) events.onWarning(strategy.warning)
   const packed = new PackedCatalogFolder(machine.state, { readOnly: options.dryRun })
   const library = new Library(machine.roots, { packed, compression: holotree.compression })
-  await using supplies = new Supplies({ machine, library, robotFile, offline: options.offline })
+  await using supplies = new Supplies({
+    machine,
+    library,
+    robotFile,
+    offline: options.offline,
+    refresh: options.refresh,
+    allowRollback: options.allowRollback,
+  })
   const quiet = options.fast || holotree.modes.fast
   const given = {
     machine,
@@ -53,7 +60,7 @@ export async function restore(
     events: quiet ? warningsOnly(events) : events,
     startedMs,
   }
-  let found = await firstCatalog(name, library, supplies, events.onWarning, signal)
+  let found = await firstCatalog(name, { ...given, settings, onWarning: events.onWarning }, signal)
   for (;;) {
     for (const warning of found.warnings) events.onWarning(warning)
     // Awaited here: the supplies have to outlive the run.
@@ -65,16 +72,4 @@ export async function restore(
 
 function warningsOnly({ onWarning }: RestoreEvents): RestoreEvents {
   return { onWarning, onFetch: () => {}, onLockWait: () => {} }
-}
-
-/** The library's own catalog, which the run may find lacking; else what the supplies have. */
-async function firstCatalog(
-  name: CatalogName,
-  library: Library,
-  supplies: Supplies,
-  onWarning: RestoreEvents['onWarning'],
-  signal: AbortSignal,
-): Promise<FoundEnvironment> {
-  const local = localCatalog(name, library, onWarning)
-  return local === undefined ? supplies.find(name, undefined, signal) : { catalog: local, warnings: [] }
 }

@@ -1,5 +1,7 @@
 /** The complete catalogs of a library as peers see them; follows what rcc adds and removes. */
 import { statSync } from 'node:fs'
+import { HoloError } from '../base/errors.ts'
+import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
@@ -7,12 +9,18 @@ import type { BlobRef } from '../blob/source.ts'
 import { inflateCatalog } from '../catalog/decode-catalog.ts'
 import { catalogPath } from '../catalog/layout.ts'
 import type { Catalog, CatalogName } from '../catalog/tree.ts'
+import type { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
 import type { CompleteCatalogs } from '../store/served-pieces.ts'
+import { ownWord } from '../trust/publication.ts'
 import { localCatalog } from './local-catalog.ts'
+import { localPublication } from './local-judge.ts'
+import { type PublishedView, publishedView } from './published-view.ts'
+
+const log = roomLogger('app')
 
 /** What a catalog was found to name when the watch looked last. */
 export interface SeenCatalog {
@@ -29,7 +37,10 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   /** The same in pieces, once there is somebody to send them. */
   pieces?: ServedPieces
 
-  constructor(private readonly library: Library) {}
+  constructor(
+    private readonly library: Library,
+    private readonly folder: SignatureFolder,
+  ) {}
 
   /**
    * Follow the library until `signal` aborts.
@@ -66,6 +77,14 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
     return this.#seen.get(name)
   }
 
+  /** On whose word each of them is served. @throws {HoloError} blame `host` */
+  published(): readonly (PublishedView & { readonly catalog: CatalogName })[] {
+    return this.catalogs().map((held) => ({
+      catalog: held.name,
+      ...publishedView(localPublication(this.folder, held)),
+    }))
+  }
+
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -80,7 +99,7 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   /** @returns undefined where it is not held, or cannot be read */
   load(sha256: Sha256Digest): Catalog | undefined {
     for (const held of this.#held.values()) {
-      if (held.sha256 === sha256) return localCatalog(held.name, this.library, () => {})?.catalog
+      if (held.sha256 === sha256) return localCatalog(held.name, this.library, ownWord, () => {})?.catalog
     }
     return undefined
   }
@@ -106,6 +125,20 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
     } finally {
       unsubscribe()
       signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  signatures(sha256: Sha256Digest): Uint8Array | undefined {
+    const held = [...this.#held.values()].find((each) => each.sha256 === sha256)
+    if (held === undefined) return undefined
+    try {
+      const lines = this.folder.linesFor(held.name, sha256)
+      return lines.length === 0 ? undefined : Buffer.concat(lines)
+    } catch (error) {
+      if (!(error instanceof HoloError)) throw error
+      // What cannot be read is as good as none: the peer then goes by our membership.
+      log.warning`the signatures of ${held.name} are not sent: ${error.message}`
+      return undefined
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * The supplies of one restore, opened only when they are asked, in this order: the hololib.zip beside robot.yaml, the
- * daemon of this library, a swarm of our own. One that fails is passed over for the next.
+ * daemon of this library, peers and substituters as the settings order them. One that fails is passed over for the next.
  */
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
@@ -22,6 +22,10 @@ export interface SuppliesOptions {
   readonly robotFile: string
   /** Only what lies on this machine. */
   readonly offline: boolean
+  /** Let a daemon ask again what it remembers of its substituters. */
+  readonly refresh: boolean
+  /** As `TrustOptions`. */
+  readonly allowRollback: boolean
 }
 
 type Opener = (signal: AbortSignal) => Promise<Supply | undefined>
@@ -32,7 +36,7 @@ export class Supplies implements AsyncDisposable {
   readonly #opened = new Map<Opener, Supply | undefined>()
 
   constructor(options: SuppliesOptions) {
-    const { machine, library, robotFile, offline } = options
+    const { machine, library, robotFile, offline, refresh, allowRollback } = options
     this.#options = options
     // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
     const zip: Opener = async () => {
@@ -41,20 +45,21 @@ export class Supplies implements AsyncDisposable {
     }
     const daemon: Opener = async (signal) => {
       const { openDaemonSupply } = await import('./daemon-supply.ts')
-      return openDaemonSupply(machine, signal)
+      return openDaemonSupply(machine, { refresh, allowRollback }, signal)
     }
-    const swarm: Opener = async (signal) => {
-      const { openSwarmSupply } = await import('./swarm-supply.ts')
-      return openSwarmSupply(machine, library, signal)
+    const outside: Opener = async (signal) => {
+      const { openOwnOutside } = await import('./outside.ts')
+      return openOwnOutside(machine, library, { allowRollback }, signal)
     }
-    this.#openers = offline ? [zip] : [zip, daemon, swarm]
+    this.#openers = offline ? [zip] : [zip, daemon, outside]
   }
 
   /**
    * Ask each supply in turn for the catalog.
    *
    * @param local as `Supply.find`
-   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail
+   * @throws {HoloError} blame `missing` where none has it, blame `source` where those who have it fail, blame `trust` where
+   *   they are not trusted
    */
   find(name: CatalogName, local: Sha256Digest | undefined, signal: AbortSignal): Promise<FoundEnvironment> {
     return this.#ask(name, (supply) => supply.find(name, local, signal), signal)
@@ -101,7 +106,8 @@ export class Supplies implements AsyncDisposable {
         const unusable = error instanceof DaemonUnusableError
         if (!unusable && (supply?.final || error.blame === 'host')) throw error
         log.info`${supply?.label ?? 'a source'} is passed over: ${messageOf(error)}`
-        failure = error
+        // That one is not trusted says more than that others have nothing.
+        if (failure?.blame !== 'trust') failure = error
       }
     }
     throw failure ?? this.#nowhere(name)

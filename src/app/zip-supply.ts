@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Library } from '../store/library.ts'
 import { ZipSource } from '../store/zip-source.ts'
+import { ownWord } from '../trust/publication.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import type { Machine } from './machine.ts'
@@ -24,7 +25,10 @@ export async function openZipSupply(
     find: async (name) => {
       const stored = await zip.catalog(name)
       if (stored === undefined) return undefined
-      return { catalog: verifyCatalog({ name, stored, source: path, announced: undefined }), warnings: [] }
+      return {
+        catalog: verifyCatalog({ name, stored, source: path, announced: undefined, judge: ownWord }),
+        warnings: [],
+      }
     },
     fetch: (catalog, totals, onProgress, signal) => {
       const place = { library, stateDirectory: state.directory, sourcesFor: () => sources, exchange: undefined }

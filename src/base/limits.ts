@@ -1,7 +1,7 @@
 /**
- * Every bound of holo-peer in one place (those of rcc's door are beside it), each with its reason. Sizes are bytes, times milliseconds.
- *
- * Nothing that comes from a file or from the wire is allocated before it has been held against one of these.
+ * Every bound of holo-peer, each with its reason; those of lanes, substituters and rcc's door stand in files beside this one.
+ * Sizes are bytes, times milliseconds. Nothing that comes from a file or from the wire is allocated before it has been
+ * held against one of them.
  */
 export const KIB = 1024
 export const MIB = 1024 * KIB
@@ -123,6 +123,23 @@ export const GRACE_MS_MAX = 90 * 24 * 60 * 60 * 1000
 export const FLEETS_JSON_BYTES_MAX = 512 * KIB
 /** One invite, as pasted by a person; a fleet with 64 bootstraps takes about 23,000 characters. */
 export const INVITE_CHARACTERS_MAX = 32 * KIB
+
+/** One signature as a line of JSON: some 700 bytes, but the base of a holotree may be as long as a path, all of it escaped. */
+export const SIGNATURE_BYTES_MAX = 32 * KIB
+/** Signatures of one catalog, one a key: its builder, a few release keys, some machines that hold it. Together half a frame. */
+export const SIGNATURES_MAX = 16
+/** A daemon that hashes what it holds, to sign it, rests so many times as long as it has worked: a quarter of a core. */
+export const HOLDER_SIGN_REST = 3
+/** Keys whose last word on one catalog name is kept: what an older one is held against outlives what it was said of. */
+export const SIGNATURE_KEYS_MAX = 256
+/** The note where a catalog came from: one line. */
+export const ORIGIN_BYTES_MAX = 4 * KIB
+/** Keys in a list of trusted or revoked ones: a few publishers, and every machine that was ever lost. */
+export const TRUSTED_KEYS_MAX = 1024
+/** The file of both lists: 2,048 entries of some 250 bytes. */
+export const TRUST_JSON_BYTES_MAX = 1 * MIB
+/** Signing keys of one machine, each a file. */
+export const SIGNING_KEYS_MAX = 64
 
 /** Bytes of one blob or catalog that travel in one frame: several UDP packets, and still little to wait for. */
 export const CHUNK_BYTES_MAX = 64 * KIB
@@ -309,22 +326,3 @@ export const WALL_CLOCK_LOOK_MS = 3_600_000
 
 /** How long a process that ends waits for its goodbyes to arrive. */
 export const GOODBYE_MS = 300
-
-/** Large blobs wait so long for a lane; on a LAN it is open within milliseconds, and the swarm carries the rest. */
-export const LANE_CONNECT_MS = 500
-/** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
-export const LANE_RETRY_MS = 30_000
-/** Lanes that may be lost in the middle of one blob before its source is taken for failing. */
-export const LANE_LOSSES_MAX = 3
-/** A caller of the lane's port that has not shown a ticket by then is cut off, however busily it sends, and gives up itself. */
-export const LANE_OPENING_MS = 2_000
-/** Callers of the lane's port that have shown no ticket yet: each costs a socket and a TLS state of some 10 KiB. */
-export const LANE_STRANGERS_MAX = 32
-/** A ticket is used within milliseconds; one that was not is worth nothing soon. */
-export const LANE_TICKET_MS = 10_000
-/** Tickets that one peer, and all peers together, may hold unused. */
-export const LANE_TICKETS_PER_PEER_MAX = 2
-export const LANE_TICKETS_MAX = 256
-/** What waits on a lane for its socket before its sender is asked for patience, and in the system for the wire. */
-export const LANE_QUEUE_BYTES = 256 * KIB
-export const LANE_UNSENT_BYTES = 128 * KIB

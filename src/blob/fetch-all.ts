@@ -9,7 +9,8 @@
 import { systemClock } from '../base/clock.ts'
 import { mapBounded } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
-import { BLOBS_IN_FLIGHT_MAX, LANE_LOSSES_MAX } from '../base/limits.ts'
+import { LANE_LOSSES_MAX } from '../base/lane-limits.ts'
+import { BLOBS_IN_FLIGHT_MAX } from '../base/limits.ts'
 import { type Attempt, BlobUnavailableError, ensureBlob } from './ensure.ts'
 import type { BlobRef, BlobSource, BlobStore, BlobStream } from './source.ts'
 

@@ -222,6 +222,14 @@ export interface StatePaths {
   readonly packedCatalogs: string
   /** Prepared forms of pieces, and their tables; may be removed at any time. */
   readonly pieces: string
+  /** Named signing keys beside the machine's, `<name>.key`; 0700, files 0600. */
+  readonly signingKeys: string
+  /** Public keys that this machine trusts by name, and those that are revoked here. */
+  readonly trustedKeys: string
+  /** Held while any of these, or a signature, is changed. */
+  readonly trustLock: string
+  /** `<catalog>/<key in hex>.json`: who has signed what. */
+  readonly signatures: string
   /** A unix socket; on windows the name of a pipe. */
   readonly controlSocket: string
   /** Held while a daemon runs. */
@@ -241,6 +249,10 @@ export function statePaths({ platform, robocorpHome, userIdentity }: Roots): Sta
     quarantine: join(directory, 'quarantine'),
     packedCatalogs: join(directory, 'catalogs'),
     pieces: join(directory, 'pieces'),
+    signingKeys: join(directory, 'keys'),
+    trustedKeys: join(directory, 'trusted-keys.json'),
+    trustLock: join(directory, 'trust.lck'),
+    signatures: join(directory, 'signatures'),
     controlSocket:
       platform.os === 'windows' ? `\\\\.\\pipe\\holo-peer-${userIdentity}` : join(directory, 'control.sock'),
     daemonLock: join(directory, 'daemon.lck'),

@@ -29,8 +29,8 @@ export function spaceTarget(
   catalog: Pick<CatalogInfo, 'path' | 'identity' | 'platform'>,
   spaceName: string,
 ): SpaceTarget {
-  const { dirname, join } = pathsOf(parsePlatformTag(catalog.platform))
-  const base = dirname(catalog.path)
+  const { join } = pathsOf(parsePlatformTag(catalog.platform))
+  const base = catalogBase(catalog)
   const path = join(base, spaceName)
   const lengths: [what: string, recorded: string, wanted: string][] = [
     ['Base name', catalog.identity, spaceName],
@@ -44,6 +44,11 @@ export function spaceTarget(
     )
   }
   return { base, path }
+}
+
+/** Absolute directory that the catalog was recorded for: the holotree of its spaces. */
+export function catalogBase({ path, platform }: Pick<CatalogInfo, 'path' | 'platform'>): string {
+  return pathsOf(parsePlatformTag(platform)).dirname(path)
 }
 
 function pathsOf(platform: Platform | undefined): typeof posix {

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import type { RecordOutcome } from '../app/record.ts'
 import type { CommandContext } from './context.ts'
 import { counted, humanBytes, humanMs, type Output, waitingFor } from './output.ts'
+import { publishedLines } from './published.ts'
 
 export function recordCommand({ output, signal }: CommandContext): Command {
   return new Command('record')
@@ -14,14 +15,17 @@ export function recordCommand({ output, signal }: CommandContext): Command {
       const { record } = await import('../app/record.ts')
       const outcome = await record(
         { directory, robotFile: robot },
-        { onLockWait: (lock, holders) => out.note(waitingFor(lock, holders)) },
+        { onLockWait: (lock, holders) => out.note(waitingFor(lock, holders)), onWarning: (text) => out.warn(text) },
         signal,
       )
       out.result({ ok: true, ...outcome }, reportLines(outcome, out))
     })
 }
 
-function reportLines({ blueprint, catalog, path, recorded, blobs, ms }: RecordOutcome, out: Output): string[] {
+function reportLines(
+  { blueprint, catalog, path, recorded, blobs, published, ms }: RecordOutcome,
+  out: Output,
+): string[] {
   const platform = catalog.slice(catalog.indexOf('.') + 1)
   const stored =
     blobs.added === 0
@@ -33,6 +37,7 @@ function reportLines({ blueprint, catalog, path, recorded, blobs, ms }: RecordOu
     `  holds    ${counted(recorded.files, 'file')}, ${humanBytes(recorded.bytes)}; ${counted(recorded.links, 'link')}, ${counted(recorded.directories, 'directory', 'directories')}`,
     `           ${recorded.relocatedFiles.toLocaleString('en-US')} relocated`,
     `  stored   ${stored}`,
+    ...(published === null ? [] : publishedLines(published)),
     out.style('dim', `  took     ${humanMs(ms.total)}`),
   ]
 }

@@ -11,18 +11,21 @@ import { messageOf } from '../base/errors.ts'
 import type { CommandContext } from './context.ts'
 import { fetchedJson, fetchedLines, fetchProgress } from './fetch-progress.ts'
 import { counted, humanBytes, humanMs, type Output, printable, waitingFor } from './output.ts'
+import { publishedLines } from './published.ts'
 
 interface RestoreFlags {
   readonly space: string
   readonly controller: string
   readonly dryRun: boolean
   readonly offline: boolean
+  readonly refresh: boolean
   readonly strategy?: Strategy
   readonly verification?: Verification
   readonly fast: boolean
   readonly deep: boolean
   readonly keepExtra: boolean
   readonly timeline: boolean
+  readonly allowRollback: boolean
 }
 
 /** Files that a linking strategy did not link, by name; an environment has hundreds. */
@@ -36,6 +39,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     .option('--controller <name>', 'whose space it is', 'user')
     .option('--dry-run', 'say what would be done, and write nothing', false)
     .option('--offline', 'use only what lies on this machine', false)
+    .option('--refresh', 'ask substituters again for what the daemon remembers as missing', false)
     .addOption(new Option('--strategy <name>', 'how files come into the space').choices(STRATEGIES))
     .addOption(new Option('--verification <name>', 'which bytes are hashed on the way').choices(VERIFICATIONS))
     .addOption(
@@ -45,6 +49,7 @@ export function restoreCommand({ output, signal }: CommandContext): Command {
     )
     .option('--deep', 'hash the files of the space that look right', false)
     .option('--keep-extra', 'leave files that the environment does not have', false)
+    .option('--allow-rollback', 'take an older environment of a key for a newer one that it has signed', false)
     .option('--timeline', 'show when each stage began and ended', false)
     .action(async (robotFile: string, flags: RestoreFlags) => {
       const out = output()
@@ -71,12 +76,13 @@ function jsonOf({ fetched, ...rest }: RestoreOutcome): unknown {
   return { ok: true, ...rest, fetched: fetchedJson(fetched) }
 }
 
-function headLines({ blueprint, catalog, space }: RestoreOutcome, out: Output): string[] {
+function headLines({ blueprint, catalog, space, published }: RestoreOutcome, out: Output): string[] {
   const platform = catalog.slice(catalog.indexOf('.') + 1)
   return [
     `${out.style('bold', `Environment ${blueprint}`)} (${platform})`,
     `  space    ${space.name} of ${space.controller}`,
     `  path     ${space.path}`,
+    ...publishedLines(published),
   ]
 }
 

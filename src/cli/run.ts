@@ -9,11 +9,14 @@ import type { CommandContext } from './context.ts'
 import { daemonCommand } from './daemon.ts'
 import { fetchCommand } from './fetch.ts'
 import { fleetCommand } from './fleet.ts'
+import { keysCommand } from './keys.ts'
 import { optimizeCommand } from './optimize.ts'
 import { Output } from './output.ts'
 import { peersCommand } from './peers.ts'
+import { pushCommand } from './push.ts'
 import { recordCommand } from './record.ts'
 import { restoreCommand } from './restore.ts'
+import { signCommand } from './sign.ts'
 import { statusCommand } from './status.ts'
 
 const COMMANDS = [
@@ -25,6 +28,9 @@ const COMMANDS = [
   statusCommand,
   peersCommand,
   fleetCommand,
+  keysCommand,
+  signCommand,
+  pushCommand,
 ]
 
 /** Options that every command knows. */

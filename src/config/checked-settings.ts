@@ -9,13 +9,15 @@ import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
-import { BOOTSTRAPS_MAX, KEY_RULES_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { BOOTSTRAPS_MAX, KEY_RULES_MAX, TRUSTED_KEYS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
 import { isKeyText } from '../trust/key-rules.ts'
+import { keyHex, parseKey } from '../trust/key-text.ts'
 import { checkSection, invalidSettings } from './check-section.ts'
 import { doorInEnvironment, doorSection, doorSettings } from './door-settings.ts'
 import { holotreeSection, holotreeSettings } from './holotree-settings.ts'
 import { limitsSection, limitsSettings } from './limits-settings.ts'
 import { DEFAULT_SETTINGS, type Settings, type SettingsOverrides } from './settings.ts'
+import { substituterSettings, substitutersSection } from './substituter-settings.ts'
 
 const port = z.int().min(0).max(65535)
 const hostPort = z.string().refine((text) => parseHostPort(text) !== undefined, {
@@ -30,10 +32,25 @@ const keys = z
   )
   .max(KEY_RULES_MAX)
 
+const trustedKey = z.string().refine((text) => parseKey(text) !== undefined, {
+  error: 'must be a key as `holo-peer keys export` prints it: name:base64',
+})
+const revokedKey = z.string().transform((text, context) => {
+  const key = parseKey(text)
+  if (key !== undefined) return keyHex(key.publicKey)
+  if (isKeyText(text)) return text
+  context.addIssue({ code: 'custom', message: 'must be a key (name:base64, or 64 hex digits) or a fingerprint' })
+  return z.NEVER
+})
+
 const section = z.strictObject({
   peers: z.strictObject({ allow: keys, ban: keys }).partial().optional(),
+  substituters: substitutersSection.optional(),
   lane: z.strictObject({ port }).partial().optional(),
   limits: limitsSection.optional(),
+  trust: z.enum(['fleet', 'keys']).optional(),
+  'trusted-keys': z.array(trustedKey).max(TRUSTED_KEYS_MAX).optional(),
+  'revoked-keys': z.array(revokedKey).max(TRUSTED_KEYS_MAX).optional(),
   discovery: z
     .strictObject({
       dht: z.enum(['private', 'public']),
@@ -75,6 +92,12 @@ export async function checkedSettings(file: string, overrides: SettingsOverrides
       ban: fromFile.peers?.ban ?? DEFAULT_SETTINGS.peers.ban,
     },
     door: doorSettings(fromFile.door ?? {}, fromEnvironment.door ?? {}, overrides.environment),
+    substituters: substituterSettings(fromFile.substituters, file),
+    trust: {
+      rule: fromEnvironment.trust ?? fromFile.trust ?? DEFAULT_SETTINGS.trust.rule,
+      trustedKeys: fromFile['trusted-keys'] ?? DEFAULT_SETTINGS.trust.trustedKeys,
+      revokedKeys: fromFile['revoked-keys'] ?? DEFAULT_SETTINGS.trust.revokedKeys,
+    },
     holotree: holotreeSettings(holotree, overrides, overrides.environment),
   }
 }
@@ -109,7 +132,9 @@ function environmentSection(environment: SettingsOverrides['environment']): Sect
   const multicast = environment.HOLO_PEER_MULTICAST
   if (multicast) discovery.multicast = multicast === 'true' || (multicast === 'false' ? false : multicast)
   const lane = environment.HOLO_PEER_LANE_PORT ? { port: Number(environment.HOLO_PEER_LANE_PORT) } : {}
-  return checkSection(section, { discovery, lane, door: doorInEnvironment(environment) }, ([of, key]) => {
+  const trust = environment.HOLO_PEER_TRUST ? { trust: environment.HOLO_PEER_TRUST } : {}
+  const given = { discovery, lane, door: doorInEnvironment(environment), ...trust }
+  return checkSection(section, given, ([of, key = of]) => {
     const prefix = of === 'lane' || of === 'door' ? `${of}_` : ''
     return `The environment variable HOLO_PEER_${`${prefix}${String(key)}`.toUpperCase()}`
   })

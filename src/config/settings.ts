@@ -5,7 +5,10 @@
  * schemas are not even loaded: they would take a tenth of a restore's time.
  */
 import { existsSync } from 'node:fs'
-import { LANE_QUEUE_BYTES, PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { LANE_QUEUE_BYTES } from '../base/lane-limits.ts'
+import { PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { SUBSTITUTER_CONNECT_MS, SUBSTITUTER_RETRIES, SUBSTITUTER_SILENCE_MS } from '../base/substituter-limits.ts'
+import type { SourceAddress } from '../blob/source-address.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { DoorSettings } from './door-settings.ts'
 import type { HolotreeFlags, HolotreeSettings } from './holotree-settings.ts'
@@ -21,6 +24,27 @@ export const DEFAULT_DOOR_PORT = 4653
 
 /** What cannot be shared with the library: Python writes the first three in place, loaders keep the last one mapped. */
 export const DEFAULT_HARDLINK_EXCLUDES: readonly string[] = ['*.pyc', '*.pyo', '__pycache__/*', '*.so']
+
+/** One source of environments, and the terms on which it is asked. */
+export interface SubstituterSetting {
+  readonly address: SourceAddress
+  /** Lower ones are asked first; those with the same one in the order of the list. */
+  readonly priority: number
+  /** What it offers needs no signature. */
+  readonly trusted: boolean
+  /** `name:base64`: keys whose word counts for what it offers, beside those of this machine. */
+  readonly trustedKeys: readonly string[]
+  /** How long it may be silent while it owes something. */
+  readonly timeoutMs: number
+  readonly connectTimeoutMs: number
+  /** Attempts after the first, for what can pass. */
+  readonly retries: number
+  /** Undefined: no bound. */
+  readonly bytesPerSecond: number | undefined
+  /** The variable, or the file by absolute path, that holds its credentials. */
+  readonly credentialsEnv: string | undefined
+  readonly credentialsFile: string | undefined
+}
 
 export interface Settings {
   readonly discovery: {
@@ -55,6 +79,16 @@ export interface Settings {
     readonly ban: readonly string[]
   }
   readonly door: DoorSettings
+  /** In the order of asking; `peers`, the machines of the fleet, is one of them. */
+  readonly substituters: readonly SubstituterSetting[]
+  /** Whose word for a catalog counts. */
+  readonly trust: {
+    readonly rule: 'fleet' | 'keys'
+    /** `name:base64`; beside those of the state folder. */
+    readonly trustedKeys: readonly string[]
+    /** As `KeyRules` takes them; beside those of the state folder. */
+    readonly revokedKeys: readonly string[]
+  }
   readonly holotree: HolotreeSettings
 }
 
@@ -63,6 +97,22 @@ export interface SettingsOverrides extends HolotreeFlags {
   readonly port?: number | undefined
   readonly environment: EnvironmentValues
 }
+
+export const DEFAULT_SUBSTITUTER: Omit<SubstituterSetting, 'address'> = {
+  priority: 50,
+  trusted: false,
+  trustedKeys: [],
+  timeoutMs: SUBSTITUTER_SILENCE_MS,
+  connectTimeoutMs: SUBSTITUTER_CONNECT_MS,
+  retries: SUBSTITUTER_RETRIES,
+  bytesPerSecond: undefined,
+  credentialsEnv: undefined,
+  credentialsFile: undefined,
+}
+
+export const PEERS_FIRST: readonly SubstituterSetting[] = [
+  { ...DEFAULT_SUBSTITUTER, address: { kind: 'peers', label: 'peers' } },
+]
 
 export const DEFAULT_SETTINGS: Settings = {
   discovery: { dht: 'private', bootstrap: [], port: DEFAULT_PORT, multicast: true },
@@ -84,6 +134,8 @@ export const DEFAULT_SETTINGS: Settings = {
     token: undefined,
     tokenFile: undefined,
   },
+  substituters: PEERS_FIRST,
+  trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
   holotree: {
     strategy: 'auto',
     hardlinkExcludes: DEFAULT_HARDLINK_EXCLUDES,
@@ -114,7 +166,7 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     const { checkedSettings } = await import('./checked-settings.ts')
     return checkedSettings(file, overrides)
   }
-  const { discovery, lane, limits, peers, door, holotree } = DEFAULT_SETTINGS
+  const { discovery, lane, limits, peers, door, substituters, trust, holotree } = DEFAULT_SETTINGS
   const { port, strategy, verification } = overrides
   return {
     discovery: { ...discovery, port: port ?? discovery.port },
@@ -122,6 +174,8 @@ export async function loadSettings(file: string, overrides: SettingsOverrides): 
     limits,
     peers,
     door,
+    substituters,
+    trust,
     holotree: {
       ...holotree,
       strategy: strategy ?? holotree.strategy,

@@ -14,7 +14,8 @@ import { createFleet, type Fleet, mergeBootstraps } from '../trust/fleet.ts'
 import { decodeKeyPair, encodeKeyPair, type KeyPair, keyPairFrom, randomSecret } from '../trust/keys.ts'
 import { rotateFleet, type Succession, secretsOf, succeed } from '../trust/rotation.ts'
 
-const KEY_BYTES_MAX = 1024
+/** A key file: one line. */
+export const KEY_BYTES_MAX = 1024
 
 /** Where the two files stand; part of `StatePaths` of the catalog room. */
 export interface StateFiles {
@@ -195,7 +196,8 @@ export async function makeStateFolder(directory: string): Promise<void> {
 /**
  * A file that must be its owner's alone.
  *
- * @returns undefined where there is no such file @throws {HoloError} blame `host`: others can read it, it is too long
+ * @returns undefined where there is no such file
+ * @throws {HoloError} blame `host`: it cannot be read, is too long, or others could read it
  */
 export async function readSecretFile(path: string, bytesMax: number): Promise<string | undefined> {
   let file: fs.FileHandle | undefined
@@ -219,7 +221,16 @@ export async function readSecretFile(path: string, bytesMax: number): Promise<st
   }
 }
 
-async function writeSecretFile(path: string, text: string, when: 'unless it exists' | 'in any case'): Promise<void> {
+/**
+ * Write a file of 0600 that appears whole or not at all.
+ *
+ * @returns false where it was not to be written because it exists @throws {HoloError} blame `host`
+ */
+export async function writeSecretFile(
+  path: string,
+  text: string,
+  when: 'unless it exists' | 'in any case',
+): Promise<boolean> {
   const temporary = `${path}.${randomUUID()}`
   try {
     const file = await fs.open(temporary, 'wx', 0o600)
@@ -234,9 +245,10 @@ async function writeSecretFile(path: string, text: string, when: 'unless it exis
       await fs.link(temporary, path)
       await fs.unlink(temporary)
     }
+    return true
   } catch (error) {
     await fs.rm(temporary, { force: true })
-    if (when === 'unless it exists' && systemCodeOf(error) === 'EEXIST') return
+    if (when === 'unless it exists' && systemCodeOf(error) === 'EEXIST') return false
     throw hostError(`write ${path}`, error)
   }
 }

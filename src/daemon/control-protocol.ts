@@ -3,10 +3,12 @@
  * folder, JSON bodies, and one JSON event a line where an answer takes long. Schemas only; both ends check with them.
  */
 import { z } from 'zod'
+import { SIGNATURE_BYTES_MAX, SIGNATURES_MAX } from '../base/limits.ts'
 
 const catalog = z.string().max(64)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const count = z.int().min(0)
+const grounds = z.enum(['own', 'trusted-key', 'member', 'proved-member', 'trusted-source'])
 
 /** An error as it stands in `--json` and on the control socket. */
 export const wireError = z.object({
@@ -44,6 +46,33 @@ export const peerStatus = z.object({
 })
 export type PeerStatus = z.infer<typeof peerStatus>
 
+/** How a substituter does: one that failed rests for a while. */
+export const substituterStatus = z.object({
+  name: z.string().max(3_000),
+  state: z.enum(['well', 'resting']),
+  restsForMs: z.number().min(0),
+  /** Failures in a row. */
+  failures: count,
+  lastError: z.string().max(10_000).optional(),
+})
+export type SubstituterStatus = z.infer<typeof substituterStatus>
+/** On whose word an environment is served; as reports have it. */
+const published = z.object({
+  catalog,
+  grounds,
+  signer: z
+    .object({
+      name: z.string().max(100),
+      key: z.string().max(200),
+      role: z.enum(['builder', 'holder']),
+      time: z.string().max(40),
+      serial: count,
+    })
+    .nullable(),
+  signers: z.array(z.string().max(100)).max(1_000),
+  origin: z.object({ source: z.string().max(300), time: z.string().max(40) }).nullable(),
+})
+
 export const status = z.object({
   version: z.string().max(100),
   pid: count,
@@ -52,7 +81,9 @@ export const status = z.object({
   port: count,
   lanePort: count,
   catalogs: z.array(catalog).max(100_000),
+  published: z.array(published).max(100_000),
   peers: z.array(peerStatus).max(100_000),
+  substituters: z.array(substituterStatus).max(1_000),
   /** Of blobs and pieces, since it started. */
   sentBytes: count,
   fetching: z.array(z.object({ catalog, blobs: count, done: count, wireBytes: count })).max(1_000),
@@ -73,14 +104,33 @@ export const status = z.object({
 })
 export type DaemonStatus = z.infer<typeof status>
 
-/** `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ. */
-export const findRequest = z.strictObject({ catalog, local: sha256.optional() })
+/**
+ * `local`: SHA-256 of the decoded catalog that the library holds, which wins where peers differ; `allowRollback`: an older
+ * statement of a key will do; `refresh`: ask again what is remembered of substituters.
+ */
+export const findRequest = z.strictObject({
+  catalog,
+  local: sha256.optional(),
+  allowRollback: z.boolean(),
+  refresh: z.boolean(),
+})
 export type FindRequest = z.infer<typeof findRequest>
+const signatures = z.array(z.string().max(SIGNATURE_BYTES_MAX)).max(SIGNATURES_MAX)
+/** On whose word the daemon takes a catalog; signatures as they travel, where `isSigned` the first one is why. */
+const publication = z.object({
+  grounds,
+  isSigned: z.boolean(),
+  believed: signatures,
+  strangers: signatures,
+})
+export type WirePublication = z.infer<typeof publication>
+
 /** `stored` is the gzip form, base64. */
 export const findAnswer = z.object({
   source: z.string().max(300),
   sha256,
   stored: z.string(),
+  published: publication,
   warnings: z.array(z.string().max(10_000)).max(100),
 })
 export type FindAnswer = z.infer<typeof findAnswer>

@@ -4,8 +4,9 @@
  * What the system has taken cannot be taken back: over a slow link it would hold seconds of pieces that are cancelled
  * meanwhile, and tell nothing of how fast the link is. Linux bounds it with TCP_NOTSENT_LOWAT (tcp(7)).
  */
+
+import { LANE_UNSENT_BYTES } from '../base/lane-limits.ts'
 import { libc } from '../base/libc.ts'
-import { LANE_UNSENT_BYTES } from '../base/limits.ts'
 
 const IPPROTO_TCP = 6
 const TCP_NOTSENT_LOWAT = 25

@@ -8,7 +8,8 @@ import { HoloError } from '../base/errors.ts'
 import { MAJORITY_GRACE_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import type { OfferJudge } from '../trust/judge.ts'
+import { type FoundCatalog, type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
 import { type Choice, chooseCatalog } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
 import { offersOf } from './holders.ts'
@@ -18,6 +19,8 @@ export interface CatalogWish {
   readonly local?: Sha256Digest
   /** For the first holder; 0 asks only who is connected now. */
   readonly waitMs: number
+  /** Whether a member's word for it counts. */
+  readonly judge: OfferJudge
 }
 
 /** What was found: the catalog, and what the user should know about how. */
@@ -25,6 +28,9 @@ export interface FoundInSwarm {
   readonly catalog: VerifiedCatalog
   readonly warnings: readonly string[]
 }
+
+/** What came, unjudged: the next holder of the same is asked for its signatures only. */
+type OfferedCatalog = Omit<FoundCatalog, 'judge'>
 
 /** Where to look. */
 export interface CatalogSearch {
@@ -40,19 +46,21 @@ export interface CatalogSearch {
 
 /**
  * @returns undefined where no member holds it
- * @throws `signal.reason`
+ * @throws {HoloError} blame `trust`: those who hold it are not trusted with it; `signal.reason`
  */
 export async function findCatalog(
   name: CatalogName,
-  { local, waitMs }: CatalogWish,
+  { local, waitMs, judge }: CatalogWish,
   search: CatalogSearch,
   signal: AbortSignal,
 ): Promise<FoundInSwarm | undefined> {
   const warnings: string[] = []
   const missed = new Set<PeerConnection>()
+  let untrusted: HoloError | undefined
+  const come = new Map<Sha256Digest, OfferedCatalog>()
   const asked = new Map<PeerConnection, Promise<VerifiedCatalog | undefined>>()
   const ask = (connection: PeerConnection) => {
-    const answer = asked.get(connection) ?? fetchCatalog(connection, name, search, warnings, signal)
+    const answer = asked.get(connection) ?? fetchCatalog(connection, name, { judge, come }, signal)
     asked.set(connection, answer)
     // Whoever awaits it hears of its failure; where nobody does, another one was chosen.
     answer.catch(() => {})
@@ -63,12 +71,22 @@ export async function findCatalog(
     for (;;) {
       const choose = () => chooseCatalog(name, offersOf(search.members(), name, missed), local)
       const choice = await awaitChoice(choose, ask, search, limit.signal, signal)
+      if (choice === undefined && untrusted !== undefined) throw untrusted
       if (choice === undefined) return undefined
       if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
       for (const connection of choice.holders) {
-        const catalog = await ask(connection)
-        if (catalog !== undefined) return { catalog, warnings }
         missed.add(connection)
+        try {
+          const catalog = await ask(connection)
+          if (catalog !== undefined) return { catalog, warnings }
+        } catch (error) {
+          signal.throwIfAborted()
+          if (!(error instanceof HoloError) || !['source', 'trust'].includes(error.blame)) throw error
+          // One that is not trusted with it is no liar: it may have it from somebody, as others have it from better ones.
+          if (error.blame === 'trust') untrusted ??= error
+          else search.onLie(connection, error)
+          warnings.push(error.blame === 'trust' ? error.message : `${error.message}; it was dropped`)
+        }
       }
     }
   } finally {
@@ -104,23 +122,29 @@ async function awaitChoice(
 async function fetchCatalog(
   connection: PeerConnection,
   name: CatalogName,
-  search: CatalogSearch,
-  warnings: string[],
+  { judge, come }: { readonly judge: OfferJudge; readonly come: Map<Sha256Digest, OfferedCatalog> },
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.catalogs.get(name)
-  if (held === undefined) return undefined
+  const { remote, source } = connection
+  if (held === undefined || remote === undefined) return undefined
   connection.expectBulk()
-  try {
-    const found = await connection.source.findCatalog(held, signal)
-    return found === undefined ? undefined : verifyCatalog(found)
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!(error instanceof HoloError) || error.blame !== 'source') throw error
-    warnings.push(`${error.message}; it was dropped`)
-    search.onLie(connection, error)
-    return undefined
-  }
+  // Asked for at once, so that they cost no round trip; version 1 knows of none.
+  const [found, signatures] = await Promise.all([
+    come.get(held.sha256) ?? source.findCatalog(held, signal),
+    remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
+  ])
+  if (found === undefined) return undefined
+  const judged = judge({ kind: 'member', machineKey: remote.machineKey }, signatures)
+  return verifyCatalog({
+    ...found,
+    source: source.name,
+    judge: (facts) => {
+      // Asked only once the bytes are known to be what was announced: a liar's are nobody else's.
+      come.set(held.sha256, found)
+      return judged(facts)
+    },
+  })
 }
 
 /** Resolves at the next change, or when `signal` aborts. */

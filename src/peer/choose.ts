@@ -1,7 +1,8 @@
 /**
- * Which of several catalogs of one name is believed, until catalogs are signed.
+ * Which of several catalogs of one name is asked for first.
  *
- * Pure. A catalog's name is no proof of its content, so peers may differ: the local one wins, else the majority.
+ * Pure. A catalog's name is no proof of its content, so peers may differ: the local one wins, else the majority. Whether it
+ * is trusted is judged once it has come with its signatures; where it is not, the next choice follows.
  */
 import type { Sha256Digest } from '../blob/digest.ts'
 

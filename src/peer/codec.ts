@@ -67,6 +67,7 @@ const TYPES = [
   'cancel-pieces',
   'choke',
   'piece-table',
+  'signatures',
 ] as const
 
 /** `<16 hex digits>v12.<platform>` is at most 32 bytes long. */
@@ -155,6 +156,8 @@ function fieldsOf(message: Message): Uint8Array[] {
       return [uintBytes(message.request), ...bitFields(message.indexes)]
     case 'credit':
       return [uintBytes(message.bytes)]
+    case 'signatures':
+      return [uintBytes(message.request), b4a.from(message.catalog, 'hex')]
     case 'lane-wish':
       return []
     case 'lane-offer': {
@@ -225,6 +228,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
   credit: (cursor) => ({ type: 'credit', bytes: readUint(cursor, PEER_CREDIT_BYTES, 'a credit') }),
   ask: (cursor) => ({ type: 'ask', request: readRequest(cursor), digests: readDigests(cursor) }),
   holding: (cursor) => ({ type: 'holding', request: readRequest(cursor), indexes: readBits(cursor) }),
+  signatures: (cursor) => ({ type: 'signatures', request: readRequest(cursor), catalog: readDigest(cursor) }),
   'lane-wish': () => ({ type: 'lane-wish' }),
   'lane-offer': (cursor) => ({
     type: 'lane-offer',

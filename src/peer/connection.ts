@@ -252,6 +252,7 @@ export class PeerConnection {
     if (message.type === 'want') this.#uploads.want(message.request, message.digests)
     else if (message.type === 'catalog') this.#uploads.catalog(message.request, message.name)
     else if (message.type === 'piece-table') this.#uploads.table(message.request, message.catalog)
+    else if (message.type === 'signatures') this.#uploads.signatures(message.request, message.catalog)
     else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
     else if (message.type === 'lane-wish') this.#lanes.onWish()
     else if (message.type === 'lane-offer') this.#lanes.onOffer(message)

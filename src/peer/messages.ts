@@ -154,6 +154,17 @@ export interface LaneOffer {
     | undefined
 }
 
+/**
+ * Who has signed this catalog? Of version 2; answered by one part, numbered 0, as `catalog` is: lines of JSON
+ * (trust/signature-json.ts).
+ */
+export interface SignaturesRequest {
+  readonly type: 'signatures'
+  readonly request: number
+  /** Of the decoded JSON. */
+  readonly catalog: Sha256Digest
+}
+
 export type Message =
   | Hello
   | Bye
@@ -169,6 +180,7 @@ export type Message =
   | LaneWish
   | LaneOffer
   | PieceMessage
+  | SignaturesRequest
 
 /** Request numbers go up from 0 and are not used again on a connection. */
 export const REQUEST_MAX = 0xffffffff

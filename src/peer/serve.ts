@@ -26,6 +26,8 @@ export interface ServedLibrary extends StoredBlobs {
   subscribe(listener: () => void): () => void
   /** The gzip'd form. @returns undefined where the catalog is not held */
   storedCatalog(name: CatalogName): Promise<Uint8Array | undefined>
+  /** Who has signed a catalog, as lines of JSON. @returns undefined where nothing is known */
+  signatures(catalog: Sha256Digest): Uint8Array | undefined
   /** The same in pieces; undefined where nothing is served so. */
   readonly pieces?: ServedPieces
 }
@@ -35,6 +37,7 @@ export const nothingServed: ServedLibrary = {
   catalogs: () => [],
   subscribe: () => () => {},
   storedCatalog: async () => undefined,
+  signatures: () => undefined,
   stored: () => undefined,
   holds: () => false,
 }
@@ -54,7 +57,11 @@ export interface UploadOptions {
 interface Job {
   readonly request: number
   readonly index: number
-  readonly wanted: Sha256Digest | { readonly catalog: CatalogName } | { readonly tableOf: Sha256Digest }
+  readonly wanted:
+    | Sha256Digest
+    | { readonly catalog: CatalogName }
+    | { readonly tableOf: Sha256Digest }
+    | { readonly signaturesOf: Sha256Digest }
   cancelled: boolean
 }
 
@@ -89,6 +96,11 @@ export class Uploads {
   /** The piece table of a catalog. */
   table(request: number, catalog: Sha256Digest): void {
     this.#enqueue([{ request, index: 0, wanted: { tableOf: catalog }, cancelled: false }])
+  }
+
+  /** Who has signed a catalog. */
+  signatures(request: number, catalog: Sha256Digest): void {
+    this.#enqueue([{ request, index: 0, wanted: { signaturesOf: catalog }, cancelled: false }])
   }
 
   /** @returns the numbers of those that are held; bounded by the length of a question */
@@ -192,6 +204,7 @@ export class Uploads {
   async #open({ wanted }: Job): Promise<StoredBlob | undefined> {
     const { library } = this.#options
     if (typeof wanted === 'string') return library.stored(wanted)
+    if ('signaturesOf' in wanted) return wholeOf(library.signatures(wanted.signaturesOf), 'identity')
     if ('catalog' in wanted) return wholeOf(await library.storedCatalog(wanted.catalog), 'gzip')
     return wholeOf(await library.pieces?.table(wanted.tableOf, this.#stopped.signal), 'identity')
   }

@@ -198,9 +198,7 @@ export class Session {
     }
     if (message.type === 'have') this.#note(message)
     else if (message.type === 'want') this.#questions.admit(message.request, message.digests.length)
-    else if (message.type === 'ask' || message.type === 'catalog' || message.type === 'piece-table') {
-      this.#questions.admit(message.request, 1)
-    }
+    else if (SINGLE_QUESTIONS.has(message.type) && 'request' in message) this.#questions.admit(message.request, 1)
   }
 
   #note({ added, removed }: Have): void {
@@ -213,6 +211,9 @@ export class Session {
     return named(new HoloError(`The peer ${what}`, { code, blame: 'source', hint }), this.facts.remoteName)
   }
 }
+
+/** Questions that count one each. */
+const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog', 'piece-table', 'signatures'])
 
 /** What members may say in version 1. */
 const VERSION_1: ReadonlySet<Message['type']> = new Set([

@@ -13,11 +13,14 @@ import {
   BLOB_WHOLE_BYTES_MAX,
   CATALOG_STORED_BYTES_MAX,
   PEER_BLOBS_IN_FLIGHT_MAX,
+  SIGNATURE_BYTES_MAX,
+  SIGNATURES_MAX,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
 import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
 import { gzipBytesMax } from '../blob/gzip.ts'
 import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
+import { signatureLines } from '../trust/signature-json.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
 import { Channel } from './channel.ts'
 import { Incoming } from './incoming.ts'
@@ -102,7 +105,7 @@ export class PeerSource implements BlobSource {
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
-  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<FoundCatalog | undefined> {
+  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
     const { name, sha256 } = held
     const stored = await this.#whole(
       (request) => ({ type: 'catalog', request, name }),
@@ -110,6 +113,24 @@ export class PeerSource implements BlobSource {
       signal,
     )
     return stored === undefined ? undefined : { name, stored, source: this.name, announced: sha256 }
+  }
+
+  /**
+   * Ask who has signed a catalog; for a peer that speaks version 2.
+   *
+   * @returns lines that nobody has looked at; none where the peer knows of none
+   * @throws {HoloError} blame `source`, or `signal.reason`
+   */
+  async findSignatures(catalog: Sha256Digest, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    const file = await this.#whole(
+      (request) => ({ type: 'signatures', request, catalog }),
+      {
+        label: `The signatures of catalog ${catalog} of ${this.name}`,
+        storedBytesMax: SIGNATURES_MAX * SIGNATURE_BYTES_MAX,
+      },
+      signal,
+    )
+    return file === undefined ? [] : signatureLines(file)
   }
 
   /**

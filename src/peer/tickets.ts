@@ -4,7 +4,7 @@
  * Pure: time and randomness come in. A ticket that is shown with a wrong signature stays its owner's.
  */
 import type { LaneCall } from '../base/lane.ts'
-import { LANE_TICKET_MS, LANE_TICKETS_MAX, LANE_TICKETS_PER_PEER_MAX } from '../base/limits.ts'
+import { LANE_TICKET_MS, LANE_TICKETS_MAX, LANE_TICKETS_PER_PEER_MAX } from '../base/lane-limits.ts'
 import { verifyLaneCall } from '../trust/lane-call.ts'
 
 /** Whom a ticket is for: the two ends of a session. */

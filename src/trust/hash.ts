@@ -20,6 +20,7 @@ const PURPOSES = [
   'rotation',
   'knock',
   'lane',
+  'signature',
 ] as const
 /** What a hash or signature is for; one made for one purpose never passes for another. */
 export type Purpose = (typeof PURPOSES)[number]

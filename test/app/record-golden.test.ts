@@ -83,7 +83,12 @@ describe.each([...smallKinds])('the small set %s', (kind) => {
     addSkipped(stage)
     const robotFile = join(golden, kind, `robot${version}`, 'robot.yaml')
 
-    const outcome = await record({ directory: stage, robotFile }, { onLockWait: () => {} }, never, machineWith(roots))
+    const outcome = await record(
+      { directory: stage, robotFile },
+      { onLockWait: () => {}, onWarning: () => {} },
+      never,
+      machineWith(roots),
+    )
 
     const ours = new Library(roots)
     const actual = found(ours, outcome.catalog)

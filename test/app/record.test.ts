@@ -24,7 +24,7 @@ import { skipUnless } from '../support/skip.ts'
 import { emptyStage, putTree } from '../support/stage.ts'
 
 const SPACE = 'dc4d952_5a1fac3_5f364f47'
-const unheard = { onLockWait: () => {} }
+const unheard = { onLockWait: () => {}, onWarning: () => {} }
 
 type Stage = ReturnType<typeof emptyStage>
 
@@ -269,7 +269,7 @@ describe('record()', () => {
     const path = globalLockPath(place.roots)
     const held = await acquireLock(path, { waitMs: 0, shared: false }, never)
     const waits = Promise.withResolvers<string>()
-    const work = failureOf(recordIn(place, place.stage, never, { onLockWait: waits.resolve }))
+    const work = failureOf(recordIn(place, place.stage, never, { ...unheard, onLockWait: waits.resolve }))
     expect(await waits.promise).toBe(path)
     // As rcc does at the end of its run.
     fs.rmdirSync(place.stage)
@@ -283,7 +283,7 @@ describe('record()', () => {
     const held = await acquireLock(globalLockPath(place.roots), { waitMs: 0, shared: false }, never)
     const controller = new AbortController()
     const reason = new Error('called off')
-    const events = { onLockWait: () => controller.abort(reason) }
+    const events = { ...unheard, onLockWait: () => controller.abort(reason) }
     expect(await failureOf(recordIn(place, place.stage, controller.signal, events))).toBe(reason)
     await held[Symbol.asyncDispose]()
     await recordIn(place)

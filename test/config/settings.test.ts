@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoloError } from '../../src/base/errors.ts'
-import { loadSettings, type SettingsOverrides } from '../../src/config/settings.ts'
+import { loadSettings, PEERS_FIRST, type SettingsOverrides } from '../../src/config/settings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-settings-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -47,6 +47,8 @@ describe('loadSettings()', () => {
         token: undefined,
         tokenFile: undefined,
       },
+      substituters: PEERS_FIRST,
+      trust: { rule: 'fleet', trustedKeys: [], revokedKeys: [] },
       holotree: {
         strategy: 'auto',
         hardlinkExcludes: ['*.pyc', '*.pyo', '__pycache__/*', '*.so'],
@@ -254,5 +256,60 @@ describe('loadSettings() on the section holo-peer.door', () => {
         code: 'settings-invalid',
         message: expect.stringContaining(`The environment variable ${variable} `),
       })
+  })
+})
+
+describe('holo-peer.substituters', () => {
+  const settingsFrom = (substituters: unknown) =>
+    loadSettings(fileOf(JSON.stringify({ 'holo-peer': { substituters } })), { environment: {} })
+  const failureFrom = async (substituters: unknown): Promise<string> => {
+    try {
+      await settingsFrom(substituters)
+    } catch (error) {
+      if (error instanceof HoloError && error.code === 'settings-invalid') return error.message
+      throw error
+    }
+    throw new Error('no error was thrown')
+  }
+
+  test('puts peers first, unless the list says where', async () => {
+    const labels = async (list: unknown) => (await settingsFrom(list)).substituters.map(({ address }) => address.label)
+    expect(await labels([])).toEqual(['peers'])
+    expect(await labels(['https://a.test/'])).toEqual(['peers', 'https://a.test/'])
+    expect(await labels(['https://a.test/', 'peers'])).toEqual(['https://a.test/', 'peers'])
+    const urgent = { url: 'https://b.test/', priority: 1 }
+    expect(await labels(['https://a.test/', 'peers', urgent])).toEqual(['https://b.test/', 'https://a.test/', 'peers'])
+  })
+
+  test('reads the terms of an entry', async () => {
+    const entry = {
+      url: 's3://bucket/',
+      trusted: true,
+      timeout: '30s',
+      'connect-timeout': '500ms',
+      retries: 0,
+      bandwidth: '1.5 MB/s',
+      'credentials-env': 'S3_KEY',
+    }
+    expect((await settingsFrom(['peers', entry])).substituters[1]).toMatchObject({
+      trusted: true,
+      timeoutMs: 30_000,
+      connectTimeoutMs: 500,
+      retries: 0,
+      bytesPerSecond: 1_500_000,
+      credentialsEnv: 'S3_KEY',
+    })
+  })
+
+  test('says what is wrong with an entry, and shows no credentials', async () => {
+    expect(await failureFrom(['gopher://x'])).toContain('gopher')
+    expect(await failureFrom([{ url: 'https://a.test/', trust: true }])).toContain('trust')
+    expect(await failureFrom([{ url: 'https://a.test/', timeout: 'soon' }])).toContain('duration')
+    expect(await failureFrom([{ url: 'https://a.test/', bandwidth: 'much' }])).toContain('50 MB/s')
+    expect(await failureFrom(['https://a.test/', 'https://a.test/'])).toContain('twice')
+    expect(await failureFrom([{ url: 'peers', trusted: true }])).toContain('trusted')
+    const places = { 'credentials-env': 'A', 'credentials-file': '/b' }
+    expect(await failureFrom([{ url: 'https://a.test/', ...places }])).toContain('both')
+    expect(await failureFrom(['https://robot:s3cret@a.test/'])).not.toContain('s3cret')
   })
 })

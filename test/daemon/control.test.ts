@@ -24,13 +24,16 @@ const status: DaemonStatus = {
   port: 1,
   lanePort: 2,
   catalogs: [],
+  published: [],
   peers: [],
+  substituters: [],
   sentBytes: 0,
   fetching: [],
   banned: [],
 }
 const sha256 = 'a'.repeat(64)
-const found = { source: 'peer x', sha256, stored: 'AAAA', warnings: [] }
+const published = { grounds: 'member' as const, isSigned: true, believed: ['{}\n'], strangers: [] }
+const found = { source: 'peer x', sha256, stored: 'AAAA', published, warnings: [] }
 
 function handlersOf(overrides: Partial<ControlHandlers>): ControlHandlers {
   return {
@@ -55,7 +58,7 @@ test('serveControl() answers status, find and reload, and is gone after disposal
     await using _server = await serveControl(socket, handlersOf({ reload: async () => void reloads++ }))
     expect(statSync(socket).mode & 0o777).toBe(0o600)
     expect(await daemonStatus(socket, never)).toEqual(status)
-    expect(await daemonFind(socket, { catalog: 'x' }, never)).toEqual(found)
+    expect(await daemonFind(socket, { catalog: 'x', allowRollback: false, refresh: false }, never)).toEqual(found)
     expect(await reloadDaemon(socket, never)).toBe(true)
     expect(reloads).toBe(1)
   }

@@ -19,6 +19,7 @@ import {
   keyPairFrom,
   randomSecret,
 } from '../../src/trust/keys.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from '../support/members.ts'
 
 const started: AsyncDisposable[] = []
@@ -297,7 +298,7 @@ test('two daemons and a client exchange a catalog and blobs', async () => {
   const network = await start('client', [loopbackOf(daemonA)])
   const client = connectedSwarm(secret, 'client', network)
   network.join(topic)
-  const found = await client.swarm.find(CATALOG, { waitMs: 5_000 }, never)
+  const found = await client.swarm.find(CATALOG, { waitMs: 5_000, judge: () => ownWord }, never)
   expect(found?.catalog.sha256).toBe(catalog.held.sha256)
   const sources = client.swarm.sourcesFor(catalog.held.sha256, [])
   await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === 2)

@@ -9,6 +9,7 @@ import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
 import { KeyRules } from '../../src/trust/key-rules.ts'
 import { deriveSessionKey, fingerprint, randomSecret } from '../../src/trust/keys.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { anyMessage } from '../support/any-message.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
@@ -287,19 +288,19 @@ describe('FleetSwarm', () => {
   test('finds a catalog, also one that appears only while it waits', async () => {
     const [seed, client] = [member(secret), member(secret, 'client')]
     connect(client, seed)
-    const found = client.swarm.find(CATALOG, { waitMs: 10_000 }, never)
+    const found = client.swarm.find(CATALOG, { waitMs: 10_000, judge: () => ownWord }, never)
     await until(client.swarm, () => client.swarm.peers().length === 1)
     seed.library.hold(catalog)
     expect(await found).toMatchObject({ catalog: { name: CATALOG, sha256: catalog.held.sha256 }, warnings: [] })
     seed.library.release(CATALOG)
     await until(client.swarm, () => client.swarm.peers()[0]?.catalogs === 0)
-    expect(await client.swarm.find(CATALOG, { waitMs: 0 }, never)).toBeUndefined()
+    expect(await client.swarm.find(CATALOG, { waitMs: 0, judge: () => ownWord }, never)).toBeUndefined()
   })
 
   test('gives up waiting when told to', async () => {
     const client = member(secret, 'client')
     const cancel = new AbortController()
-    const found = client.swarm.find(CATALOG, { waitMs: 10_000 }, cancel.signal)
+    const found = client.swarm.find(CATALOG, { waitMs: 10_000, judge: () => ownWord }, cancel.signal)
     cancel.abort(new Error('enough'))
     await expect(found).rejects.toThrow('enough')
   })
@@ -316,13 +317,13 @@ describe('FleetSwarm', () => {
       client.swarm,
       () => client.swarm.peers().every(({ catalogs }) => catalogs === 1) && client.swarm.peers().length === 3,
     )
-    const found = await client.swarm.find(CATALOG, { waitMs: 0 }, never)
+    const found = await client.swarm.find(CATALOG, { waitMs: 0, judge: () => ownWord }, never)
     expect(found?.catalog.sha256).toBe(catalog.held.sha256)
     const odd = client.swarm.sourcesFor(rare.held.sha256, []).list()[0]?.name
     expect(found?.warnings).toEqual([expect.stringContaining(`not ${odd}`)])
     expect(client.swarm.sourcesFor(catalog.held.sha256, []).list()).toHaveLength(2)
     // The local one wins against any majority.
-    const local = await client.swarm.find(CATALOG, { waitMs: 0, local: rare.held.sha256 }, never)
+    const local = await client.swarm.find(CATALOG, { waitMs: 0, judge: () => ownWord, local: rare.held.sha256 }, never)
     expect(local?.catalog.sha256).toBe(rare.held.sha256)
   })
 
@@ -334,7 +335,7 @@ describe('FleetSwarm', () => {
     connect(client, liar)
     connect(client, honest)
     await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === 2)
-    const found = await client.swarm.find(CATALOG, { waitMs: 1_000 }, never)
+    const found = await client.swarm.find(CATALOG, { waitMs: 1_000, judge: () => ownWord }, never)
     expect(found?.catalog.sha256).toBe(catalog.held.sha256)
     expect(found?.warnings.some((warning) => warning.includes('is not the one that was announced'))).toBe(true)
     expect(client.swarm.isBanned(liar.keys.publicKey)).toBe(true)

@@ -1,7 +1,7 @@
 /** Tickets for lanes, apart from any socket: who may use one, how often, how long. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { LANE_TICKET_MS, LANE_TICKETS_MAX, LANE_TICKETS_PER_PEER_MAX } from '../../src/base/limits.ts'
+import { LANE_TICKET_MS, LANE_TICKETS_MAX, LANE_TICKETS_PER_PEER_MAX } from '../../src/base/lane-limits.ts'
 import { Tickets } from '../../src/peer/tickets.ts'
 import { type KeyPair, keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { signLaneCall } from '../../src/trust/lane-call.ts'

@@ -17,6 +17,7 @@ import {
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { Library, type StoredCatalog } from '../../src/store/library.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { verifyCatalog } from '../../src/trust/verify-catalog.ts'
 import {
   environmentRoots,
@@ -151,7 +152,7 @@ describe('Library as a receiver', () => {
     const source = new Library(unpackSmall('gzip', fs.mkdtempSync(join(home.path, 'a-'))))
     const target = new Library(rootsIn(fs.mkdtempSync(join(home.path, 'b-'))))
     const { stored, catalog } = found(source, v1)
-    const verified = verifyCatalog({ name: v1, stored, source: 'a', announced: undefined })
+    const verified = verifyCatalog({ name: v1, stored, source: 'a', announced: undefined, judge: ownWord })
     expect(await failureOf(() => target.putCatalog(verified, never))).toMatchObject({ code: 'catalog-incomplete' })
     expect(target.catalogs()).toEqual([])
 

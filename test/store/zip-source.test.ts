@@ -10,6 +10,7 @@ import { resolveRoots } from '../../src/catalog/layout.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
 import { ZipSource } from '../../src/store/zip-source.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { verifyCatalog } from '../../src/trust/verify-catalog.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holo-zip-source-'))
@@ -38,7 +39,7 @@ test("ZipSource fills a library from rcc's own export, every blob verified", asy
   const refs = distinctBlobs(decodeStoredCatalog(stored))
   expect((await zip.has(refs.map(({ digest }) => digest))).size).toBe(refs.length)
   await fetchAll(refs, { store: library, sources: only(zip) }, emptyTotals(), never)
-  await library.putCatalog(verifyCatalog({ name, stored, source: golden, announced: undefined }), never)
+  await library.putCatalog(verifyCatalog({ name, stored, source: golden, announced: undefined, judge: ownWord }), never)
   expect((await library.complete(name, never))?.name).toBe(name)
   for (const ref of refs) expect(await library.verify(ref, never)).toBeUndefined()
 })

@@ -92,6 +92,7 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant('cancel' as const), request, indexes }),
   fc.record({ type: fc.constant('holding' as const), request, indexes: held }),
   fc.record({ type: fc.constant('credit' as const), bytes: fc.nat(4 * 1024 * 1024) }),
+  fc.record({ type: fc.constant('signatures' as const), request, catalog: digest }),
   fc.record({ type: fc.constant('lane-wish' as const) }),
   fc.record({
     type: fc.constant('lane-offer' as const),

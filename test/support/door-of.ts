@@ -6,8 +6,9 @@ import { unzipSync } from 'fflate'
 import { LibraryBehindDoor } from '../../src/app/door-library.ts'
 import { ServedCatalogs } from '../../src/app/served-catalogs.ts'
 import { parseDigest } from '../../src/blob/digest.ts'
-import { blobEntryName } from '../../src/catalog/layout.ts'
+import { blobEntryName, statePaths } from '../../src/catalog/layout.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
+import { SignatureFolder } from '../../src/config/signature-folder.ts'
 import type { DoorAccess } from '../../src/door/access.ts'
 import type { ConnectionBounds } from '../../src/door/connections.ts'
 import { rccremoteRoutes } from '../../src/door/rccremote.ts'
@@ -33,7 +34,7 @@ export const DOOR_IDENTITY = '0123456789abcdef'
 /** @returns a door whose port is free, once it knows what the library holds */
 export async function doorOf(library: Library, options: OpenDoorOptions = {}): Promise<Door> {
   const { address = 'localhost', port = 0, access = {}, bounds, bring = async () => {} } = options
-  const served = new ServedCatalogs(library)
+  const served = new ServedCatalogs(library, new SignatureFolder(statePaths(library.roots)))
   const looked = Promise.withResolvers<void>()
   const ended = new AbortController()
   const following = served.follow(looked.resolve, ended.signal)

@@ -40,6 +40,8 @@ export function emptyCatalog(rcc = 'v18.18.1', name: CatalogName = CATALOG): { h
 export class MemoryLibrary implements ServedLibrary {
   readonly blobs = new Map<Sha256Digest, { encoding: 'identity' | 'gzip'; bytes: Uint8Array }>()
   readonly held = new Map<CatalogName, { held: HeldCatalog; stored: Uint8Array }>()
+  /** Lines of signatures, by the SHA-256 of the catalog. */
+  readonly signed = new Map<Sha256Digest, Uint8Array>()
   readonly #listeners = new Set<() => void>()
 
   /** @returns what to ask for */
@@ -65,6 +67,10 @@ export class MemoryLibrary implements ServedLibrary {
 
   async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {
     return this.held.get(name)?.stored
+  }
+
+  signatures(catalog: Sha256Digest): Uint8Array | undefined {
+    return this.signed.get(catalog)
   }
 
   holds(digest: Sha256Digest): boolean {

@@ -13,6 +13,7 @@ import { parseCatalogName } from '../../src/catalog/names.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import { DEFAULT_SETTINGS, type Settings } from '../../src/config/settings.ts'
 import { createFleet } from '../../src/trust/fleet.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { emptyCatalog, MemoryLibrary } from './members.ts'
 
 const count = Number(process.argv[2])
@@ -63,7 +64,7 @@ let mostPeers = 0
 async function look(wanted: readonly number[]): Promise<number[]> {
   const missed: number[] = []
   for (const index of wanted) {
-    const found = await command.find(nameOf(index), undefined, never).catch(() => undefined)
+    const found = await command.find(nameOf(index), undefined, () => ownWord, never).catch(() => undefined)
     if (found === undefined) missed.push(index)
     mostPeers = Math.max(mostPeers, command.peers().length)
   }

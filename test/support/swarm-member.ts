@@ -8,6 +8,7 @@ import { parseHostPort } from '../../src/base/host-port.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { startHyperswarm } from '../../src/discovery/hyperswarm.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { CATALOG, connectedSwarm, emptyCatalog, until } from './members.ts'
 
 // A wall clock that is wrong, for everything that looks at it.
@@ -48,7 +49,7 @@ tell({
     .sort(),
 })
 if (mode === 'client') {
-  const found = await swarm.find(CATALOG, { waitMs: 5_000 }, never)
+  const found = await swarm.find(CATALOG, { waitMs: 5_000, judge: () => ownWord }, never)
   tell({ found: found?.catalog.name })
   await swarm[Symbol.asyncDispose]()
   await discovery[Symbol.asyncDispose]()

@@ -6,6 +6,7 @@ import { catalogTail } from '../../src/catalog/catalog-tail.ts'
 import { decodeStoredCatalog } from '../../src/catalog/decode-catalog.ts'
 import type { PackedCatalog, PackedCatalogs } from '../../src/catalog/packed-form.ts'
 import { Library } from '../../src/store/library.ts'
+import { ownWord } from '../../src/trust/publication.ts'
 import { verifyCatalog } from '../../src/trust/verify-catalog.ts'
 import { smallCold, TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 
@@ -35,7 +36,7 @@ function storedOf(version: 1 | 2): Uint8Array {
 const name = smallCold('gzip', 1).name
 const stored = storedOf(1)
 const sha256 = sha256Of(gunzipSync(stored))
-const found = { name, stored, source: 'library', announced: undefined }
+const found = { name, stored, source: 'library', announced: undefined, judge: ownWord }
 
 function codeOf(work: () => unknown): string {
   try {

@@ -1,0 +1,86 @@
+/** The sources of the settings, opened: peers and substituters in their order. The same for daemons and commands. */
+import { systemClock } from '../base/clock.ts'
+import { systemRandom } from '../base/random.ts'
+import type { Settings } from '../config/settings.ts'
+import type { Library } from '../store/library.ts'
+import { Guarded } from '../substituters/guarded.ts'
+import { openSubstituter } from '../substituters/open-substituter.ts'
+import { fleetsOf } from './fleet.ts'
+import type { FleetNode } from './fleet-node.ts'
+import type { Machine } from './machine.ts'
+import { OrderedSupply } from './ordered-supply.ts'
+import { peersSupply } from './peers-supply.ts'
+import { settingsOf } from './settings-of.ts'
+import { substituterSupply } from './substituter-supply.ts'
+import type { Supply } from './supply.ts'
+import type { TrustOptions } from './trust.ts'
+import { zipSubstituter } from './zip-substituter.ts'
+
+export interface OutsideOptions {
+  readonly machine: Machine
+  readonly library: Library
+  readonly settings: Settings
+  /** For holders that are looked for while something is fetched. */
+  readonly trust?: TrustOptions
+}
+
+/**
+ * @param nodeOf as for `peersSupply`
+ * @throws {HoloError} blame `input`: credentials that the settings name are not there
+ */
+export function openOutside(
+  { machine, library, settings, trust = { allowRollback: false } }: OutsideOptions,
+  nodeOf: () => Promise<FleetNode | undefined>,
+): OrderedSupply {
+  const around = { clock: systemClock, random: systemRandom, environment: machine.environment }
+  return new OrderedSupply(
+    settings.substituters.map((setting) => {
+      const { address } = setting
+      if (address.kind === 'peers')
+        return peersSupply(nodeOf, { machine, library, trust, alone: settings.substituters.length === 1 })
+      const isZip = address.kind === 'file' && address.path.endsWith('.zip')
+      const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
+      return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, { machine, library })
+    }),
+  )
+}
+
+/**
+ * For a command without a daemon: it joins the fleet when peers have their turn, and leaves it at the end.
+ *
+ * @throws {HoloError} blame `input`: settings are malformed
+ */
+export async function openOwnOutside(
+  machine: Machine,
+  library: Library,
+  trust: TrustOptions,
+  signal: AbortSignal,
+): Promise<Supply> {
+  const settings = await settingsOf(machine)
+  let started: Promise<FleetNode | undefined> | undefined
+  const start = async () => {
+    const fleets = await fleetsOf(machine)
+    if (fleets.length === 0) return undefined
+    const { FleetNode } = await import('./fleet-node.ts')
+    const { nothingServed } = await import('../peer/serve.ts')
+    return FleetNode.start(
+      { machine, settings, fleets, mode: 'client', served: nothingServed, servedPieces: undefined },
+      signal,
+    )
+  }
+  const supply = openOutside({ machine, library, settings, trust }, () => {
+    started ??= start()
+    return started
+  })
+  return {
+    label: 'peers and substituters',
+    final: true,
+    find: (name, local, inner) => supply.find(name, local, trust, inner),
+    fetch: (catalog, totals, onProgress, inner) => supply.fetch(catalog, totals, onProgress, inner),
+    [Symbol.asyncDispose]: async () => {
+      await supply[Symbol.asyncDispose]()
+      const node = await started?.catch(() => undefined)
+      await node?.[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,96 @@
+/** One configured substituter as an entry of the list: asked, judged, and fetched from. */
+import { systemClock } from '../base/clock.ts'
+import { HoloError } from '../base/errors.ts'
+import { FETCH_SILENCE_MS } from '../base/substituter-limits.ts'
+import { piecesOf } from '../catalog/pieces.ts'
+import type { SubstituterSetting } from '../config/settings.ts'
+import type { Library } from '../store/library.ts'
+import { LibraryPieceSink } from '../store/piece-sink.ts'
+import { fetchBlobs } from '../substituters/fetch-blobs.ts'
+import type { Guarded } from '../substituters/guarded.ts'
+import { parseKey } from '../trust/key-text.ts'
+import { signatureLines } from '../trust/signature-json.ts'
+import { verifyCatalog } from '../trust/verify-catalog.ts'
+import type { Machine } from './machine.ts'
+import type { OrderedEntry } from './ordered-supply.ts'
+import { settleCatalog } from './settle-catalog.ts'
+import { offerJudge } from './trust.ts'
+
+export interface SubstituterPlace {
+  readonly machine: Machine
+  readonly library: Library
+}
+
+/** @param setting what is said of it: whether it is trusted, and whose signatures count for it */
+export function substituterSupply(
+  source: Guarded,
+  { trusted, trustedKeys }: SubstituterSetting,
+  { machine, library }: SubstituterPlace,
+): OrderedEntry {
+  const sourceKeys = trustedKeys.map(parseKey).filter((key) => key !== undefined)
+  return {
+    label: source.name,
+    budgetMs: () => source.budgetMs(),
+    silenceMs: FETCH_SILENCE_MS,
+    wasSlow: () => source.wasSlow(),
+    refresh: () => source.refresh(),
+    condition: () => source.condition(),
+    find: async (name, _local, trust, signal) => {
+      const offered = await source.find(name, signal)
+      if (offered === undefined) return undefined
+      const { stored, signatures } = offered
+      const judge = await offerJudge(machine, { ...trust, sourceKeys })
+      const lines = signatures === undefined ? [] : signatureLines(signatures)
+      const found = { name, stored, source: source.name, announced: undefined }
+      try {
+        const judged = judge({ kind: 'substituter', trusted }, lines)
+        return { catalog: verifyCatalog({ ...found, judge: judged }), warnings: [] }
+      } catch (error) {
+        if (error instanceof HoloError && error.blame === 'source') source.blame(error)
+        throw error
+      }
+    },
+    fetch: async (verified, totals, onProgress, signal) => {
+      const missing = await library.missing(verified.catalog, signal)
+      const blobs = totals.blobs + missing.length
+      const startedMs = systemClock.nowMs()
+      const pieces = piecesOf(verified.catalog)
+      if (missing.length > 0) {
+        await using sink = new LibraryPieceSink(library, pieces)
+        try {
+          await fetchBlobs(
+            source,
+            verified,
+            missing,
+            {
+              sink,
+              pieces,
+              lacking: (refs, inner) => library.missingOf(refs, inner),
+              onBytes: (bytes) => {
+                totals.firstByteMs ??= systemClock.nowMs() - startedMs
+                totals.wireBytes += bytes
+              },
+              onBlobs: (count, bytes) => {
+                totals.blobs += count
+                totals.blobBytes += bytes
+                totals.bySource.set(source.name, (totals.bySource.get(source.name) ?? 0) + count)
+                onProgress(totals, blobs)
+              },
+            },
+            signal,
+          )
+        } catch (error) {
+          if (error instanceof HoloError && error.code === 'blob-corrupt') {
+            totals.dropped.set(source.name, error)
+            source.blame(error)
+          }
+          throw error
+        } finally {
+          library.notes.flush()
+        }
+      }
+      await settleCatalog(library, verified, signal)
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  }
+}

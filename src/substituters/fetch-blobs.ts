@@ -1,0 +1,71 @@
+/**
+ * Everything that a library lacks of one catalog, from one substituter: what it delivers together, then the rest one by
+ * one.
+ */
+import { mapBounded } from '../base/concurrency.ts'
+import { HoloError } from '../base/errors.ts'
+import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
+import type { BlobRef, BlobStream } from '../blob/source.ts'
+import type { Pieces } from '../catalog/pieces.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { piecesWanted } from './pack-reader.ts'
+import { type ReceiveOptions, receive } from './receive.ts'
+import type { Delivery, Substituter } from './substituter.ts'
+
+export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes'> {
+  /** Of the catalog. */
+  readonly pieces: Pieces
+  /** Those of `refs` that are not here, now. */
+  lacking(refs: readonly BlobRef[], signal: AbortSignal): Promise<readonly BlobRef[]>
+}
+
+/**
+ * @param missing blobs of `catalog`; those that have come stay, also when this throws
+ * @throws {HoloError} blame `missing`: the source does not have some of them, and all the others have come; blame
+ *   `source`: it fails, code `blob-corrupt`: what it sent is wrong; blame `host`
+ * @throws `signal.reason` once `signal` aborts
+ */
+export async function fetchBlobs(
+  source: Substituter,
+  catalog: VerifiedCatalog,
+  missing: readonly BlobRef[],
+  options: FetchBlobsOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pieces, lacking } = options
+  const given = { ...options, source: source.name }
+  let wanted = missing
+  for (let inVain = 0; wanted.length > 0; ) {
+    const deliveries = await source.deliver(catalog, wanted, signal)
+    if (deliveries === undefined) break
+    const before = wanted.length
+    try {
+      const wantedPieces = new Set(piecesWanted(pieces, wanted))
+      const come = await receive(deliveries, { ...given, wanted: wantedPieces }, signal)
+      // Where all pieces have come, so have all blobs: the disk need not be asked about thousands.
+      wanted = come === wantedPieces.size ? [] : await lacking(wanted, signal)
+      break
+    } catch (error) {
+      // What has come by then need not come again, so it goes on as long as some does.
+      if (!(error instanceof HoloError) || error.code !== 'source-broke-off') throw error
+      wanted = await lacking(wanted, signal)
+      if (wanted.length === before && ++inVain > 1) throw error
+    }
+  }
+  const one = async (ref: BlobRef): Promise<void> => {
+    const stream = await source.get(ref, signal)
+    if (stream !== undefined) await receive(single(ref, stream), { ...given, wanted: new Set() }, signal)
+  }
+  await mapBounded(wanted, SUBSTITUTER_REQUESTS_MAX, one, signal)
+  const left = await lacking(wanted, signal)
+  const [first] = left
+  if (first === undefined) return
+  throw new HoloError(
+    `${source.name} lacks ${left.length} ${left.length === 1 ? 'blob' : 'blobs'} of ${catalog.name}, such as ${first.digest}`,
+    { code: 'blob-nowhere', blame: 'missing', hint: 'push the environment there again' },
+  )
+}
+
+async function* single(ref: BlobRef, stream: BlobStream): AsyncGenerator<Delivery> {
+  yield { kind: 'blob', ref, stream }
+}
