@@ -4,7 +4,7 @@
  */
 import { deadline, systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
-import { type HostPort, parseHostPort } from '../base/host-port.ts'
+import { type HostPort, parseHostPorts } from '../base/host-port.ts'
 import type { Lanes } from '../base/lane.ts'
 import { CATALOG_WAIT_MS, MEMBER_WAIT_MS, WALL_CLOCK_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
@@ -116,7 +116,7 @@ export class FleetNode implements AsyncDisposable {
         keyPair,
         delegation: session?.delegation,
         mode,
-        bootstraps: hostPorts(bootstrapsOf(settings, fleets)),
+        bootstraps: parseHostPorts(bootstrapsOf(settings, fleets)),
         port: settings.discovery.port,
         dht: settings.discovery.dht,
         secrets,
@@ -180,7 +180,7 @@ export class FleetNode implements AsyncDisposable {
   async takePart(fleets: readonly Fleet[], settings: Settings): Promise<void> {
     this.#fleets = fleets
     this.#settings = settings
-    this.discovery.addBootstraps(hostPorts(bootstrapsOf(settings, fleets)))
+    this.discovery.addBootstraps(parseHostPorts(bootstrapsOf(settings, fleets)))
     const wanted = new Map(
       countingSecrets(fleets)
         .map((secret) => fleetTopic(secret, this.platform))
@@ -307,10 +307,6 @@ export class FleetNode implements AsyncDisposable {
     await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
-}
-
-function hostPorts(texts: readonly string[]): HostPort[] {
-  return texts.map(parseHostPort).filter((address) => address !== undefined)
 }
 
 function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {

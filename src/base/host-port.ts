@@ -18,6 +18,11 @@ export function parseHostPort(text: string): HostPort | undefined {
   return host === undefined || port < 1 || port > 65535 ? undefined : { host, port }
 }
 
+/** Those of `texts` that can be parsed. */
+export function parseHostPorts(texts: readonly string[]): HostPort[] {
+  return texts.map(parseHostPort).filter((address) => address !== undefined)
+}
+
 /** `10.0.0.7:49737` or `[fd00::7]:49737`: what `parseHostPort` reads. */
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`

@@ -40,10 +40,8 @@ export async function fetchBlobs(
     if (deliveries === undefined) break
     const before = wanted.length
     try {
-      const wantedPieces = new Set(piecesWanted(pieces, wanted))
-      const come = await receive(deliveries, { ...given, wanted: wantedPieces }, signal)
-      // Where all pieces have come, so have all blobs: the disk need not be asked about thousands.
-      wanted = come === wantedPieces.size ? [] : await lacking(wanted, signal)
+      await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, wanted)) }, signal)
+      wanted = await lacking(wanted, signal)
       break
     } catch (error) {
       // What has come by then need not come again, so it goes on as long as some does.

@@ -24,16 +24,12 @@ export interface ReceiveOptions {
   readonly onBytes: (bytes: number) => void
 }
 
-/**
- * @returns how many of the wanted pieces have come
- * @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason`
- */
+/** @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason` */
 export async function receive(
   deliveries: AsyncIterable<Delivery>,
   { source, sink, wanted, onBlobs, onBytes }: ReceiveOptions,
   signal: AbortSignal,
-): Promise<number> {
-  const come = new Set<number>()
+): Promise<void> {
   const underWay = new Set<Promise<void>>()
   let bytesUnderWay = 0
   let failure: { readonly thrown: unknown } | undefined
@@ -70,9 +66,7 @@ export async function receive(
       if (delivery.kind === 'piece') {
         const { piece, wire } = delivery
         onBytes(wire.bytes.byteLength)
-        if (!wanted.has(piece)) continue
-        come.add(piece)
-        await start(wire.bytes.byteLength, () => putPiece(piece, wire))
+        if (wanted.has(piece)) await start(wire.bytes.byteLength, () => putPiece(piece, wire))
         continue
       }
       const { ref, stream } = delivery
@@ -88,7 +82,6 @@ export async function receive(
     await Promise.all(underWay)
   }
   settle()
-  return come.size
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
