@@ -170,7 +170,7 @@ export const HOLDINGS_BATCH_MS = 50
 /** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */
 export const FRAME_SHARE_EXPECTED = 0.35
 /** How long a daemon leaves what has come alone before it makes pieces ready: whoever asks first is served first. */
-export const PREPARE_QUIET_MS = 2_000
+export const PREPARE_QUIET_MS = 30_000
 /** Catalogs that one peer may hold partly: a machine fetches one or two environments at a time. */
 export const PARTIAL_CATALOGS_MAX = 8
 /** Attempts at one large blob whose ranges are remembered, 32 bytes a range, to name liars later: each costs one of them. */

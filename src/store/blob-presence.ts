@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs'
 import { type FileStamp, stampOf } from '../base/file-stamp.ts'
-import { AT_FDCWD, cString, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
+import { AT_FDCWD, cString, ENOENT, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
 import type { Digest } from '../blob/digest.ts'
 import type { BlobTree } from '../blob/local.ts'
 
@@ -12,16 +12,22 @@ export class BlobPresence implements Disposable {
   readonly #directory: number | undefined
   readonly #status: Status | undefined
   readonly #name = Buffer.alloc(128)
+  /** There is no library yet: nobody need be asked ten thousand times. */
+  readonly #isAbsent: boolean = false
 
   constructor(private readonly tree: BlobTree) {
     if (process.platform !== 'linux') return
     const descriptor = libc().openat(AT_FDCWD, cString(tree.directory), O_DIRECTORY | O_CLOEXEC, 0)
-    if (descriptor < 0) return
+    if (descriptor < 0) {
+      this.#isAbsent = libc().errno() === ENOENT
+      return
+    }
     this.#directory = descriptor
     this.#status = new Status()
   }
 
   holds(digest: Digest): boolean {
+    if (this.#isAbsent) return false
     const name = this.tree.nameOf(digest)
     if (this.#directory === undefined || this.#status === undefined) {
       return fs.lstatSync(`${this.tree.directory}/${name}`, { throwIfNoEntry: false })?.isFile() ?? false
