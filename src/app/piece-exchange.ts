@@ -3,11 +3,11 @@
  * what has come.
  */
 import type { HoloError } from '../base/errors.ts'
+import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
-import type { RateLimit } from '../peer/rate-limit.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 

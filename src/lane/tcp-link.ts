@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'bun'
 import type { Clock } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import type { LaneLink } from '../base/lane.ts'
 import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -61,15 +62,7 @@ export class TcpLink implements LaneLink, Endpoint {
   async drained(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#queuedBytes < this.queueBytes || this.#over.signal.aborted) return
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    this.#waiters.push(resolve)
-    try {
-      await promise
-    } finally {
-      signal.removeEventListener('abort', onAbort)
-    }
+    await abortable(new Promise<void>((resolve) => this.#waiters.push(resolve)), signal)
   }
 
   onFrame(listener: (frame: Uint8Array) => void): void {

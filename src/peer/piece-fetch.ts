@@ -9,6 +9,7 @@ import { type HoloError, messageOf } from '../base/errors.ts'
 import { FAST_LINK_BYTES_PER_SECOND, FETCH_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
+import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
 import type { PieceOnWire, PieceReceipt, PieceSink } from '../blob/pieces.ts'
@@ -18,7 +19,6 @@ import { Exchange } from './exchange.ts'
 import type { ExchangeAction } from './exchange-want.ts'
 import type { PartialHolding } from './own-holdings.ts'
 import type { PieceQuestion, WantEvents } from './piece-wants.ts'
-import type { RateLimit } from './rate-limit.ts'
 
 /** A member, as far as pieces go. */
 export interface PiecePeer {

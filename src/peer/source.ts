@@ -7,6 +7,7 @@
  * put into compares digests.
  */
 import type { Clock } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import {
   BLOB_BYTES_MAX,
@@ -270,19 +271,6 @@ export class PeerSource implements BlobSource {
     pending.incoming.discard()
     if (pending.sent !== undefined) pending.sent.channel.cancel(pending.sent.request, pending.sent.index)
     else this.#pending = this.#pending.filter((each) => each !== pending)
-  }
-}
-
-/** `promise`, or `signal.reason` where that comes first. */
-async function abortable<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = () => reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { TokenBucket } from '../../src/peer/token-bucket.ts'
+import { TokenBucket } from '../../src/base/token-bucket.ts'
 import { runs } from '../support/runs.ts'
 
 test('TokenBucket.take() lets a burst go at once and then holds the limit', () => {
