@@ -137,9 +137,9 @@ export class PeerConnection {
     if ((this.#remote?.version ?? 0) >= 2) this.#lanes.wanted()
   }
 
-  /** Whether either side owes the other something, or has a lane open for it. */
+  /** Whether either side owes the other something. */
   get isBusy(): boolean {
-    return this.#source.isOwed || this.#session.isAsked || this.#lanes.isOpen || this.#pieces.isBusy
+    return this.#source.isOwed || this.#session.isAsked || this.#lanes.isAsked || this.#pieces.isBusy
   }
 
   get roundTripMs(): number | undefined {

@@ -61,6 +61,11 @@ export class LaneKeeper implements TicketHolder {
     return this.#called !== undefined || this.#accepted !== undefined
   }
 
+  /** Whether the peer waits for blobs over one. */
+  get isAsked(): boolean {
+    return this.#called?.isAsked === true || this.#accepted?.isAsked === true
+  }
+
   /** Where pieces go; undefined where there is no lane. */
   get pieceChannel(): PieceChannel | undefined {
     return (this.#called ?? this.#accepted)?.pieceChannel

@@ -69,6 +69,11 @@ export class PeerLane {
     void link.closed.then((error) => this.end(error?.message ?? 'the peer closed it'))
   }
 
+  /** Whether the peer waits for blobs over it. */
+  get isAsked(): boolean {
+    return this.#questions.any
+  }
+
   /** Bytes of blobs sent so far. */
   get sentBytes(): number {
     return this.#uploads.sentBytes
