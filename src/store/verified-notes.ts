@@ -61,14 +61,16 @@ export class VerifiedNotes implements BlobNotes {
   }
 
   flush(): void {
-    if (this.#added.length === 0) return
+    // A killed process may have left half a record at the end.
+    if (this.#added.length === 0 && this.#read?.isTorn !== true) return
     const bytes = Buffer.concat(
       this.#added.splice(0).map((record) => new Uint8Array(record.buffer, record.byteOffset, record.byteLength)),
     )
     try {
       fs.mkdirSync(dirname(this.path), { recursive: true, mode: STATE_DIRECTORY_MODE })
       const whole = wholeSize(this.path)
-      if (whole === undefined || whole + bytes.byteLength > NOTES_BYTES_MAX) this.#writeAnew(bytes)
+      if (whole === undefined) this.#writeAnew(this.#read?.distinct() ?? bytes)
+      else if (whole + bytes.byteLength > NOTES_BYTES_MAX) this.#writeAnew(bytes)
       else fs.appendFileSync(this.path, bytes, { mode: 0o600 })
       if (this.#read?.isMostlyOld === true) this.#writeAnew(this.#read.distinct())
     } catch (error) {
@@ -97,8 +99,11 @@ class Records {
   #table: Int32Array
   #count: number
   #distinct = 0
+  /** Whether the file that they were read from ends within a record. */
+  readonly isTorn: boolean
 
   constructor(bytes: Uint8Array) {
+    this.isTorn = bytes.byteLength % BYTES !== 0
     this.#count = Math.floor(bytes.byteLength / BYTES)
     this.words = new Uint32Array(this.#count * WORDS)
     new Uint8Array(this.words.buffer).set(bytes.subarray(0, this.#count * BYTES))

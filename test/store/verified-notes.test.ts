@@ -59,6 +59,21 @@ describe('VerifiedNotes', () => {
     )
   })
 
+  test('mends a file that ends within a record at the next flush, also with nothing to add, and loses no other note', () => {
+    using home = new TemporaryDirectory()
+    const path = join(home.path, 'notes')
+    const first = new VerifiedNotes(path)
+    for (let index = 0; index < 5; index++) first.add(digestOf(index), 'identity', stampOf(index), 0)
+    first.flush()
+    fs.truncateSync(path, 5 * RECORD_BYTES - 24)
+    const second = new VerifiedNotes(path)
+    expect(found(second, 1)?.stamp).toEqual(stampOf(1))
+    second.flush()
+    expect(fs.statSync(path).size).toBe(4 * RECORD_BYTES)
+    const third = new VerifiedNotes(path)
+    for (let index = 0; index < 5; index++) expect(found(third, index) !== undefined).toBe(index < 4)
+  })
+
   // Goal: a note that was torn or altered is none; every other one stays. Never an error, never another stamp.
   test('passes over records that were altered, and finds the others', () => {
     using home = new TemporaryDirectory()
