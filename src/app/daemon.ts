@@ -99,7 +99,10 @@ export async function runDaemon(
     bring: (name) => jobs.bring(name),
     ended: signal,
   })
-  const preparing = preparePieces({ served, pieces: servedPieces, storeBytes: settings.limits.pieceStore }, signal)
+  const preparing = preparePieces(
+    { served, pieces: servedPieces, storeBytes: settings.limits.pieceStore, clock: systemClock },
+    signal,
+  )
   onReady(readyOf(node, served, door))
   if (fleets.length === 0) log.warn`this machine belongs to no fleet yet: nobody can be served`
   const onSettings = async () => {
