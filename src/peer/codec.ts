@@ -19,6 +19,7 @@ import {
 import type { Sha256Digest } from '../blob/digest.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { TYPES } from './message-types.ts'
 import {
   BYE_CODES,
   type Hello,
@@ -42,33 +43,6 @@ import {
   uintBytes,
   violation,
 } from './wire.ts'
-
-/** First byte of a frame. `hello` and `bye` keep their number and form in all versions. */
-const TYPES = [
-  'hello',
-  'bye',
-  'have',
-  'catalog',
-  'want',
-  'parts',
-  'missing',
-  'cancel',
-  'credit',
-  'ask',
-  'holding',
-  'lane-wish',
-  'lane-offer',
-  'pieces-held',
-  'pieces-got',
-  'want-pieces',
-  'piece',
-  'piece-more',
-  'refuse-pieces',
-  'cancel-pieces',
-  'choke',
-  'piece-table',
-  'signatures',
-] as const
 
 /** `<16 hex digits>v12.<platform>` is at most 32 bytes long. */
 const NAME_BYTES_MAX = 64

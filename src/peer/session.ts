@@ -11,6 +11,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, verifyDelegation } from '../trust/keys.ts'
 import { proveMembership, verifyMembership } from '../trust/membership.ts'
 import { decodeMessage } from './codec.ts'
+import { VERSION_1_TYPES } from './message-types.ts'
 import {
   type Bye,
   type ByeCode,
@@ -216,14 +217,4 @@ export class Session {
 const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog', 'piece-table', 'signatures'])
 
 /** What members may say in version 1. */
-const VERSION_1: ReadonlySet<Message['type']> = new Set([
-  'have',
-  'catalog',
-  'want',
-  'parts',
-  'missing',
-  'cancel',
-  'credit',
-  'ask',
-  'holding',
-])
+const VERSION_1: ReadonlySet<Message['type']> = new Set(VERSION_1_TYPES)

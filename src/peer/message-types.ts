@@ -1,0 +1,33 @@
+/** The types of messages: their numbers on the wire, and which of them each version of the protocol knows. */
+
+/** What members say in version 1, beside `hello` and `bye`. */
+export const VERSION_1_TYPES = [
+  'have',
+  'catalog',
+  'want',
+  'parts',
+  'missing',
+  'cancel',
+  'credit',
+  'ask',
+  'holding',
+] as const
+
+/** First byte of a frame. `hello` and `bye` keep their number and form in all versions. */
+export const TYPES = [
+  'hello',
+  'bye',
+  ...VERSION_1_TYPES,
+  'lane-wish',
+  'lane-offer',
+  'pieces-held',
+  'pieces-got',
+  'want-pieces',
+  'piece',
+  'piece-more',
+  'refuse-pieces',
+  'cancel-pieces',
+  'choke',
+  'piece-table',
+  'signatures',
+] as const
