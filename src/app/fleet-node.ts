@@ -135,7 +135,7 @@ export class FleetNode implements AsyncDisposable {
     const exchange = new PieceExchange({
       swarm,
       passingOn: servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings },
-      downloadLimit: rateLimit(limits.download),
+      downloadLimit: new RateLimit(limits.download, systemClock),
     })
     const print = fingerprint(machineKey.publicKey)
     node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, served, settings)
@@ -317,10 +317,6 @@ function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): Piece
     log: roomLogger('peer'),
     slots: limits.slots,
     wantsPerPeer: limits.slotsPerPeer,
-    uploadLimit: rateLimit(limits.upload),
+    uploadLimit: new RateLimit(limits.upload, systemClock),
   })
-}
-
-function rateLimit(bytesPerSecond: number | undefined): RateLimit | undefined {
-  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond, systemClock)
 }

@@ -53,7 +53,6 @@ interface Asked {
 export class PieceServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
-  readonly #over = new AbortController()
   #wake: AbortController | undefined
 
   constructor(readonly options: PieceServerOptions) {
@@ -85,7 +84,7 @@ export class PieceServer {
     for (const uploads of this.#peers.values()) uploads.pump()
     this.#wake?.abort(new Error('another time has been set'))
     const { wakeMs } = this.#queue
-    if (wakeMs === undefined || this.#peers.size === 0 || this.#over.signal.aborted) return
+    if (wakeMs === undefined || this.#peers.size === 0) return
     this.#wake = new AbortController()
     clock.sleep(Math.max(1, wakeMs - clock.nowMs()), this.#wake.signal).then(
       () => this.advance(),
@@ -103,7 +102,7 @@ export class PieceUploads {
   #reading: { readonly upload: Upload; cancelled: boolean } | undefined
   #sending: { readonly request: number; readonly piece: number; cancelled: boolean } | undefined
   /** Wants of catalogs that are neither here nor on their way here, and those beyond what may be open. */
-  badRequests = 0
+  #badRequests = 0
   /** Bytes of wire forms sent so far. */
   sentBytes = 0
 
@@ -124,8 +123,8 @@ export class PieceUploads {
     const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
     const pieces = served.pieceCount(catalog)
     const refusal = pieces === undefined ? 'not-held' : this.#asked.size >= wantsPerPeer ? 'choked' : undefined
-    if (refusal !== undefined && ++this.badRequests > BAD_REQUESTS_MAX) {
-      throw violation(`${this.badRequests} wants of what we never told of, or beyond what may be open`)
+    if (refusal !== undefined && ++this.#badRequests > BAD_REQUESTS_MAX) {
+      throw violation(`${this.#badRequests} wants of what we never told of, or beyond what may be open`)
     }
     if (pieces !== undefined && choices.some((piece) => piece >= pieces)) {
       throw violation(`a want beyond the ${pieces} pieces of its catalog`)
