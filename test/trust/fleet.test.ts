@@ -1,22 +1,12 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { HoloError } from '../../src/base/errors.ts'
 import { createFleet, fleetTopic, mergeBootstraps } from '../../src/trust/fleet.ts'
 import { decodeInvite, encodeInvite, fleetFromEnvironment } from '../../src/trust/invite.ts'
+import { codeOf } from '../support/failure-of.ts'
 import { runs } from '../support/runs.ts'
 
 const secret = Uint8Array.from({ length: 32 }, (_, index) => index)
 const other = Uint8Array.from({ length: 32 }, (_, index) => index + 1)
-
-function codeOf(run: () => unknown): string {
-  try {
-    run()
-  } catch (error) {
-    if (error instanceof HoloError) return error.code
-    throw error
-  }
-  return 'nothing thrown'
-}
 
 const anyFleet = fc
   .record({

@@ -1,23 +1,13 @@
 import { describe, expect, test } from 'bun:test'
-import { HoloError } from '../../src/base/errors.ts'
 import { TRUSTED_KEYS_MAX } from '../../src/base/limits.ts'
 import { formatKey, keyHex, parseKey, requireKey } from '../../src/trust/key-text.ts'
 import { fingerprint } from '../../src/trust/keys.ts'
 import { type KeyLists, NO_KEYS, revocations, revokeKey, trustedAt, trustKey } from '../../src/trust/trusted-keys.ts'
+import { codeOf } from '../support/failure-of.ts'
 import { namedKey } from '../support/signatures.ts'
 
 const [factory, release] = [namedKey('factory'), namedKey('release')]
 const both = trustKey(trustKey(NO_KEYS, factory, undefined), release, 100)
-
-function codeOf(work: () => unknown): string {
-  try {
-    work()
-  } catch (error) {
-    if (error instanceof HoloError) return error.code
-    throw error
-  }
-  return 'none'
-}
 
 describe('parseKey()', () => {
   test('reads what formatKey() writes, and nothing else', () => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { HoloError } from '../../src/base/errors.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
 import { catalogTail } from '../../src/catalog/catalog-tail.ts'
 import { decodeStoredCatalog } from '../../src/catalog/decode-catalog.ts'
@@ -8,6 +7,7 @@ import type { PackedCatalog, PackedCatalogs } from '../../src/catalog/packed-for
 import { Library } from '../../src/store/library.ts'
 import { ownWord } from '../../src/trust/publication.ts'
 import { verifyCatalog } from '../../src/trust/verify-catalog.ts'
+import { codeOf } from '../support/failure-of.ts'
 import { smallCold, TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 
 /** Packed catalogs in memory, counting what was found. */
@@ -37,16 +37,6 @@ const name = smallCold('gzip', 1).name
 const stored = storedOf(1)
 const sha256 = sha256Of(gunzipSync(stored))
 const found = { name, stored, source: 'library', announced: undefined, judge: ownWord }
-
-function codeOf(work: () => unknown): string {
-  try {
-    work()
-  } catch (error) {
-    if (error instanceof HoloError) return error.code
-    throw error
-  }
-  return 'none'
-}
 
 describe('verifyCatalog()', () => {
   test('gives the catalog with the hash of its JSON and its tail', () => {
