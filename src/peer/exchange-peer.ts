@@ -58,8 +58,11 @@ export class ExchangePeer {
   receivedBytes = 0
   readonly #rate = new BusyRate(RATE_HALF_LIFE_MS)
   #latencyMs: number | undefined
+  /** When it last sent something that counts; later by the time in which it owed us nothing. */
   #progressMs = 0
   #sinceProgressBytes = 0
+  /** While it owes us nothing: how long it had owed us something, and nothing that counts had come of it, ms. */
+  #fruitlessMs = 0
 
   constructor(readonly name: string) {}
 
@@ -104,8 +107,10 @@ export class ExchangePeer {
   expectMs(extraBytes: number, pieceWireBytes: number, fallback: number, nowMs: number): number {
     let bytes = extraBytes
     for (const want of this.wants.values()) bytes += owedBytes(want, pieceWireBytes)
-    const rate = this.#rate.perSecond(nowMs) ?? fallback
-    return (this.#latencyMs ?? 0) + (bytes * 1000) / Math.max(1, rate)
+    const rate = this.#rate.perSecond(nowMs)
+    const ms = (this.#latencyMs ?? 0) + (bytes * 1000) / Math.max(1, rate ?? fallback)
+    // Of one that has never sent anything we expect that it takes as long again as it took so far.
+    return rate === undefined ? Math.max(ms, this.#fruitless(nowMs)) : ms
   }
 
   /** The same for one want of it: what it was asked before comes first. */
@@ -116,14 +121,13 @@ export class ExchangePeer {
     }
     const rate = this.#rate.perSecond(nowMs)
     if (rate !== undefined) return (bytes * 1000) / Math.max(1, rate)
-    // Of one that has never sent anything we expect that it takes as long again as it took so far.
     return Math.max(nowMs - wanted.askedMs, (bytes * 1000) / Math.max(1, fallback))
   }
 
   onAsked(want: Want, nowMs: number): void {
     if (this.wants.size === 0) {
       this.#rate.begin(nowMs)
-      this.#progress(nowMs)
+      this.#progressMs = nowMs - this.#fruitlessMs
     }
     this.wants.set(want.request, want)
   }
@@ -141,11 +145,17 @@ export class ExchangePeer {
     if (this.#sinceProgressBytes >= PEER_STALL_BYTES) this.#progress(nowMs)
   }
 
-  /** A want has ended. */
+  /** A want has ended. That it will not be served is no progress: what we took back is answered so, too. */
   onAnswered(want: Want, nowMs: number): void {
+    this.#fruitlessMs = this.#fruitless(nowMs)
     this.wants.delete(want.request)
-    this.#progress(nowMs)
     if (this.wants.size === 0) this.#rate.end(nowMs)
+  }
+
+  /** A piece has come. */
+  onPiece(nowMs: number): void {
+    this.receivedPieces++
+    this.#progress(nowMs)
   }
 
   /** It owes us something and has sent nothing for a while: others need not wait for it. */
@@ -169,6 +179,10 @@ export class ExchangePeer {
       choked: this.choked,
       held: this.holdings === 'all' ? pieceCount : (this.holdings?.count ?? 0),
     }
+  }
+
+  #fruitless(nowMs: number): number {
+    return this.wants.size === 0 ? this.#fruitlessMs : nowMs - this.#progressMs
   }
 
   #progress(nowMs: number): void {

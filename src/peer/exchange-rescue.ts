@@ -20,6 +20,8 @@ const MARGIN_MS = 30
 export interface RescueContext {
   readonly pieces: ExchangePieces
   readonly peers: Iterable<ExchangePeer>
+  /** How long a piece of the idle peer will take, ms. */
+  readonly ownMs: number
   readonly nowMs: number
   readonly pieceWireBytes: number
   /** Bytes a second of a peer that has sent nothing yet. */
@@ -33,7 +35,6 @@ export interface RescueContext {
 /** @returns the piece that gains most by being asked of `peer` as well */
 export function chooseRescue(peer: ExchangePeer, context: RescueContext): number | undefined {
   const { pieces, peers, nowMs, pieceWireBytes, fallbackRate } = context
-  const ownMs = peer.expectMs(pieceWireBytes, pieceWireBytes, fallbackRate, nowMs)
   let best: number | undefined
   let bestMs = 0
   for (const other of peers) {
@@ -42,7 +43,7 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): number
       const piece = pieceFor(peer, want, pieces)
       if (piece === undefined) continue
       const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs)
-      if (otherMs <= bestMs || !isWorth(want, otherMs, ownMs, context)) continue
+      if (otherMs <= bestMs || !isWorth(want, otherMs, context)) continue
       best = piece
       bestMs = otherMs
     }
@@ -50,7 +51,7 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): number
   return best
 }
 
-function isWorth(want: Want, otherMs: number, ownMs: number, { nowMs, usualMs, mayLose }: RescueContext): boolean {
+function isWorth(want: Want, otherMs: number, { ownMs, nowMs, usualMs, mayLose }: RescueContext): boolean {
   if (want.transfer !== undefined) return otherMs > MARGIN_MS + (mayLose ? REPEAT_FACTOR : STEAL_FACTOR) * ownMs
   const overdue = usualMs !== undefined && nowMs - want.askedMs > usualMs + MARGIN_MS
   return otherMs > MARGIN_MS + MOVE_FACTOR * ownMs || (overdue && otherMs > ownMs)

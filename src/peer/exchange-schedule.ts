@@ -110,18 +110,23 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
   const dueMs = state.rescuedMs + RESCUE_LOOK_MS
   if (nowMs < dueMs) return dueMs
   state.rescuedMs = nowMs
-  const idle = [...state.peers.values()].filter((peer) => peer.isOpen && peer.wants.size === 0)
-  const { pieces } = state
+  const { pieces, pieceWireBytes } = state
+  const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()]
-  const pieceWireBytes = state.pieceWireBytes
+  // The fastest first: two that never finish would else take the work from each other for ever.
+  const idle = peers
+    .filter((peer) => peer.isOpen && peer.wants.size === 0)
+    .map((peer) => ({ peer, ms: peer.expectMs(pieceWireBytes, pieceWireBytes, fallbackRate, nowMs) }))
+    .sort((left, right) => left.ms - right.ms)
   const mayLoseBytes = Math.max(pieceWireBytes, LOSS_SHARE * state.wantedBytes * state.wireShare)
-  for (const peer of idle) {
+  for (const { peer, ms } of idle) {
     const piece = chooseRescue(peer, {
       pieces,
       peers,
+      ownMs: ms,
       nowMs,
       pieceWireBytes,
-      fallbackRate: state.fallbackRate(nowMs),
+      fallbackRate,
       usualMs: state.headMs.value,
       mayLose: state.lostBytes + pieceWireBytes <= mayLoseBytes,
     })

@@ -121,7 +121,7 @@ export class Exchange {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want?.transfer === undefined || want.transfer.piece !== piece) return 'violation'
     const { peer, transfer } = want
-    peer.receivedPieces++
+    peer.onPiece(nowMs)
     this.#state.end(want, nowMs)
     if (!this.#state.pieces.isMissing(piece)) {
       this.#state.lostBytes += transfer.gotBytes
