@@ -119,6 +119,7 @@ async function endAll(): Promise<void> {
   const opened = [...open.values()]
   opened.forEach(drop)
   await Promise.all([last, ...opened.map(({ done }) => done)])
+  ingest?.[Symbol.dispose]()
   post({ kind: 'ended', id: 0 })
 }
 

@@ -70,9 +70,14 @@ export async function ingestBlob(
 export function ingestContent(place: IngestPlace, ref: BlobRef, content: Uint8Array, source: string): number {
   const fault = contentFault(ref, content)
   if (fault !== undefined) throw corrupt(ref, { source }, fault)
-  const form = place.compression === 'gzip' || beginsLikeGzip(content) ? 'gzip' : 'identity'
+  const form = formAtRest(place.compression, content)
   const atRest = form === 'gzip' ? gzipWhole(content) : content
   return noted(place, ref, form, place.files.write(place.target, atRest, place.temporaries))
+}
+
+/** @param head of the content: three bytes are enough */
+export function formAtRest(compression: Compression, head: Uint8Array): BlobForm {
+  return compression === 'gzip' || beginsLikeGzip(head) ? 'gzip' : 'identity'
 }
 
 /** Why these bytes are not that blob, for the end of `corrupt`'s sentence; undefined where they are. */

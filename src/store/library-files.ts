@@ -16,6 +16,14 @@ import { temporaryIn } from './temporary.ts'
 const PRIVATE_FILE_MODE = 0o644
 const SHARED_FILE_MODE = 0o666
 
+export function directoryMode(shared: boolean): number {
+  return shared ? SHARED_DIRECTORY_MODE : PRIVATE_DIRECTORY_MODE
+}
+
+export function fileMode(shared: boolean): number {
+  return shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
+}
+
 /** A file under its final name. */
 export interface WrittenFile {
   readonly bytes: number
@@ -46,10 +54,15 @@ export class LibraryFiles {
     }
   }
 
+  /** Believe no more that directories exist which did. */
+  forget(): void {
+    this.#made.clear()
+  }
+
   /** @param again whether a parent that has gone, though it was made, is made anew */
   #make(directory: string, again = true): void {
     if (this.#made.has(directory)) return
-    const mode = this.shared ? SHARED_DIRECTORY_MODE : PRIVATE_DIRECTORY_MODE
+    const mode = directoryMode(this.shared)
     const result = this.#calls.makeDirectory(directory, mode)
     if (result === 'absent') {
       const parent = dirname(directory)
@@ -72,7 +85,7 @@ export class LibraryFiles {
    * @throws {HoloError} blame `host`: writing failed, and nothing is left behind
    */
   write(path: string, bytes: Uint8Array, temporaries: string): WrittenFile {
-    const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
+    const mode = fileMode(this.shared)
     const temporary = temporaryIn(temporaries)
     const stamp = this.#retried(path, () => this.#calls.writeNamed(temporary, path, bytes, mode, this.shared))
     return { bytes: bytes.byteLength, stamp }
@@ -110,7 +123,7 @@ export class LibraryFiles {
   /** Make a new file for reading and writing. @returns its descriptor @throws {HoloError} blame `host` */
   create(path: string): number {
     return this.#retried(path, () => {
-      const mode = this.shared ? SHARED_FILE_MODE : PRIVATE_FILE_MODE
+      const mode = fileMode(this.shared)
       const descriptor = fs.openSync(path, 'wx+', mode)
       if (this.shared) fs.fchmodSync(descriptor, mode)
       return descriptor
@@ -126,7 +139,7 @@ export class LibraryFiles {
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw hostError(`write ${path}`, error)
     }
-    this.#made.clear()
+    this.forget()
     this.ensureDirectory(directory)
     try {
       return work()

@@ -10,12 +10,13 @@ import { HoloError, hostError } from '../base/errors.ts'
 import { freeNow } from '../base/free-now.ts'
 import { CHUNK_BYTES, PIECE_BYTES } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
-import { beginsLikeGzip, type Compression, gzipStream } from '../blob/gzip.ts'
+import { type Compression, gzipStream, gzipWhole } from '../blob/gzip.ts'
 import type { PieceOnWire } from '../blob/pieces.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { unzstdExactly, ZstdError } from '../blob/zstd.ts'
 import { blobPath, libraryDirectory, type Roots } from '../catalog/layout.ts'
-import { contentFault, corrupt, ingestContent } from './ingest.ts'
+import { BlobPlaces } from './blob-places.ts'
+import { contentFault, corrupt, formAtRest } from './ingest.ts'
 import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
 import type { LibraryFiles } from './library-files.ts'
 import type { NoteRecords } from './note-records.ts'
@@ -43,8 +44,9 @@ export interface IngestPlaces {
   readonly notes: NoteRecords
 }
 
-export class PieceIngest {
+export class PieceIngest implements Disposable {
   readonly #temporaries: string
+  readonly #blobs: BlobPlaces
   readonly #ranged = new Map<number, RangedBlob>()
   /** Large blobs that are in the library. */
   readonly #whole = new Set<number>()
@@ -58,7 +60,7 @@ export class PieceIngest {
     private readonly pieces: PackedPieces,
   ) {
     this.#temporaries = libraryDirectory(places.roots)
-    places.files.ensureDirectory(this.#temporaries)
+    this.#blobs = new BlobPlaces(places.roots, places.files)
     for (let piece = pieces.offsets.length - 1; piece >= 0; piece--) {
       const place = rangeOf(pieces, piece)
       if (place === undefined) break
@@ -113,6 +115,11 @@ export class PieceIngest {
     )
   }
 
+  /** Nothing is to be put to rest any more. */
+  [Symbol.dispose](): void {
+    this.#blobs[Symbol.dispose]()
+  }
+
   #group(members: Uint32Array, content: Uint8Array, source: string): Judged {
     let at = 0
     let blobs = 0
@@ -138,16 +145,14 @@ export class PieceIngest {
   }
 
   /** @returns whether it was not there before */
-  #restOne(ref: BlobRef, content: Uint8Array, source: string): boolean {
-    const { files, notes, compression, roots } = this.places
-    const target = blobPath(roots, ref.digest)
-    if (files.isFile(target)) {
-      const fault = contentFault(ref, content)
-      if (fault !== undefined) throw corrupt(ref, { source }, fault)
-      return false
-    }
-    ingestContent({ files, notes, compression, temporaries: this.#temporaries, target }, ref, content, source)
-    return true
+  #restOne(ref: ReturnType<typeof refOf>, content: Uint8Array, source: string): boolean {
+    const fault = contentFault(ref, content)
+    if (fault !== undefined) throw corrupt(ref, { source }, fault)
+    const { notes, compression } = this.places
+    const form = formAtRest(compression, content)
+    const stamp = this.#blobs.add(ref.digest, () => (form === 'gzip' ? gzipWhole(content) : content))
+    if (stamp !== undefined) notes.add(ref.digest, form, stamp, 0)
+    return stamp !== undefined
   }
 
   async #range({ blob, range }: RangePlace, content: Uint8Array, source: string, signal: AbortSignal): Promise<Judged> {
@@ -212,7 +217,7 @@ export class PieceIngest {
     using _removed = ranged
     await ranged.opened(async (descriptor) => {
       const head = range === 0 ? content : readHead(descriptor, temporary)
-      const gzip = compression === 'gzip' || beginsLikeGzip(head)
+      const gzip = formAtRest(compression, head) === 'gzip'
       const { stamp } = gzip
         ? await files.writeChunks(
             target,

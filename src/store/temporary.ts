@@ -18,7 +18,12 @@ let counter = threadId * NAMES_PER_THREAD
 
 /** A name in `directory` that no other call and no other living process uses. */
 export function temporaryIn(directory: string): string {
-  return join(directory, `${TEMPORARY_PREFIX}${process.pid}-${counter++}`)
+  return join(directory, temporaryName())
+}
+
+/** The same without its directory. */
+export function temporaryName(): string {
+  return `${TEMPORARY_PREFIX}${process.pid}-${counter++}`
 }
 
 /**

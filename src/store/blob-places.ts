@@ -1,0 +1,186 @@
+/**
+ * Where thousands of small blobs get their places in a library, one after the other: directories, a temporary, its name.
+ *
+ * On Linux by system calls below one descriptor, with names written into the same bytes again and again: a blob then
+ * costs little more than what the kernel takes. Elsewhere by `LibraryFiles`. What is written was verified by the caller.
+ */
+import { hostError, systemCodeOf } from '../base/errors.ts'
+import { type FileStamp, STAMP_LENGTH } from '../base/file-stamp.ts'
+import {
+  AT_FDCWD,
+  cString,
+  EEXIST,
+  errnoError,
+  libc,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_WRONLY,
+  Status,
+} from '../base/libc.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
+import { blobPath, libraryDirectory, type Roots } from '../catalog/layout.ts'
+import { directoryMode, fileMode, type LibraryFiles } from './library-files.ts'
+import { temporaryName } from './temporary.ts'
+
+const SLASH = 0x2f
+/** `aa/bb/cc/`, before the digest: what rcc makes of its first six digits (formats.md §1). */
+const HEAD_BYTES = 9
+/** Where the names of the three levels end. */
+const LEVEL_ENDS = [2, 5, 8] as const
+const NAME_BYTES_MAX = 128
+
+export class BlobPlaces implements Disposable {
+  readonly #native: NativePlaces | undefined
+
+  /** @throws {HoloError} blame `host`: the library cannot be made */
+  constructor(
+    private readonly roots: Roots,
+    private readonly files: LibraryFiles,
+  ) {
+    files.ensureDirectory(libraryDirectory(roots))
+    if (process.platform === 'linux') this.#native = new NativePlaces(libraryDirectory(roots), roots.shared)
+  }
+
+  /**
+   * Make a file of a blob, unless a regular file stands at its place.
+   *
+   * @param atRest asked for the bytes of the file only where it is made
+   * @returns its stamp, taken by its descriptor once it was named; undefined where it was there
+   * @throws {HoloError} blame `host`: writing failed, and nothing is left behind
+   */
+  add(digest: Sha256Digest, atRest: () => Uint8Array): FileStamp | undefined {
+    const native = this.#native
+    if (native === undefined) {
+      const path = blobPath(this.roots, digest)
+      return this.files.isFile(path) ? undefined : this.files.write(path, atRest(), libraryDirectory(this.roots)).stamp
+    }
+    try {
+      return native.add(digest, atRest)
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw hostError(`write ${blobPath(this.roots, digest)}`, error)
+    }
+    // rcc's check removes empty directories at any time, the library's own among them.
+    try {
+      this.files.forget()
+      this.files.ensureDirectory(libraryDirectory(this.roots))
+      native.reopen()
+      return native.add(digest, atRest)
+    } catch (error) {
+      throw hostError(`write ${blobPath(this.roots, digest)}`, error)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#native?.[Symbol.dispose]()
+  }
+}
+
+/** Errors are as those of `node:fs`, with a `code`. */
+class NativePlaces implements Disposable {
+  readonly #libc = libc()
+  readonly #status = new Status()
+  // With buffers of their own: others are moved when somebody asks for them.
+  readonly #name = Buffer.from(new ArrayBuffer(NAME_BYTES_MAX))
+  readonly #temporary = Buffer.from(new ArrayBuffer(NAME_BYTES_MAX))
+  /** Directories that are known to exist, each as the digits of its levels. */
+  readonly #made = new Set<string>()
+  #directory: number
+
+  constructor(
+    private readonly path: string,
+    private readonly shared: boolean,
+  ) {
+    this.#directory = this.#open()
+    this.#name[2] = SLASH
+    this.#name[5] = SLASH
+    this.#name[8] = SLASH
+  }
+
+  reopen(): void {
+    this.#libc.close(this.#directory)
+    this.#made.clear()
+    this.#directory = this.#open()
+  }
+
+  add(digest: Sha256Digest, atRest: () => Uint8Array): FileStamp | undefined {
+    const name = this.#name
+    name.write(digest, HEAD_BYTES, 'latin1')
+    for (let level = 0; level < LEVEL_ENDS.length; level++) {
+      name[3 * level] = name[HEAD_BYTES + 2 * level] ?? 0
+      name[3 * level + 1] = name[HEAD_BYTES + 2 * level + 1] ?? 0
+    }
+    const isNew = this.#ensureLevels(digest)
+    if (!isNew && this.#status.at(this.#directory, name) && this.#status.isFile) return undefined
+    return this.#write(atRest())
+  }
+
+  /** @returns whether the last level was made now: nothing stands in it */
+  #ensureLevels(digest: Sha256Digest): boolean {
+    let isNew = false
+    for (let level = 0; level < LEVEL_ENDS.length; level++) {
+      const digits = digest.slice(0, 2 * (level + 1))
+      isNew = false
+      if (this.#made.has(digits)) continue
+      const end = LEVEL_ENDS[level] ?? 0
+      this.#name[end] = 0
+      isNew = this.#makeDirectory()
+      this.#name[end] = SLASH
+      this.#made.add(digits)
+    }
+    return isNew
+  }
+
+  /** @returns whether it was not there */
+  #makeDirectory(): boolean {
+    const mode = directoryMode(this.shared)
+    if (this.#libc.mkdirat(this.#directory, this.#name, mode) === 0) {
+      // mkdir subtracts the umask, which other users of a shared library must not suffer from.
+      if (this.shared) this.#checked(this.#libc.fchmodat(this.#directory, this.#name, mode, 0))
+      return true
+    }
+    const errno = this.#libc.errno()
+    if (errno !== EEXIST) throw errnoError(errno)
+    return false
+  }
+
+  #write(bytes: Uint8Array): FileStamp {
+    const { shared } = this
+    const mode = fileMode(shared)
+    const temporary = this.#temporary
+    temporary[temporary.write(temporaryName())] = 0
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
+    const descriptor = this.#checked(this.#libc.openat(this.#directory, temporary, flags, mode))
+    try {
+      if (shared) this.#checked(this.#libc.fchmod(descriptor, mode))
+      for (let at = 0; at < bytes.byteLength; ) {
+        const rest = at === 0 ? bytes : bytes.subarray(at)
+        at += this.#checked(Number(this.#libc.pwrite(descriptor, rest, rest.byteLength, at)))
+      }
+      this.#checked(this.#libc.renameat(this.#directory, temporary, this.#directory, this.#name))
+      this.#checked(this.#status.of(descriptor) ? 0 : -1)
+      const stamp = new Uint32Array(STAMP_LENGTH)
+      this.#status.copyStamp(stamp, 0)
+      return stamp
+    } catch (error) {
+      this.#libc.unlinkat(this.#directory, temporary, 0)
+      throw error
+    } finally {
+      this.#libc.close(descriptor)
+    }
+  }
+
+  #open(): number {
+    return this.#checked(this.#libc.openat(AT_FDCWD, cString(this.path), O_DIRECTORY | O_CLOEXEC, 0))
+  }
+
+  #checked(result: number): number {
+    if (result < 0) throw errnoError(this.#libc.errno())
+    return result
+  }
+
+  [Symbol.dispose](): void {
+    this.#libc.close(this.#directory)
+  }
+}
