@@ -8,9 +8,14 @@ import { LibraryFiles } from '../../src/store/library-files.ts'
 import { rootsIn, TemporaryDirectory } from '../support/golden.ts'
 
 const contents = Array.from({ length: 600 }, (_, index) => Buffer.from(`blob ${index}`))
-const [first = Buffer.from('')] = contents
+const topOf = (content: Uint8Array) => sha256Of(content).slice(0, 2)
 /** Two in one directory of the first level. */
-const sibling = contents.find((each) => each !== first && sha256Of(each).slice(0, 2) === sha256Of(first).slice(0, 2))
+const first = contents.find((content) => siblingOf(content) !== undefined) ?? Buffer.from('')
+const sibling = siblingOf(first) ?? first
+
+function siblingOf(content: Uint8Array): Uint8Array | undefined {
+  return contents.find((each) => each !== content && topOf(each) === topOf(content))
+}
 
 function placesIn(home: TemporaryDirectory, shared = false) {
   const roots = { ...rootsIn(home.path), shared }
@@ -48,8 +53,8 @@ describe('BlobPlaces', () => {
     fs.writeFileSync(places.path(first), 'another')
     expect(places.add(first)).toBeUndefined()
     expect(fs.readFileSync(places.path(first), 'utf8')).toBe('another')
-    expect(places.add(sibling ?? first)).toBeDefined()
-    expect(places.add(sibling ?? first)).toBeUndefined()
+    expect(places.add(sibling)).toBeDefined()
+    expect(places.add(sibling)).toBeUndefined()
   })
 
   test('makes modes that do not depend on the umask in a shared library, and rcc’s in a private one', () => {
@@ -76,9 +81,9 @@ describe('BlobPlaces', () => {
     using home = new TemporaryDirectory()
     using places = placesIn(home)
     places.add(first)
-    fs.rmSync(join(places.directory, sha256Of(first).slice(0, 2)), { recursive: true })
-    places.add(sibling ?? first)
-    expect(fs.readFileSync(places.path(sibling ?? first)).equals(sibling ?? first)).toBeTrue()
+    fs.rmSync(join(places.directory, topOf(first)), { recursive: true })
+    places.add(sibling)
+    expect(fs.readFileSync(places.path(sibling)).equals(sibling)).toBeTrue()
     fs.rmSync(places.directory, { recursive: true })
     places.add(first)
     expect(filesIn(places.directory)).toEqual([places.path(first)])
@@ -87,7 +92,7 @@ describe('BlobPlaces', () => {
   test('says which blob could not be written where something else stands in its way, and leaves nothing', () => {
     using home = new TemporaryDirectory()
     using places = placesIn(home)
-    const top = join(places.directory, sha256Of(first).slice(0, 2))
+    const top = join(places.directory, topOf(first))
     fs.writeFileSync(top, 'a file')
     expect(() => places.add(first)).toThrow(places.path(first))
     expect(filesIn(places.directory)).toEqual([top])
