@@ -17,7 +17,7 @@ import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import type { PieceExchange } from './piece-exchange.ts'
+import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
 
@@ -54,27 +54,34 @@ export async function fetchEnvironment(
   const missing = await library.missing(verified.catalog, signal)
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
-  if (missing.length > 0) {
-    const pieces = piecesOf(verified.catalog)
-    await using sink = new LibraryPieceSink(library, pieces, {
-      onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
-    })
-    const told = () => onProgress(totals, blobs)
+  if (missing.length === 0) return await settleCatalog(library, verified, signal)
+  const pieces = piecesOf(verified.catalog)
+  const sink = new LibraryPieceSink(library, pieces, {
+    onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
+  })
+  let ended: PromiseLike<void> | undefined
+  const { wanted, held } = piecesLacking(pieces, missing)
+  using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified.sha256, sink, held)
+  const told = () => onProgress(totals, blobs)
+  try {
     try {
       // Computed while others work: its note beside spaces, which the catalog is kept with.
       void nextTurn().then(() => verified.tail())
-      const { left, lost } = await fetchInPieces(exchange, verified, { pieces, missing, sink }, totals, told, signal)
+      const work = { pieces, missing, wanted, sink, passedOn }
+      const { left, lost } = await fetchInPieces(exchange, verified, work, totals, told, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))
-      try {
-        await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
-      } catch (error) {
+      await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal).catch((error: unknown) => {
         throw blaming(lost, error)
-      }
+      })
     } finally {
       library.notes.flush()
+      ended = sink[Symbol.asyncDispose]()
     }
+    await settleCatalog(library, verified, signal)
+    passedOn?.handOver()
+  } finally {
+    await ended
   }
-  await settleCatalog(library, verified, signal)
 }
 
 /** That nobody has the rest is the fault of whoever had it, and was lost. */
@@ -91,7 +98,10 @@ function blaming(lost: HoloError | undefined, error: unknown): unknown {
 interface PieceWork {
   readonly pieces: Pieces
   readonly missing: readonly BlobRef[]
+  /** Numbers of the pieces to fetch. */
+  readonly wanted: readonly number[]
   readonly sink: LibraryPieceSink
+  readonly passedOn: PassedOn | undefined
 }
 
 interface PieceOutcome {
@@ -104,14 +114,12 @@ interface PieceOutcome {
 async function fetchInPieces(
   exchange: PieceExchange | undefined,
   { name, sha256, publication }: VerifiedCatalog,
-  { pieces, missing, sink }: PieceWork,
+  { pieces, missing, wanted, sink, passedOn }: PieceWork,
   totals: FetchTotals,
   onProgress: () => void,
   signal: AbortSignal,
 ): Promise<PieceOutcome> {
-  const { wanted, held } = piecesLacking(pieces, missing)
   if (wanted.length === 0 || exchange === undefined) return { left: missing, lost: undefined }
-  using holding = exchange.begin(sha256, sink, held)
   const fetch = new PieceFetch({
     catalog: sha256,
     pieces: pieces.pieces,
@@ -120,7 +128,7 @@ async function fetchInPieces(
     clock: systemClock,
     random: systemRandom,
     log: roomLogger('peer'),
-    holding,
+    holding: passedOn,
     downloadLimit: exchange.downloadLimit,
     graceMs: SOURCE_GRACE_MS,
     totals,

@@ -134,7 +134,9 @@ export class FleetNode implements AsyncDisposable {
     const { os, arch } = machine.roots.platform
     const exchange = new PieceExchange({
       swarm,
-      passingOn: servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings },
+      clock: systemClock,
+      passingOn:
+        servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings, complete: served },
       downloadLimit: new RateLimit(limits.download, systemClock),
     })
     const print = fingerprint(machineKey.publicKey)

@@ -16,6 +16,9 @@ import type { TrustOptions } from './trust.ts'
 
 const log = roomLogger('app')
 
+/** Nobody looks more often; what was fetched is told in full at the end. */
+const PROGRESS_EVERY_MS = 25
+
 /** One entry of the list. */
 export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisposable {
   /** As `Supply.find`. @param trust how what is found is judged */
@@ -83,6 +86,7 @@ export class OrderedSupply implements AsyncDisposable {
     const before = { ...totals, bySource: new Map(totals.bySource), dropped: new Map(totals.dropped) }
     const parts = new Map<OrderedEntry, FetchTotals>(this.entries.map((entry) => [entry, emptyTotals()]))
     const add = () => Object.assign(totals, sumOf([before, ...parts.values()]))
+    let toldMs = Number.NEGATIVE_INFINITY
     // Who was silent a moment ago, when the catalog was looked for, comes after those who were not.
     const slow = this.entries.filter((entry) => entry.budgetMs() === 0)
     const ordered = [...this.entries.filter((entry) => !slow.includes(entry)), ...slow]
@@ -96,6 +100,9 @@ export class OrderedSupply implements AsyncDisposable {
             catalog,
             own,
             (_own, blobs) => {
+              const nowMs = this.clock.nowMs()
+              if (nowMs - toldMs < PROGRESS_EVERY_MS) return
+              toldMs = nowMs
               add()
               onProgress(totals, blobsBefore + blobs)
             },

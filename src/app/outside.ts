@@ -2,6 +2,7 @@
 import { systemClock } from '../base/clock.ts'
 import { systemRandom } from '../base/random.ts'
 import type { Settings } from '../config/settings.ts'
+import { IngestPool } from '../store/ingest-pool.ts'
 import type { Library } from '../store/library.ts'
 import { Guarded } from '../substituters/guarded.ts'
 import { openSubstituter } from '../substituters/open-substituter.ts'
@@ -57,6 +58,7 @@ export async function openOwnOutside(
   signal: AbortSignal,
 ): Promise<Supply> {
   const settings = await settingsOf(machine)
+  let workers: AsyncDisposable | undefined
   let started: Promise<FleetNode | undefined> | undefined
   const start = async () => {
     const fleets = await fleetsOf(machine)
@@ -75,12 +77,16 @@ export async function openOwnOutside(
   return {
     label: 'peers and substituters',
     final: true,
-    find: (name, local, inner) => supply.find(name, local, trust, inner),
+    find: (name, local, inner) => {
+      // Whoever is found will send: that takes longer than they need to start.
+      workers ??= library.digestKind() === 'sha-256' ? IngestPool.startAhead(library) : undefined
+      return supply.find(name, local, trust, inner)
+    },
     fetch: (catalog, totals, onProgress, inner) => supply.fetch(catalog, totals, onProgress, inner),
     [Symbol.asyncDispose]: async () => {
       await supply[Symbol.asyncDispose]()
       const node = await started?.catch(() => undefined)
-      await node?.[Symbol.asyncDispose]()
+      await Promise.all([node?.[Symbol.asyncDispose](), workers?.[Symbol.asyncDispose]()])
     },
   }
 }

@@ -2,19 +2,35 @@
  * What a fetch in pieces needs of this process: the swarm to fetch from and, in a daemon, the means to pass on at once
  * what has come.
  */
+import type { Clock } from '../base/clock.ts'
 import type { HoloError } from '../base/errors.ts'
+import { HAND_OVER_MS_MAX } from '../base/limits.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
+import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 
+/** What has come of an environment, told to the peers and served to them. Disposing of it takes that back. */
+export interface PassedOn extends PartialHolding {
+  /** All of it is in the library: this ends once peers are told so, and they are served without a gap. */
+  handOver(): void
+}
+
 export interface PieceExchangeOptions {
   readonly swarm: FleetSwarm
+  readonly clock: Clock
   /** Undefined in a command, which serves nobody. */
-  readonly passingOn: { readonly served: LibraryPieces; readonly holdings: OwnHoldings } | undefined
+  readonly passingOn:
+    | {
+        readonly served: LibraryPieces
+        readonly holdings: OwnHoldings
+        readonly complete: Pick<ServedLibrary, 'catalogs' | 'subscribe'>
+      }
+    | undefined
   readonly downloadLimit: RateLimit | undefined
 }
 
@@ -31,19 +47,46 @@ export class PieceExchange {
   }
 
   /** Serve what comes to `sink`, and tell the peers. @param held pieces that are here already */
-  begin(catalog: Sha256Digest, sink: LibraryPieceSink, held: readonly number[]): PartialHolding | undefined {
+  begin(catalog: Sha256Digest, sink: LibraryPieceSink, held: readonly number[]): PassedOn | undefined {
     const { passingOn } = this.options
     if (passingOn === undefined) return undefined
     sink.hold(held)
     const partial = passingOn.served.serve(catalog, sink)
     const holding = passingOn.holdings.begin(catalog, sink.pieces.pieces.length, held)
+    let handedOver = false
+    const end = () => {
+      holding[Symbol.dispose]()
+      partial[Symbol.dispose]()
+    }
     return {
       add: (pieces) => holding.add(pieces),
+      handOver: () => {
+        handedOver = true
+        this.#onceComplete(catalog, passingOn.complete, end)
+      },
       [Symbol.dispose]: () => {
-        holding[Symbol.dispose]()
-        partial[Symbol.dispose]()
+        if (!handedOver) end()
       },
     }
+  }
+
+  /** The watch of the library takes a moment to see a catalog; where it never does, there is an end to it, too. */
+  #onceComplete(
+    catalog: Sha256Digest,
+    complete: Pick<ServedLibrary, 'catalogs' | 'subscribe'>,
+    then: () => void,
+  ): void {
+    const late = new AbortController()
+    const look = () => {
+      if (complete.catalogs().some(({ sha256 }) => sha256 === catalog)) late.abort(new Error('the catalog is served'))
+    }
+    const unsubscribe = complete.subscribe(look)
+    const end = () => {
+      unsubscribe()
+      then()
+    }
+    this.options.clock.sleep(HAND_OVER_MS_MAX, late.signal).then(end, end)
+    look()
   }
 
   /** A frame whose content is proved: sent on as it is. */

@@ -165,6 +165,8 @@ export const RATE_BURST_MS = 100
 export const FAST_LINK_BYTES_PER_SECOND = 19_000_000
 /** A piece of which less is missing here is not fetched whole: its blobs are. Its small form is a third of it. */
 export const PIECE_MISSING_SHARE_MIN = 1 / 3
+/** An environment that was just fetched is served as one on its way until it is seen in the library, or for so long. */
+export const HAND_OVER_MS_MAX = 5_000
 /** How long pieces that were just fetched wait before peers are told of them together. */
 export const HOLDINGS_BATCH_MS = 50
 /** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */

@@ -67,17 +67,24 @@ export function* walkRestorable(tree: CatalogDirectory): Generator<CatalogEntry>
   }
 }
 
+/** Each fetch asks for it five times; a catalog never changes. */
+const distinct = new WeakMap<object, readonly BlobRef[]>()
+
 /**
  * Every blob that the catalog names, once, in the order in which `walkFiles` first comes to it: what rcc demands before
  * it takes a blueprint for present, links and shadows included.
  */
-export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): BlobRef[] {
+export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): readonly BlobRef[] {
+  const known = distinct.get(tree)
+  if (known !== undefined) return known
   const seen = new Map<Digest, BlobRef>()
   for (const { file } of walkFiles(tree)) {
     const { digest, sizeBytes } = file
     if (!seen.has(digest)) seen.set(digest, { digest, sizeBytes })
   }
-  return [...seen.values()]
+  const blobs = [...seen.values()]
+  distinct.set(tree, blobs)
+  return blobs
 }
 
 export interface CatalogStatistics {

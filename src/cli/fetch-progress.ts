@@ -8,14 +8,12 @@ type FetchTotals = FetchOutcome['fetched']
 export function fetchProgress(out: Output): (totals: FetchTotals, blobs: number) => void {
   const startedMs = performance.now()
   return (totals, blobs) => {
-    const seconds = Math.max((performance.now() - startedMs) / 1000, 0.001)
-    const rate = `${humanBytes(totals.wireBytes / seconds)}/s`
-    const sources = counted(totals.bySource.size, 'source')
-    void out.progress({
-      doing: 'fetching',
-      done: totals.blobs,
-      total: blobs,
-      detail: `${humanBytes(totals.wireBytes)}, ${rate}, ${sources}`,
+    void out.progress(() => {
+      const seconds = Math.max((performance.now() - startedMs) / 1000, 0.001)
+      const rate = `${humanBytes(totals.wireBytes / seconds)}/s`
+      const sources = counted(totals.bySource.size, 'source')
+      const detail = `${humanBytes(totals.wireBytes)}, ${rate}, ${sources}`
+      return { doing: 'fetching', done: totals.blobs, total: blobs, detail }
     })
   }
 }

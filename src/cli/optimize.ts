@@ -22,11 +22,9 @@ export function optimizeCommand({ output, signal }: CommandContext): Command {
         { to: compress ? 'gzip' : 'raw', dryRun },
         {
           onProgress: ({ bytesBefore, bytesAfter }, done, total) =>
-            void out.progress({
-              doing: dryRun ? 'looking' : 'optimizing',
-              done,
-              total,
-              detail: `${humanBytes(bytesBefore)} before, ${humanBytes(bytesAfter)} after`,
+            void out.progress(() => {
+              const detail = `${humanBytes(bytesBefore)} before, ${humanBytes(bytesAfter)} after`
+              return { doing: dryRun ? 'looking' : 'optimizing', done, total, detail }
             }),
           onLockWait: (holders) =>
             out.note(

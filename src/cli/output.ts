@@ -19,6 +19,7 @@ import {
 type Style = Parameters<typeof styleText>[0]
 
 const PLAIN_PROGRESS_EVERY_MS = 3_000
+const BAR_EVERY_MS = 50
 const STDOUT = 1
 /** How long to leave a slow reader alone before the rest is offered again. */
 const FULL_PIPE_PAUSE_MS = 5
@@ -53,8 +54,8 @@ export interface OutputOptions {
 export class Output {
   readonly #options: OutputOptions
   #bar: SingleBar | undefined
-  // What takes less than that needs no line.
-  #lastPlainMs = performance.now()
+  // What takes less than the first interval needs no line.
+  #lastProgressMs = performance.now()
 
   constructor(options: OutputOptions) {
     this.#options = options
@@ -96,13 +97,20 @@ export class Output {
     process.stderr.write(`${this.style('yellow', 'warning:')} ${sentence(text)}\n`)
   }
 
-  /** A bar on a terminal, elsewhere a line every few seconds. */
-  async progress({ doing, done, total, detail }: Progress): Promise<void> {
-    if (this.#options.quiet || this.json || total === 0) return
-    if (!process.stderr.isTTY) {
-      const nowMs = performance.now()
-      if (nowMs - this.#lastPlainMs < PLAIN_PROGRESS_EVERY_MS) return
-      this.#lastPlainMs = nowMs
+  /**
+   * A bar on a terminal, elsewhere a line every few seconds.
+   *
+   * @param moment asked for only where it is shown: there are thousands of them
+   */
+  async progress(moment: () => Progress): Promise<void> {
+    if (this.#options.quiet || this.json) return
+    const isBar = Boolean(process.stderr.isTTY)
+    const nowMs = performance.now()
+    if (nowMs - this.#lastProgressMs < (isBar ? BAR_EVERY_MS : PLAIN_PROGRESS_EVERY_MS)) return
+    const { doing, done, total, detail } = moment()
+    if (total === 0) return
+    this.#lastProgressMs = nowMs
+    if (!isBar) {
       process.stderr.write(`${doing}: ${done} of ${total} blobs, ${detail}\n`)
       return
     }

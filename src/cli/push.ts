@@ -31,7 +31,9 @@ export function pushCommand({ output, signal }: CommandContext): Command {
         },
         {
           onProgress: (catalog, done, total, sentBytes) =>
-            void out.progress({ doing: `pushing ${catalog.slice(0, 16)}`, done, total, detail: humanBytes(sentBytes) }),
+            void out.progress(() => {
+              return { doing: `pushing ${catalog.slice(0, 16)}`, done, total, detail: humanBytes(sentBytes) }
+            }),
         },
         signal,
       )

@@ -34,7 +34,8 @@ export class FrameReader {
         this.#headBytes = 0
         const length = new DataView(this.#head.buffer).getUint32(0, true)
         if (length > this.bytesMax) throw new RangeError(`a frame of ${length} bytes, above ${this.bytesMax}`)
-        this.#frame = new Uint8Array(length)
+        // Filled before anybody sees it.
+        this.#frame = Buffer.allocUnsafeSlow(length)
         this.#filled = 0
       } else {
         const some = bytes.subarray(at, at + this.#frame.byteLength - this.#filled)

@@ -14,6 +14,8 @@ import { FrameReader, framed } from './frame-reader.ts'
 import { limitUnsent } from './limit-unsent.ts'
 
 const NOTHING = new Uint8Array(0)
+/** Frames up to this leave together at the end of a turn: each write costs a TLS record, a call and a packet. */
+const SMALL_BYTES_MAX = 1024
 
 export class TcpLink implements LaneLink, Endpoint {
   readonly closed: Promise<Error | undefined>
@@ -24,6 +26,8 @@ export class TcpLink implements LaneLink, Endpoint {
   /** Frames that came before somebody listened. */
   #kept: Uint8Array[] = []
   #keptBytes = 0
+  /** Small frames of this turn, in order. */
+  #small: Uint8Array[] = []
   #queue: Uint8Array[] = []
   #queuedBytes = 0
   #waiters: (() => void)[] = []
@@ -46,9 +50,19 @@ export class TcpLink implements LaneLink, Endpoint {
 
   send(frame: Uint8Array, rest: Uint8Array = NOTHING): boolean {
     if (this.#ending) return true
+    if (rest.byteLength === 0 && frame.byteLength <= SMALL_BYTES_MAX) {
+      if (this.#small.push(framed(frame)) === 1) queueMicrotask(() => this.#flushSmall())
+      return this.#queuedBytes < this.queueBytes
+    }
+    this.#flushSmall()
     this.#write(framed(frame, rest.byteLength))
     if (rest.byteLength > 0) this.#write(rest)
     return this.#queuedBytes < this.queueBytes
+  }
+
+  #flushSmall(): void {
+    const small = this.#small.splice(0)
+    if (small.length > 0) this.#write(Buffer.concat(small))
   }
 
   /** To the socket as far as it takes it, else into the queue. */
@@ -72,6 +86,7 @@ export class TcpLink implements LaneLink, Endpoint {
 
   close(): void {
     if (this.#ending) return
+    this.#flushSmall()
     this.#ending = true
     if (this.#queue.length === 0) this.socket.end()
     // A remote that takes nothing, or does not close its side, must not keep ours open.
@@ -82,6 +97,7 @@ export class TcpLink implements LaneLink, Endpoint {
   }
 
   destroy(): void {
+    this.#flushSmall()
     this.#ending = true
     this.socket.terminate()
   }
@@ -118,6 +134,7 @@ export class TcpLink implements LaneLink, Endpoint {
     if (this.#over.signal.aborted) return
     this.#ending = true
     this.#over.abort(new Error('the lane has closed'))
+    this.#small = []
     this.#queue = []
     this.#queuedBytes = 0
     this.#release()

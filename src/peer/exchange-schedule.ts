@@ -12,6 +12,8 @@ const RESCUE_LOOK_MS = 50
 /** What is asked of all peers together: so much of what they send, and so many pieces at least. */
 const PIPELINE_MS = 250
 const PIECES_AT_ONCE_MIN = 8
+/** A deep pipeline is filled up once it has room for this share of it: wants that leave together cost one packet. */
+const REFILL_SHARE = 0.25
 /** One want in so many goes to any peer that has room, not to the one that will be first with it: speeds change. */
 const EXPLORE_ONE_IN = 16
 /** Share of the environment that may be lost by fetching pieces twice. */
@@ -50,8 +52,9 @@ function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean 
   if (pieces.openCount === 0) return false
   const wireBytes = state.pieceWireBytes
   const room = (peer: ExchangePeer) => peer.depth(wireBytes, nowMs) - peer.wants.size
+  const isLow = (peer: ExchangePeer) => room(peer) >= Math.max(1, REFILL_SHARE * peer.depth(wireBytes, nowMs))
   let able: ExchangePeer[] = []
-  for (const peer of state.peers.values()) if (peer.isOpen && !peer.barren && room(peer) > 0) able.push(peer)
+  for (const peer of state.peers.values()) if (peer.isOpen && !peer.barren && isLow(peer)) able.push(peer)
   if (able.length === 0) return false
   const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)

@@ -236,6 +236,11 @@ export class Exchange {
     return this.#state.inFlightBytes
   }
 
+  /** What a peer sends, bytes a second; undefined before it has sent anything. */
+  bytesPerSecond(peer: string, nowMs: number): number | undefined {
+    return this.#state.peers.get(peer)?.bytesPerSecond(nowMs)
+  }
+
   /** For people, in the order in which they came. */
   peers(nowMs: number): PeerFigures[] {
     return [...this.#state.peers.values()].map((peer) => peer.figures(nowMs, this.#state.pieces.count))

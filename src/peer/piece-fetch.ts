@@ -208,7 +208,7 @@ export class PieceFetch {
 
   #want(peer: PiecePeer, { request, count, choices }: Extract<ExchangeAction, { do: 'want' }>): void {
     const { pieces, catalog } = this.#options
-    const rate = this.#exchange.peers(this.#nowMs()).find(({ peer: name }) => name === peer.name)?.bytesPerSecond
+    const rate = this.#exchange.bytesPerSecond(peer.name, this.#nowMs())
     const preference = rate !== undefined && rate >= FAST_LINK_BYTES_PER_SECOND ? 'fast' : 'small'
     const key = requestKey(peer.name, request)
     const number = peer.ask(

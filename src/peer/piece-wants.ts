@@ -97,7 +97,8 @@ export class PieceWants {
     if (!fits || wireBytes > PIECE_WIRE_BYTES_MAX) throw violation(`a piece of ${contentBytes} bytes in ${wireBytes}`)
     const wanted = open.events.onHead(piece, wireBytes)
     if (!wanted && chunk.byteLength < wireBytes) this.cancel(request, [piece])
-    const bytes = wanted ? new Uint8Array(wireBytes) : undefined
+    // Filled before anybody sees it.
+    const bytes = wanted ? Buffer.allocUnsafeSlow(wireBytes) : undefined
     const underWay = { request, open, piece, encoding, bytes, wireBytes, filled: 0 }
     this.#underWay.set(channel, underWay)
     this.#fill(channel, underWay, chunk)

@@ -43,7 +43,33 @@ interface Gathered {
   readonly outcome: PromiseWithResolvers<BlobOutcome>
 }
 
+/** Those that were started before there was work. */
+const ahead = new WeakMap<Library, IngestPool>()
+
 export class IngestPool implements BlobStore, AsyncDisposable {
+  /**
+   * Start Workers for what `of` will be asked for: they need some 30 ms, in which a command looks for the environment.
+   *
+   * @returns ends them, unless they are in use by then
+   * @throws as the constructor
+   */
+  static startAhead(library: Library): AsyncDisposable {
+    const pool = new IngestPool(library)
+    ahead.set(library, pool)
+    return {
+      [Symbol.asyncDispose]: async () => {
+        if (ahead.get(library) === pool) await pool[Symbol.asyncDispose]()
+      },
+    }
+  }
+
+  /** Those that were started ahead, or new ones. @throws as the constructor */
+  static of(library: Library, options: IngestPoolOptions): IngestPool {
+    const started = options.workers === undefined ? ahead.get(library) : undefined
+    ahead.delete(library)
+    return started ?? new IngestPool(library, options)
+  }
+
   readonly lanes: readonly IngestLane[]
   #gathered: Gathered[] = []
   #gatheredBytes = 0

@@ -60,7 +60,7 @@ export class LibraryPieceSink implements PieceSink {
     private readonly options: PieceSinkOptions = {},
   ) {
     this.#state = new Uint8Array(pieces.pieces.length)
-    this.#pool = new IngestPool(library, options)
+    this.#pool = IngestPool.of(library, options)
     const packed = packPieces(pieces)
     for (const lane of this.#pool.lanes) lane.tell({ kind: 'pieces', pieces: packed })
   }
@@ -172,9 +172,14 @@ export class LibraryPieceSink implements PieceSink {
     return { kind: 'temporary', path, offset, bytes, sha256: Buffer.from(hash).toString('hex') as Sha256Digest }
   }
 
-  /** Ends the Workers at once: what is whole is kept, ranges of unfinished blobs are lost. Notes are not flushed. */
+  /**
+   * Ends the Workers at once: what is whole is kept, and still has its place; ranges of unfinished blobs are lost. Notes
+   * are not flushed.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#state.fill(ABSENT)
+    for (const [piece, shape] of this.pieces.pieces.entries()) {
+      if (shape.kind === 'range' && this.#temporaries.has(shape.blob)) this.#state[piece] = ABSENT
+    }
     await this.#pool[Symbol.asyncDispose]()
   }
 

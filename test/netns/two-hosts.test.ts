@@ -23,7 +23,7 @@ const obstacle = fleetObstacle()
 const lanTest = skipUnless(obstacle === undefined, obstacle ?? '')
 
 /** Distinct blobs of one version of the golden environment. */
-function blobsOf(version: Version): BlobRef[] {
+function blobsOf(version: Version): readonly BlobRef[] {
   const { name } = environmentVersion(version === 'v1' ? 1 : 2)
   const found = new Library(environmentRoots()).catalog(name)
   return found === undefined ? [] : distinctBlobs(found.catalog)
