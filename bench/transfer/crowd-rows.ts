@@ -27,7 +27,7 @@ function crowdOf(measuring: Measuring, megabits: number): Crowd {
 /** What the seed prepares for the wire is prepared after this. */
 async function warmUp(measuring: Measuring): Promise<void> {
   await runLone(measuring, formOf(measuring), undefined)
-  await measuring.site.seed(formOf(measuring)).settled()
+  await measuring.site.seed(formOf(measuring)).prepared()
 }
 
 /** One seed, and all receivers start together. */
@@ -176,8 +176,8 @@ export async function pairRows(measuring: Measuring): Promise<Row[]> {
     site.shape(holders, PAIR_MEGABITS)
     return (await site.fetched(receiver, site.limitMs(PAIR_MEGABITS), signal)).ms
   }
-  // What holders prepare for the wire is prepared by then.
   await fetchedMs([seed, second])
+  await Promise.all([seed, second].map((machine) => machine.prepared()))
   const times = { one: [] as number[], two: [] as number[] }
   for (let pair = 0; pair < pairs; pair++) {
     times.one.push(await fetchedMs([seed]))

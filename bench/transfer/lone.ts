@@ -90,7 +90,7 @@ async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]
     cold.ours.push(await fetchedMs())
     cold.tar.push(await tar())
   }
-  await seed.settled()
+  await seed.prepared()
   const warm = { ours: [] as number[], tar: [] as number[] }
   for (let pair = 0; pair < pairs; pair++) {
     warm.ours.push(await fetchedMs())
@@ -138,7 +138,7 @@ export async function rccRows(measuring: Measuring): Promise<Row[] | string> {
   await seed.start()
   const times = { ours: [] as number[], fresh: [] as number[], kept: [] as number[] }
   await site.fetched(receiver, site.limitMs(), signal)
-  await seed.settled()
+  await seed.prepared()
   for (let pair = 0; pair < pairs; pair++) {
     receiver.empty()
     times.ours.push((await site.fetched(receiver, site.limitMs(), signal)).ms)
@@ -173,7 +173,7 @@ export async function smallRows({ site, pairs, signal }: Measuring): Promise<Row
   const [seed, receiver] = [site.seed('raw'), site.receiver()]
   await site.reset()
   await seed.start()
-  await seed.settled()
+  await seed.prepared()
   const times = { stage: [] as number[], whole: [] as number[] }
   for (let run = 0; run <= pairs; run++) {
     receiver.empty()

@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { PREPARE_QUIET_MS } from '../../src/base/limits.ts'
 import { statePaths } from '../../src/catalog/layout.ts'
 import { rootsIn } from '../../test/support/golden.ts'
 import type { Host } from '../../test/support/lan.ts'
@@ -116,7 +117,13 @@ export class Machine {
     }
   }
 
-  /** Wait until the daemon is at rest: whatever it prepares for later requests is prepared then. */
+  /** Wait until the daemon has made ready what it holds, which it begins only after a while in which nothing came. */
+  async prepared(): Promise<void> {
+    await Bun.sleep(PREPARE_QUIET_MS + 1_000)
+    await this.settled()
+  }
+
+  /** Wait until the daemon is at rest, for now. */
   async settled(): Promise<void> {
     const pid = this.#daemon?.pid
     if (pid === undefined) return

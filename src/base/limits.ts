@@ -185,10 +185,7 @@ export const PIECE_STORE_CATALOGS_MAX = 256
 export const FRAMES_WAITING_BYTES_MAX = 16 * MIB
 /** Catalogs whose pieces are known to a process that serves: 10,000 blobs take half a MiB. */
 export const SERVED_CATALOGS_MAX = 32
-/**
- * Level of zstd for a frame that somebody waits for, and for one that is made ahead: of 194 MB they make 0.275 and 0.271, in 7
- * and 11 ms a piece; level 3 makes 0.294 in 3 ms (`bench/pieces.ts`).
- */
+/** Levels of zstd for what is waited for and what is made ahead: 0.275 in 7 ms a piece, 0.271 in 11 (`bench/pieces.ts`). */
 export const FRAME_LEVEL = 6
 export const FRAME_LEVEL_AHEAD = 9
 /** A frame that is not shorter than its content by so much is not worth its decoding. */

@@ -10,7 +10,7 @@ import {
   PEER_STALL_MS,
 } from '../base/limits.ts'
 import type { Bitfield } from './bitfield.ts'
-import type { Want } from './exchange-want.ts'
+import type { Transfer, Want } from './exchange-want.ts'
 import { BusyRate } from './rates.ts'
 
 /** Speed is judged over about a second of work: some pieces of a slow wire. */
@@ -19,6 +19,9 @@ const RATE_HALF_LIFE_MS = 1_000
 const LATENCY_GROWTH = 1.25
 /** What both ends take to turn to the next piece, beside the wire: with less a fast wire ran dry. */
 const TURN_MS = 20
+
+/** What an earlier piece counts of the next one, in the speed of the wire. */
+const FLOW_KEPT = 0.9
 
 /** Silence that is no queue any more. */
 const SILENT_MS = 1_000
@@ -61,6 +64,8 @@ export class ExchangePeer {
   /** When it last sent something that counts; later by the time in which it owed us nothing. */
   #progressMs = 0
   #sinceProgressBytes = 0
+  #flowedBytes = 0
+  #flowMs = 0
   /** While it owes us nothing: how long it had owed us something, and nothing that counts had come of it, ms. */
   #fruitlessMs = 0
 
@@ -93,10 +98,6 @@ export class ExchangePeer {
   /** Of the way there and back, without what waits there for others as far as we know; undefined before any answer. */
   get latencyMs(): number | undefined {
     return this.#latencyMs
-  }
-
-  bytesPerSecond(nowMs: number): number | undefined {
-    return this.#rate.perSecond(nowMs)
   }
 
   /**
@@ -153,9 +154,20 @@ export class ExchangePeer {
   }
 
   /** A piece has come. */
-  onPiece(nowMs: number): void {
+  onPiece({ headMs, flowedBytes }: Transfer, nowMs: number): void {
     this.receivedPieces++
+    this.#flowedBytes = FLOW_KEPT * this.#flowedBytes + flowedBytes
+    this.#flowMs = FLOW_KEPT * this.#flowMs + nowMs - headMs
     this.#progress(nowMs)
+  }
+
+  /**
+   * Bytes a second while a piece comes: what the way from the peer carries, however long it takes to make a piece ready.
+   * Infinite where pieces come in one go; undefined before one has come.
+   */
+  get wireRate(): number | undefined {
+    if (this.receivedPieces === 0) return undefined
+    return this.#flowMs === 0 ? Number.POSITIVE_INFINITY : (this.#flowedBytes * 1000) / this.#flowMs
   }
 
   /** It owes us something and has sent nothing for a while: others need not wait for it. */

@@ -10,7 +10,11 @@ import type { ExchangePeer } from './exchange-peer.ts'
 export interface Transfer {
   readonly piece: number
   readonly wireBytes: number
+  /** When it began to come. */
+  readonly headMs: number
   gotBytes: number
+  /** Of those, what came after that moment. */
+  flowedBytes: number
 }
 
 /** It lives until the peer has answered it, also where we do not care any more. */

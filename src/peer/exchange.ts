@@ -6,6 +6,7 @@
  * bytes; every missing piece that a present peer holds is asked for; what a lost, choked or stalled peer owed is asked
  * of others. Knows nothing of bytes, digests and sockets.
  */
+import { FAST_LINK_BYTES_PER_SECOND } from '../base/limits.ts'
 import { Bitfield } from './bitfield.ts'
 import type { PeerFigures } from './exchange-peer.ts'
 import { schedule } from './exchange-schedule.ts'
@@ -84,7 +85,7 @@ export class Exchange {
       want.choices.delete(choice)
       this.#state.drop(choice, want)
     }
-    want.transfer = { piece, wireBytes, gotBytes: 0 }
+    want.transfer = { piece, wireBytes, headMs: nowMs, gotBytes: 0, flowedBytes: 0 }
     this.#state.reserve(want, this.#state.pieces.bytes(piece))
     if (want.withdrawn.has(piece)) return 'unwanted'
     if (!this.#state.pieces.isMissing(piece)) {
@@ -107,6 +108,7 @@ export class Exchange {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want?.transfer === undefined || want.transfer.piece !== piece) return
     want.transfer.gotBytes += bytes
+    if (nowMs > want.transfer.headMs) want.transfer.flowedBytes += bytes
     want.peer.onBytes(bytes, nowMs)
     this.#state.rate.add(bytes, nowMs)
   }
@@ -121,7 +123,7 @@ export class Exchange {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want?.transfer === undefined || want.transfer.piece !== piece) return 'violation'
     const { peer, transfer } = want
-    peer.onPiece(nowMs)
+    peer.onPiece(transfer, nowMs)
     this.#state.end(want, nowMs)
     if (!this.#state.pieces.isMissing(piece)) {
       this.#state.lostBytes += transfer.gotBytes
@@ -236,9 +238,15 @@ export class Exchange {
     return this.#state.inFlightBytes
   }
 
-  /** What a peer sends, bytes a second; undefined before it has sent anything. */
-  bytesPerSecond(peer: string, nowMs: number): number | undefined {
-    return this.#state.peers.get(peer)?.bytesPerSecond(nowMs)
+  /**
+   * Whether pieces come from a peer sooner raw than made small; found out by its first one, since a fast wire would wait
+   * for a peer that has to compress.
+   */
+  isWireFast(name: string, request: number): boolean {
+    const peer = this.#state.peers.get(name)
+    return peer?.wireRate === undefined
+      ? peer?.wants.get(request)?.first === true
+      : peer.wireRate >= FAST_LINK_BYTES_PER_SECOND
   }
 
   /** For people, in the order in which they came. */

@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { type HoloError, messageOf } from '../base/errors.ts'
-import { FAST_LINK_BYTES_PER_SECOND, FETCH_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts'
+import { FETCH_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
@@ -208,8 +208,7 @@ export class PieceFetch {
 
   #want(peer: PiecePeer, { request, count, choices }: Extract<ExchangeAction, { do: 'want' }>): void {
     const { pieces, catalog } = this.#options
-    const rate = this.#exchange.bytesPerSecond(peer.name, this.#nowMs())
-    const preference = rate !== undefined && rate >= FAST_LINK_BYTES_PER_SECOND ? 'fast' : 'small'
+    const preference = this.#exchange.isWireFast(peer.name, request) ? 'fast' : 'small'
     const key = requestKey(peer.name, request)
     const number = peer.ask(
       { catalog, count, preference, choices, pieceBytes: (piece) => pieces[piece]?.bytes ?? 0 },

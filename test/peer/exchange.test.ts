@@ -159,6 +159,26 @@ describe('Exchange.onHead()', () => {
   })
 })
 
+// Over a wire of 1 Gbit/s it looked slow as long as the peer had to compress each piece first.
+test('Exchange.isWireFast() goes by how fast a piece comes, not by how long it takes to be made ready', () => {
+  const after = (bytesPerMs: number, readyMs: number) => {
+    const exchange = exchangeWith(20, { seed: 'all' })
+    const [first, second] = wantsOf(exchange.next(0))
+    if (first === undefined || second === undefined) throw new Error('it asks for too little')
+    expect([first, second].map(({ request }) => exchange.isWireFast('seed', request))).toEqual([true, false])
+    const piece = first.choices[0] ?? -1
+    exchange.onHead('seed', first.request, piece, MIB, readyMs)
+    for (let got = 0, nowMs = readyMs; got < MIB; nowMs += 4) {
+      const bytes = Math.min(4 * bytesPerMs, MIB - got)
+      exchange.onBytes('seed', first.request, piece, bytes, nowMs)
+      got += bytes
+      if (got === MIB) exchange.onReceived('seed', first.request, piece, nowMs)
+    }
+    return exchange.isWireFast('seed', second.request)
+  }
+  expect([after(125_000, 5), after(125_000, 500), after(12_500, 5)]).toEqual([true, true, false])
+})
+
 describe('Exchange.onRefused()', () => {
   test('asks others, and is stuck once nobody is left', () => {
     const exchange = exchangeWith(1, { a: 'all', b: 'all' })
