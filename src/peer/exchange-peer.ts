@@ -21,7 +21,11 @@ const LATENCY_GROWTH = 1.25
 const TURN_MS = 20
 
 /** What an earlier piece counts of the next one, in the speed of the wire. */
-const FLOW_KEPT = 0.9
+const FLOW_KEPT = 0.5
+/** Less says nothing of a wire: after a pause even a slow one takes some at once. */
+const FLOW_BYTES_MIN = 256 * 1024
+/** So many pieces, since the first of them may be what the wire takes at once. */
+export const FLOWS_MIN = 2
 
 /** Silence that is no queue any more. */
 const SILENT_MS = 1_000
@@ -57,6 +61,8 @@ export class ExchangePeer {
   /** Pieces that it holds by its own word, and refused. */
   readonly refused = new Set<number>()
   refusals = 0
+  /** Wants so far. */
+  asked = 0
   receivedPieces = 0
   receivedBytes = 0
   readonly #rate = new BusyRate(RATE_HALF_LIFE_MS)
@@ -66,6 +72,7 @@ export class ExchangePeer {
   #sinceProgressBytes = 0
   #flowedBytes = 0
   #flowMs = 0
+  #flows = 0
   /** While it owes us nothing: how long it had owed us something, and nothing that counts had come of it, ms. */
   #fruitlessMs = 0
 
@@ -130,6 +137,7 @@ export class ExchangePeer {
       this.#rate.begin(nowMs)
       this.#progressMs = nowMs - this.#fruitlessMs
     }
+    this.asked++
     this.wants.set(want.request, want)
   }
 
@@ -156,18 +164,23 @@ export class ExchangePeer {
   /** A piece has come. */
   onPiece({ headMs, flowedBytes }: Transfer, nowMs: number): void {
     this.receivedPieces++
+    this.#progress(nowMs)
+    if (flowedBytes < FLOW_BYTES_MIN) return
     this.#flowedBytes = FLOW_KEPT * this.#flowedBytes + flowedBytes
     this.#flowMs = FLOW_KEPT * this.#flowMs + nowMs - headMs
-    this.#progress(nowMs)
+    this.#flows++
   }
 
   /**
    * Bytes a second while a piece comes: what the way from the peer carries, however long it takes to make a piece ready.
-   * Infinite where pieces come in one go; undefined before one has come.
+   * undefined before some large ones have come.
    */
   get wireRate(): number | undefined {
-    if (this.receivedPieces === 0) return undefined
-    return this.#flowMs === 0 ? Number.POSITIVE_INFINITY : (this.#flowedBytes * 1000) / this.#flowMs
+    return this.#flows < FLOWS_MIN ? undefined : (this.#flowedBytes * 1000) / this.#flowMs
+  }
+
+  bytesPerSecond(nowMs: number): number | undefined {
+    return this.#rate.perSecond(nowMs)
   }
 
   /** It owes us something and has sent nothing for a while: others need not wait for it. */

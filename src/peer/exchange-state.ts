@@ -133,6 +133,7 @@ export class ExchangeState {
       transfer: undefined,
       reservedBytes: 0,
       askedMs: nowMs,
+      ordinal: peer.asked,
       first: peer.wants.size === 0,
     }
     this.reserve(want, this.largest(choices))

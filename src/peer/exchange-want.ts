@@ -13,7 +13,7 @@ export interface Transfer {
   /** When it began to come. */
   readonly headMs: number
   gotBytes: number
-  /** Of those, what came after that moment. */
+  /** Of those, what came after that. */
   flowedBytes: number
 }
 
@@ -31,6 +31,8 @@ export interface Want {
   /** Raw bytes that it takes of what may be in flight. */
   reservedBytes: number
   readonly askedMs: number
+  /** How many were asked of the peer before. */
+  readonly ordinal: number
   /** Whether the peer owed us nothing when it was asked: only then its first answer tells the latency. */
   readonly first: boolean
 }

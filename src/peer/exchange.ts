@@ -8,7 +8,7 @@
  */
 import { FAST_LINK_BYTES_PER_SECOND } from '../base/limits.ts'
 import { Bitfield } from './bitfield.ts'
-import type { PeerFigures } from './exchange-peer.ts'
+import { FLOWS_MIN, type PeerFigures } from './exchange-peer.ts'
 import { schedule } from './exchange-schedule.ts'
 import { type ExchangeOptions, ExchangeState } from './exchange-state.ts'
 import type { ExchangeAction, Expectation, RefusalReason } from './exchange-want.ts'
@@ -107,8 +107,9 @@ export class Exchange {
   onBytes(name: string, request: number, piece: number, bytes: number, nowMs: number): void {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want?.transfer === undefined || want.transfer.piece !== piece) return
+    // The first of them came with the head.
+    if (want.transfer.gotBytes > 0) want.transfer.flowedBytes += bytes
     want.transfer.gotBytes += bytes
-    if (nowMs > want.transfer.headMs) want.transfer.flowedBytes += bytes
     want.peer.onBytes(bytes, nowMs)
     this.#state.rate.add(bytes, nowMs)
   }
@@ -239,14 +240,14 @@ export class Exchange {
   }
 
   /**
-   * Whether pieces come from a peer sooner raw than made small; found out by its first one, since a fast wire would wait
+   * Whether pieces come from a peer sooner raw than made small; found out by its first ones, since a fast wire would wait
    * for a peer that has to compress.
    */
-  isWireFast(name: string, request: number): boolean {
+  isWireFast(name: string, request: number, nowMs: number): boolean {
     const peer = this.#state.peers.get(name)
-    return peer?.wireRate === undefined
-      ? peer?.wants.get(request)?.first === true
-      : peer.wireRate >= FAST_LINK_BYTES_PER_SECOND
+    if (peer === undefined) return false
+    if (peer.wireRate === undefined) return (peer.wants.get(request)?.ordinal ?? FLOWS_MIN) < FLOWS_MIN
+    return Math.max(peer.wireRate, peer.bytesPerSecond(nowMs) ?? 0) >= FAST_LINK_BYTES_PER_SECOND
   }
 
   /** For people, in the order in which they came. */

@@ -208,7 +208,7 @@ export class PieceFetch {
 
   #want(peer: PiecePeer, { request, count, choices }: Extract<ExchangeAction, { do: 'want' }>): void {
     const { pieces, catalog } = this.#options
-    const preference = this.#exchange.isWireFast(peer.name, request) ? 'fast' : 'small'
+    const preference = this.#exchange.isWireFast(peer.name, request, this.#nowMs()) ? 'fast' : 'small'
     const key = requestKey(peer.name, request)
     const number = peer.ask(
       { catalog, count, preference, choices, pieceBytes: (piece) => pieces[piece]?.bytes ?? 0 },
