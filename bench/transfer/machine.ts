@@ -39,7 +39,7 @@ export type FetchCommand = 'fetch' | 'restore'
 
 /** A daemon at rest uses less than this share of a core; and it is given so long to come to rest. */
 const AT_REST = 0.03
-const REST_WAIT_MS = 60_000
+const REST_WAIT_MS = 300_000
 const CONNECT_WAIT_MS = 30_000
 const STOP_WAIT_MS = 3_000
 

@@ -185,9 +185,9 @@ export const PIECE_STORE_CATALOGS_MAX = 256
 export const FRAMES_WAITING_BYTES_MAX = 16 * MIB
 /** Catalogs whose pieces are known to a process that serves: 10,000 blobs take half a MiB. */
 export const SERVED_CATALOGS_MAX = 32
-/** Levels of zstd for what is waited for and what is made ahead: 0.275 in 7 ms a piece, 0.271 in 11 (`bench/pieces.ts`). */
+/** Levels of zstd for what is waited for and what is made ahead, once for a whole fleet: 0.25 in 7 ms a piece, 0.22 in 180. */
 export const FRAME_LEVEL = 6
-export const FRAME_LEVEL_AHEAD = 9
+export const FRAME_LEVEL_AHEAD = 19
 /** A frame that is not shorter than its content by so much is not worth its decoding. */
 export const FRAME_GAIN_MIN = 0.05
 /** Decoded copies of large blobs that are gzip at rest, which cannot be read in ranges: on disk, for each Worker. */

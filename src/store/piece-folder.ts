@@ -88,12 +88,16 @@ export class PieceFolder implements AsyncDisposable {
     }
   }
 
-  /** Keep a frame, copied, or, where it is empty, that the piece is not worth one. Returns at once. */
-  keep(catalog: Sha256Digest, piece: number, frame: Uint8Array): void {
+  /**
+   * Keep a frame, copied, or, where it is empty, that the piece is not worth one. Returns at once.
+   *
+   * @param replace also where there is one
+   */
+  keep(catalog: Sha256Digest, piece: number, frame: Uint8Array, { replace = false } = {}): void {
     const tooMuch = this.#waitingBytes + frame.byteLength > FRAMES_WAITING_BYTES_MAX
-    if (frame.byteLength > PIECE_WIRE_BYTES_MAX || tooMuch || this.hasFrame(catalog, piece)) return
+    if (frame.byteLength > PIECE_WIRE_BYTES_MAX || tooMuch) return
     const frames = this.#framesOf(catalog)
-    if (frames === undefined) return
+    if (frames === undefined || frames.waiting.has(piece) || (frames.file.has(piece) && !replace)) return
     const kept = new Uint8Array(frame)
     frames.waiting.set(piece, kept)
     this.#waitingBytes += kept.byteLength

@@ -55,6 +55,8 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
   /** Least recently used first. */
   readonly #known = new Map<Sha256Digest, PackedPieces>()
   readonly #partial = new Map<Sha256Digest, LibraryPieceSink>()
+  /** Pieces whose frames were made for somebody who waited, so not as small as they could be. */
+  readonly #hasty = new Map<Sha256Digest, Set<number>>()
   /** Frames that are being made. */
   readonly #making = new Map<string, Promise<PieceFound | undefined>>()
 
@@ -116,7 +118,7 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
 
   /**
    * Make the table of a complete catalog, in the background and one piece after the other; what there is already is not made
-   * again. One call at a time.
+   * again, but for frames that were made in haste. One call at a time.
    *
    * @returns whether all was made: not where blobs lack
    * @throws {HoloError} blame `host`; `signal.reason`
@@ -129,7 +131,8 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
     const table = new Uint8Array(DIGEST_BYTES * count)
     await using lanes = new PieceLanes(this.library.roots, 1, BACKGROUND_NICE)
     for (let piece = 0; piece < count; piece++) {
-      const bytes = frames && !this.#folder.hasFrame(catalog, piece)
+      const isHasty = this.#hasty.get(catalog)?.delete(piece) === true
+      const bytes = frames && (isHasty || !this.#folder.hasFrame(catalog, piece))
       if (hasTable && !bytes) continue
       const level = bytes ? FRAME_LEVEL_AHEAD : undefined
       const place = { kind: 'library' } as const
@@ -137,7 +140,7 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
       // Always there where it was asked for.
       if (found?.sha256 === undefined) return false
       table.set(Buffer.from(found.sha256, 'hex'), DIGEST_BYTES * piece)
-      if (found.bytes !== undefined) this.#keepMade(catalog, piece, found)
+      if (found.bytes !== undefined) this.#keepMade(catalog, piece, found, isHasty)
       await nextTurn()
     }
     if (!hasTable) this.#folder.keepTable(catalog, table)
@@ -173,12 +176,15 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
     // Who asked first may leave while others wait.
     const task = { catalog, pieces, piece, place, level: FRAME_LEVEL, hash: false, bytes: true }
     const found = await this.#lanes.ask(task, never)
-    if (found?.bytes !== undefined) this.#keepMade(catalog, piece, found)
+    if (found?.bytes === undefined) return found
+    this.#keepMade(catalog, piece, found, false)
+    const hasty = this.#hasty.get(catalog) ?? new Set()
+    if (found.encoding === 'zstd') this.#hasty.set(catalog, hasty.add(piece))
     return found
   }
 
-  #keepMade(catalog: Sha256Digest, piece: number, { encoding, bytes = NOTHING }: PieceFound): void {
-    this.#folder.keep(catalog, piece, encoding === 'zstd' ? bytes : NOTHING)
+  #keepMade(catalog: Sha256Digest, piece: number, { encoding, bytes = NOTHING }: PieceFound, replace: boolean): void {
+    this.#folder.keep(catalog, piece, encoding === 'zstd' ? bytes : NOTHING, { replace })
   }
 
   #piecesOf(catalog: Sha256Digest): PackedPieces | undefined {
@@ -201,6 +207,7 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
     for (const oldest of this.#known.keys()) {
       if (this.#known.size <= SERVED_CATALOGS_MAX) break
       this.#known.delete(oldest)
+      this.#hasty.delete(oldest)
       this.#lanes.forget(oldest)
     }
     return packed

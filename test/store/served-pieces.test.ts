@@ -232,6 +232,32 @@ describe('prepare()', () => {
   })
 })
 
+test('prepare() makes frames smaller that were made in haste, and others once', async () => {
+  const folder = join(import.meta.dir, '..', '..', 'src', 'peer')
+  const sources = fs.readdirSync(folder).map((name) => new Uint8Array(fs.readFileSync(join(folder, name))))
+  const text = madePieces(sources)
+  await using it = given(text)
+  const lengths = async () => {
+    const wires = await Promise.all(text.contents.map((_content, piece) => it.piece(piece)))
+    return wires.map((wire) => (wire?.encoding === 'zstd' ? wire.bytes.byteLength : undefined))
+  }
+  for (const piece of text.contents.keys()) await it.piece(piece, 'small')
+  const hasty = await lengths()
+  expect(await it.served.prepare(catalog, { frames: true }, never)).toBe(true)
+  const prepared = await lengths()
+  const sum = (values: readonly (number | undefined)[]) =>
+    values.reduce<number>((total, each) => total + (each ?? 0), 0)
+  expect(sum(prepared)).toBeLessThan(sum(hasty))
+  for (const [piece, content] of text.contents.entries())
+    expect(contentOf(await it.piece(piece), content.byteLength)).toEqual(content)
+  await it.served[Symbol.asyncDispose]()
+  const fileBytes = fs.statSync(it.frames).size
+  await using again = it.open()
+  expect(await again.prepare(catalog, { frames: true }, never)).toBe(true)
+  await again[Symbol.asyncDispose]()
+  expect(fs.statSync(it.frames).size).toBe(fileBytes)
+})
+
 describe('the folder of prepared frames', () => {
   test('is whole again after a kill at any byte, and nothing damaged is sent', async () => {
     await using it = given(mixed)
