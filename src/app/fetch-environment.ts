@@ -62,11 +62,16 @@ export async function fetchEnvironment(
   let ended: PromiseLike<void> | undefined
   const { wanted, held } = piecesLacking(pieces, missing)
   using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified.sha256, sink, held)
-  const told = () => onProgress(totals, blobs)
+  let isHalfway = false
+  const told = () => {
+    onProgress(totals, blobs)
+    if (isHalfway || 2 * (blobs - totals.blobs) > missing.length) return
+    isHalfway = true
+    // Its note beside spaces, which the catalog is kept with: computed while the Workers have enough to do.
+    void nextTurn().then(() => verified.tail())
+  }
   try {
     try {
-      // Computed while others work: its note beside spaces, which the catalog is kept with.
-      void nextTurn().then(() => verified.tail())
       const work = { pieces, missing, wanted, sink, passedOn }
       const { left, lost } = await fetchInPieces(exchange, verified, work, totals, told, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))

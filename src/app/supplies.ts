@@ -2,6 +2,8 @@
  * The supplies of one restore, opened only when they are asked, in this order: the hololib.zip beside robot.yaml, the
  * daemon of this library, peers and substituters as the settings order them. One that fails is passed over for the next.
  */
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
@@ -40,10 +42,14 @@ export class Supplies implements AsyncDisposable {
     this.#options = options
     // Each is loaded only when it is needed: a restore that finds everything at home does not pay for a swarm.
     const zip: Opener = async () => {
+      const path = join(dirname(robotFile), 'hololib.zip')
+      if (!existsSync(path)) return undefined
       const { openZipSupply } = await import('./zip-supply.ts')
-      return openZipSupply(robotFile, machine, library)
+      return openZipSupply(path, machine, library)
     }
     const daemon: Opener = async (signal) => {
+      // The address of a pipe, on Windows, is no file.
+      if (process.platform !== 'win32' && !existsSync(machine.state.controlSocket)) return undefined
       const { openDaemonSupply } = await import('./daemon-supply.ts')
       return openDaemonSupply(machine, { refresh, allowRollback }, signal)
     }

@@ -1,6 +1,4 @@
 /** The hololib.zip beside a robot.yaml, as rcc's `robot.yaml` bundles carry it (formats.md §8, §12). */
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import type { Library } from '../store/library.ts'
 import { ZipSource } from '../store/zip-source.ts'
 import { ownWord } from '../trust/publication.ts'
@@ -9,14 +7,8 @@ import { fetchEnvironment } from './fetch-environment.ts'
 import type { Machine } from './machine.ts'
 import type { Supply } from './supply.ts'
 
-/** @returns undefined where there is no such file @throws {HoloError} blame `input`: it is no usable zip */
-export async function openZipSupply(
-  robotFile: string,
-  { state }: Machine,
-  library: Library,
-): Promise<Supply | undefined> {
-  const path = join(dirname(robotFile), 'hololib.zip')
-  if (!existsSync(path)) return undefined
+/** @param path of the zip @throws {HoloError} blame `input`: it is no usable zip */
+export async function openZipSupply(path: string, { state }: Machine, library: Library): Promise<Supply> {
   const zip = await ZipSource.open(path)
   const sources = { graceMs: 0, list: () => [zip], subscribe: () => () => {}, drop: () => {} }
   return {

@@ -217,7 +217,8 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
 
   /**
    * The same, but a blob that was verified here before counts as here: for a restore, which opens each of them anyway and
-   * tells of those that have gone. It spares the disk a question for each blob.
+   * tells of those that have gone, and after a fetch, before which all were looked for. It spares the disk a question for
+   * each blob.
    */
   lacking(refs: readonly BlobRef[], signal: AbortSignal): Promise<BlobRef[]> {
     const stamp = new Uint32Array(STAMP_LENGTH)
@@ -245,7 +246,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
   }
 
   /**
-   * Add a catalog whose blobs are all here: first its `.info`, then itself, each by rename.
+   * Add a catalog whose blobs are all here, as `lacking` tells: first its `.info`, then itself, each by rename.
    *
    * @param verified its gzip'd JSON is kept byte for byte, since hashes and signatures are over it
    * @throws {HoloError} code `catalog-incomplete`: blobs lack; blame `host` when writing fails
@@ -253,7 +254,7 @@ export class Library implements BlobStore, LocalBlobs, StoredBlobs {
    */
   async putCatalog(verified: VerifiedCatalog, signal: AbortSignal): Promise<void> {
     const { name, stored, catalog, sha256 } = verified
-    const missing = await this.missing(catalog, signal)
+    const missing = await this.lacking(distinctBlobs(catalog), signal)
     if (missing.length > 0) {
       throw new HoloError(`Catalog ${name} cannot be added while ${missing.length} of its blobs are missing`, {
         code: 'catalog-incomplete',
