@@ -31,6 +31,8 @@ export interface FetchPlace {
   readonly sourcesFor: (digests: readonly Digest[]) => SourceSet
   /** Undefined where there are no peers to fetch from. */
   readonly exchange: PieceExchange | undefined
+  /** Another machine is bringing it: what nobody holds yet is waited for, until `signal` aborts. */
+  readonly isAwaited?: boolean
 }
 
 /**
@@ -44,7 +46,7 @@ export async function fetchEnvironment(
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { library, stateDirectory, sourcesFor, exchange } = place
+  const { library, stateDirectory, sourcesFor, exchange, isAwaited = false } = place
   // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
   await using _single = await acquireLock(
     join(stateDirectory, `fetch-${verified.name}.lck`),
@@ -60,10 +62,11 @@ export async function fetchEnvironment(
       onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
     })
     const told = () => onProgress(totals, blobs)
+    const work = { pieces, missing, sink, isAwaited }
     try {
       // Computed while others work: its note beside spaces, which the catalog is kept with.
       void nextTurn().then(() => verified.tail())
-      const { left, lost } = await fetchInPieces(exchange, verified, { pieces, missing, sink }, totals, told, signal)
+      const { left, lost } = await fetchInPieces(exchange, verified, work, totals, told, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))
       try {
         await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal)
@@ -92,6 +95,7 @@ interface PieceWork {
   readonly pieces: Pieces
   readonly missing: readonly BlobRef[]
   readonly sink: LibraryPieceSink
+  readonly isAwaited: boolean
 }
 
 interface PieceOutcome {
@@ -104,12 +108,13 @@ interface PieceOutcome {
 async function fetchInPieces(
   exchange: PieceExchange | undefined,
   { name, sha256, publication }: VerifiedCatalog,
-  { pieces, missing, sink }: PieceWork,
+  { pieces, missing, sink, isAwaited }: PieceWork,
   totals: FetchTotals,
   onProgress: () => void,
   signal: AbortSignal,
 ): Promise<PieceOutcome> {
-  const { wanted, held } = piecesLacking(pieces, missing)
+  // Only pieces can be waited for, so none is left to its blobs then.
+  const { wanted, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)
   if (wanted.length === 0 || exchange === undefined) return { left: missing, lost: undefined }
   using holding = exchange.begin(sha256, sink, held)
   const fetch = new PieceFetch({
@@ -122,7 +127,7 @@ async function fetchInPieces(
     log: roomLogger('peer'),
     holding,
     downloadLimit: exchange.downloadLimit,
-    graceMs: SOURCE_GRACE_MS,
+    graceMs: isAwaited ? Number.POSITIVE_INFINITY : SOURCE_GRACE_MS,
     totals,
     onProgress,
     drop: (peer, error) => exchange.drop(peer, error),
@@ -187,11 +192,12 @@ async function proveByTable(
 /**
  * Which pieces are worth fetching, and which are here already.
  *
- * A group of which only little is missing is left to its blobs; of a large blob every range is needed.
+ * A group of which less than `shareMin` is missing is left to its blobs; of a large blob every range is needed.
  */
 export function piecesLacking(
   { blobs, pieces }: Pieces,
   missing: readonly BlobRef[],
+  shareMin = PIECE_MISSING_SHARE_MIN,
 ): { readonly wanted: readonly number[]; readonly held: readonly number[] } {
   const lacking = new Set(missing.map(({ digest }) => digest))
   const isMissing = (blob: number) => lacking.has(blobs[blob]?.digest ?? ('' as never))
@@ -203,7 +209,7 @@ export function piecesLacking(
     else if (piece.kind === 'range') wanted.push(number)
     else {
       const bytes = absent.reduce((sum, blob) => sum + (blobs[blob]?.sizeBytes ?? 0), 0)
-      if (bytes >= piece.bytes * PIECE_MISSING_SHARE_MIN) wanted.push(number)
+      if (bytes >= piece.bytes * shareMin) wanted.push(number)
     }
   }
   return { wanted, held }

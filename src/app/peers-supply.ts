@@ -35,6 +35,7 @@ export function peersSupply(nodeOf: () => Promise<FleetNode | undefined>, place:
   }
   return {
     label: 'peers',
+    wan: place.alone ? 'waits' : 'never',
     budgetMs: () => PEERS_BUDGET_MS,
     silenceMs: PEERS_SILENCE_MS,
     // Who is silent now may be found next time: peers come and go.

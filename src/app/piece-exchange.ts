@@ -2,12 +2,17 @@
  * What a fetch in pieces needs of this process: the swarm to fetch from and, in a daemon, the means to pass on at once
  * what has come.
  */
+import { systemClock } from '../base/clock.ts'
 import type { HoloError } from '../base/errors.ts'
-import type { RateLimit } from '../base/rate-limit.ts'
+import { roomLogger } from '../base/log.ts'
+import { systemRandom } from '../base/random.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
+import type { Settings } from '../config/settings.ts'
 import type { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
+import { PieceServer } from '../peer/piece-server.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 
@@ -62,4 +67,17 @@ export class PieceExchange {
   drop(peer: string, error: HoloError): void {
     this.options.swarm.drop(peer, error)
   }
+}
+
+/** What a daemon sends in pieces, within the limits of its settings. */
+export function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {
+  return new PieceServer({
+    served,
+    clock: systemClock,
+    random: systemRandom,
+    log: roomLogger('peer'),
+    slots: limits.slots,
+    wantsPerPeer: limits.slotsPerPeer,
+    uploadLimit: new RateLimit(limits.upload, systemClock),
+  })
 }

@@ -12,7 +12,7 @@ import { piecesWanted } from './pack-reader.ts'
 import { type ReceiveOptions, receive } from './receive.ts'
 import type { Delivery, Substituter } from './substituter.ts'
 
-export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes'> {
+export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes' | 'onTable'> {
   /** Of the catalog. */
   readonly pieces: Pieces
   /** Those of `refs` that are not here, now. */

@@ -38,10 +38,13 @@ export async function readPack(
   if (index === undefined) return undefined
   const ranges = packRanges(index.pieces, piecesWanted(pieces, wanted), { cutsBefore: startsBlob(pieces) })
   log.debug`${ranges.length} ranges of the pack of ${catalog.name} from ${tree.name}`
-  return merged(
-    ranges.map((range) => () => readRange(tree, catalog, index, range, signal)),
-    PACK_RANGES_AT_ONCE,
-  )
+  const streams = ranges.map((range) => () => readRange(tree, catalog, index, range, signal))
+  return behindTable(index.table, merged(streams, PACK_RANGES_AT_ONCE))
+}
+
+async function* behindTable(table: Uint8Array, deliveries: AsyncGenerator<Delivery>): AsyncGenerator<Delivery> {
+  yield { kind: 'table', table }
+  yield* deliveries
 }
 
 async function readIndex(

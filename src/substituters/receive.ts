@@ -22,12 +22,14 @@ export interface ReceiveOptions {
   readonly onBlobs: (blobs: number, bytes: number) => void
   /** Bytes as they came. */
   readonly onBytes: (bytes: number) => void
+  /** The piece table that the source tells; undefined where it is of no use. */
+  readonly onTable?: ((table: Uint8Array) => Promise<void>) | undefined
 }
 
 /** @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason` */
 export async function receive(
   deliveries: AsyncIterable<Delivery>,
-  { source, sink, wanted, onBlobs, onBytes }: ReceiveOptions,
+  { source, sink, wanted, onBlobs, onBytes, onTable }: ReceiveOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const underWay = new Set<Promise<void>>()
@@ -63,6 +65,10 @@ export async function receive(
     for await (const delivery of deliveries) {
       signal.throwIfAborted()
       settle()
+      if (delivery.kind === 'table') {
+        await onTable?.(delivery.table)
+        continue
+      }
       if (delivery.kind === 'piece') {
         const { piece, wire } = delivery
         onBytes(wire.bytes.byteLength)

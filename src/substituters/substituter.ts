@@ -19,10 +19,14 @@ export interface OfferedCatalog {
   readonly signatures: Uint8Array | undefined
 }
 
-/** Something that comes of `deliver`: a blob on its way, or a piece of the catalog (catalog/pieces.ts) whole. */
+/**
+ * Something that comes of `deliver`: a blob on its way, a piece of the catalog (catalog/pieces.ts) whole, or before those the
+ * SHA-256 of the content of every piece, back to back, as the source tells it.
+ */
 export type Delivery =
   | { readonly kind: 'blob'; readonly ref: BlobRef; readonly stream: BlobStream }
   | { readonly kind: 'piece'; readonly piece: number; readonly wire: PieceOnWire }
+  | { readonly kind: 'table'; readonly table: Uint8Array }
 
 export interface Substituter extends BlobSource, AsyncDisposable {
   /**
