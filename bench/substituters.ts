@@ -38,7 +38,8 @@ async function serve(host: FleetHost, tree: string, port: number): Promise<strin
   const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${at(name)};`)
   fs.writeFileSync(
     at('nginx.conf'),
-    `user root; worker_processes 1; daemon off; pid ${at('pid')}; error_log ${at('error.log')};
+    // One process altogether: a worker would outlive a master that is killed, and hold its pipe open.
+    `user root; master_process off; daemon off; pid ${at('pid')}; error_log ${at('error.log')};
      events {} http { access_log ${at('access.log')}; ${places.join(' ')} sendfile on;
      server { listen ${port}; root ${tree}; } }`,
   )

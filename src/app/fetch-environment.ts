@@ -17,6 +17,7 @@ import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { type SinkLender, sinkFor } from './lent-sink.ts'
 import type { PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
@@ -31,6 +32,8 @@ export interface FetchPlace {
   readonly sourcesFor: (digests: readonly Digest[]) => SourceSet
   /** Undefined where there are no peers to fetch from. */
   readonly exchange: PieceExchange | undefined
+  /** As `EntryFetch.lend`. */
+  readonly lend?: SinkLender | undefined
   /** Another machine is bringing it: what nobody holds yet is waited for, until `signal` aborts. */
   readonly isAwaited?: boolean
 }
@@ -46,7 +49,7 @@ export async function fetchEnvironment(
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { library, stateDirectory, sourcesFor, exchange, isAwaited = false } = place
+  const { library, stateDirectory, sourcesFor, exchange, lend, isAwaited = false } = place
   // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
   await using _single = await acquireLock(
     join(stateDirectory, `fetch-${verified.name}.lck`),
@@ -58,9 +61,9 @@ export async function fetchEnvironment(
   onProgress(totals, blobs)
   if (missing.length > 0) {
     const pieces = piecesOf(verified.catalog)
-    await using sink = new LibraryPieceSink(library, pieces, {
-      onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
-    })
+    const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
+    await using held = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+    const { sink } = held
     const told = () => onProgress(totals, blobs)
     const work = { pieces, missing, sink, isAwaited }
     try {
@@ -114,9 +117,11 @@ async function fetchInPieces(
   signal: AbortSignal,
 ): Promise<PieceOutcome> {
   // Only pieces can be waited for, so none is left to its blobs then.
-  const { wanted, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)
+  const { wanted: lacking, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)
+  const wanted = lacking.filter((piece) => !sink.has(piece))
   if (wanted.length === 0 || exchange === undefined) return { left: missing, lost: undefined }
   using holding = exchange.begin(sha256, sink, held)
+  holding?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
   const fetch = new PieceFetch({
     catalog: sha256,
     pieces: pieces.pieces,
@@ -138,8 +143,8 @@ async function fetchInPieces(
   try {
     const absent = await exchange.fetchPieces(fetch, signal)
     if (absent.length > 0) log.info`${absent.length} of ${wanted.length} pieces of ${name} were not to be had as such`
-    const [tried, lacking] = [blobsOf(pieces, wanted), blobsOf(pieces, absent)]
-    const left = missing.filter(({ digest }) => !tried.has(digest) || lacking.has(digest))
+    const [tried, unhad] = [blobsOf(pieces, wanted), blobsOf(pieces, absent)]
+    const left = missing.filter(({ digest }) => !tried.has(digest) || unhad.has(digest))
     return { left, lost: [...fetch.failures.values()].at(-1) }
   } finally {
     over.abort(new Error('the pieces are here'))

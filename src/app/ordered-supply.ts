@@ -11,6 +11,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { askInOrder, type OrderedAnswer } from '../substituters/ask-in-order.ts'
 import type { SourceCondition } from '../substituters/guarded.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import type { SinkLender } from './lent-sink.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
 import type { VisitEnd, WanTurns, WanVisit } from './wan-turn.ts'
@@ -19,8 +20,18 @@ const log = roomLogger('app')
 const WAITING = Symbol('another machine has its turn')
 const WAITING_LOOK_MS = 100
 
+/** What an entry is to bring. */
+export interface EntryFetch {
+  readonly catalog: VerifiedCatalog
+  /** What the call does is added to it, also when it throws. */
+  readonly totals: FetchTotals
+  readonly onProgress: FetchProgress
+  /** Where pieces come to rest that others go on with; undefined: in a sink of its own. */
+  readonly lend: SinkLender | undefined
+}
+
 /** One entry of the list. */
-export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisposable {
+export interface OrderedEntry extends Pick<Supply, 'label'>, AsyncDisposable {
   /** As `Supply.find`. @param trust how what is found is judged */
   find(
     name: CatalogName,
@@ -28,6 +39,8 @@ export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisp
     trust: TrustOptions,
     signal: AbortSignal,
   ): Promise<FoundEnvironment | undefined>
+  /** As `Supply.fetch`. */
+  fetch(what: EntryFetch, signal: AbortSignal): Promise<void>
   /**
    * `pays`: what comes from it crosses the WAN, so one machine of the fleet asks it for all; `waits`: nobody else is asked
    * after it, so it waits for such a machine; `never`: neither.
@@ -103,9 +116,10 @@ export class OrderedSupply implements AsyncDisposable {
         add()
         onProgress(totals, blobsBefore + blobs)
       }
-      const fetch = (each: AbortSignal) => entry.fetch(catalog, own, told, each)
-      const what = { catalog, totals: own, onProgress: told, mayPay: entry.wan === 'pays' }
-      await (entry.wan === 'never' ? fetch(inner) : visit.fetch(what, fetch, inner))
+      const what = { catalog, totals: own, onProgress: told }
+      const fetch = (lend: SinkLender | undefined, each: AbortSignal) => entry.fetch({ ...what, lend }, each)
+      if (entry.wan === 'never') await fetch(undefined, inner)
+      else await visit.fetch({ ...what, mayPay: entry.wan === 'pays' }, fetch, inner)
       return true
     }
     const silence = (entry: OrderedEntry, inner: AbortSignal) =>
@@ -143,7 +157,7 @@ async function ending<Answer>(
     if (asked.answer !== undefined) end = how
     return asked
   } finally {
-    visit.end(end)
+    await visit.end(end)
   }
 }
 

@@ -41,6 +41,8 @@ export function passOn(
   )
   const holding = exchange?.begin(sha256, sink, tally.whole())
   if (holding === undefined) return undefined
+  // Ranges of blobs that another source began with.
+  holding.add([...pieces.pieces.keys()].filter((piece) => sink.placeOf(piece) !== undefined))
   const came = (digest: Digest): void => {
     const whole = tally.came(digest)
     sink.hold(whole)
@@ -51,6 +53,7 @@ export function passOn(
       put: async (piece, wire, from, inner) => {
         const receipt = await sink.put(piece, wire, from, inner)
         if (receipt.verdict.verdict === 'stored') holding.add([piece, ...receipt.proved])
+        for (const [liar, error] of receipt.liars) if (liar !== from) exchange?.drop(liar, error)
         return receipt
       },
       store: {

@@ -11,6 +11,7 @@ import type { Guarded } from '../substituters/guarded.ts'
 import { parseKey } from '../trust/key-text.ts'
 import { signatureLines } from '../trust/signature-json.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
+import { sinkFor } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { OrderedEntry } from './ordered-supply.ts'
 import { passOn } from './passing-sink.ts'
@@ -57,15 +58,15 @@ export function substituterSupply(
         throw error
       }
     },
-    fetch: async (verified, totals, onProgress, signal) => {
+    fetch: async ({ catalog: verified, totals, onProgress, lend }, signal) => {
       const missing = await library.missing(verified.catalog, signal)
       const blobs = totals.blobs + missing.length
       const startedMs = systemClock.nowMs()
       const pieces = piecesOf(verified.catalog)
       if (missing.length > 0) {
-        await using sink = new LibraryPieceSink(library, pieces, {
-          onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
-        })
+        const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
+        await using held = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+        const { sink } = held
         using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
         try {
           await fetchBlobs(
@@ -76,6 +77,7 @@ export function substituterSupply(
               sink: passing?.sink ?? sink,
               onTable: passing?.onTable,
               pieces,
+              isHere: (piece) => sink.has(piece),
               lacking: (refs, inner) => library.missingOf(refs, inner),
               onBytes: (bytes) => {
                 totals.firstByteMs ??= systemClock.nowMs() - startedMs

@@ -18,12 +18,15 @@ import {
 } from '../base/substituter-limits.ts'
 import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
+import { piecesOf } from '../catalog/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { WantedLease } from '../peer/lease-desk.ts'
 import type { Library } from '../store/library.ts'
+import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import type { FleetNode } from './fleet-node.ts'
+import type { SinkLender } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { FetchProgress, FoundEnvironment } from './supply.ts'
 import { offerJudge, type TrustOptions } from './trust.ts'
@@ -86,10 +89,18 @@ export class WanTurns implements AsyncDisposable {
   }
 }
 
+type Pay = (lend: SinkLender | undefined, signal: AbortSignal) => Promise<void>
+
+interface Entered {
+  readonly node: FleetNode
+  readonly lease: WantedLease
+}
+
 export class WanVisit {
-  #entered: Promise<{ readonly node: FleetNode; readonly lease: WantedLease } | undefined> | undefined
+  #entered: Promise<Entered | undefined> | undefined
   #passing: Disposable | undefined
   #catalog: VerifiedCatalog | undefined
+  #sink: LibraryPieceSink | undefined
   #waiting = 0
 
   constructor(
@@ -129,27 +140,30 @@ export class WanVisit {
   }
 
   /** Bring what the library lacks of `catalog`: from whoever is bringing it, else by `pay`. @throws as `pay`; blame `host` */
-  async fetch(what: WanFetch, pay: (signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void> {
+  async fetch(what: WanFetch, pay: Pay, signal: AbortSignal): Promise<void> {
     const entered = await this.#enter(what.mayPay)
-    if (entered === undefined) return pay(signal)
+    if (entered === undefined) return pay(undefined, signal)
     const { node, lease } = entered
-    if (!what.mayPay && node.isHeld(what.catalog.sha256)) return pay(signal)
+    if (!what.mayPay && node.isHeld(what.catalog.sha256)) return pay(undefined, signal)
     lease.knows(factsOf(what.catalog))
     for (;;) {
       const turn = await this.#patiently(() => lease.settled(signal))
       if (turn.turn === 'theirs') {
         log.info`${this.name} is being brought by ${turn.member.name}: waiting for it`
-        if (await this.#patiently(() => this.#await(node, lease, what, signal))) return
-      } else if (!what.mayPay) return pay(signal)
-      else if (await this.#pay(lease, what, pay, signal)) return
+        if (await this.#patiently(() => this.#await(entered, what, signal))) return
+      } else if (!what.mayPay) return pay(undefined, signal)
+      else if (await this.#pay(entered, what, pay, signal)) return
     }
   }
 
   /** To be called once, last. Others hear of it at once, or where more is to come of it a little later. */
-  end(how: VisitEnd): void {
-    const entering = this.#entered
-    if (entering === undefined) return
-    void entering.then(async (entered) => {
+  async end(how: VisitEnd): Promise<void> {
+    this.#leave(how)
+    await this.#sink?.[Symbol.asyncDispose]()
+  }
+
+  #leave(how: VisitEnd): void {
+    void this.#entered?.then(async (entered) => {
       if (entered === undefined) return
       using _passing = this.#passing
       using _lease = entered.lease
@@ -178,6 +192,15 @@ export class WanVisit {
       return await wait()
     } finally {
       this.#waiting--
+    }
+  }
+
+  /** Those who take over from each other go on with one sink, so that parts of large blobs are not lost. */
+  #lender(node: FleetNode, { catalog, sha256 }: VerifiedCatalog): SinkLender {
+    return () => {
+      const onFrame = (piece: number, frame: Uint8Array) => node.exchange.keepFrame(sha256, piece, frame)
+      this.#sink ??= new LibraryPieceSink(this.place.library, piecesOf(catalog), { onFrame })
+      return this.#sink
     }
   }
 
@@ -217,8 +240,7 @@ export class WanVisit {
 
   /** @returns whether all is here; else it is to be settled anew whose turn it is */
   async #await(
-    node: FleetNode,
-    lease: WantedLease,
+    { node, lease }: Entered,
     { catalog, totals, onProgress }: WanFetch,
     signal: AbortSignal,
   ): Promise<boolean> {
@@ -228,6 +250,7 @@ export class WanVisit {
       stateDirectory: machine.state.directory,
       exchange: node.exchange,
       sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(catalog.sha256, digests),
+      lend: this.#lender(node, catalog),
       isAwaited: true,
     }
     const stop = new AbortController()
@@ -254,12 +277,7 @@ export class WanVisit {
   }
 
   /** @returns whether all is here; else somebody else brings the rest */
-  async #pay(
-    lease: WantedLease,
-    { catalog, totals }: WanFetch,
-    pay: (signal: AbortSignal) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #pay({ node, lease }: Entered, { catalog, totals }: WanFetch, pay: Pay, signal: AbortSignal): Promise<boolean> {
     this.#knows(lease, catalog)
     const stop = new AbortController()
     const inner = AbortSignal.any([stop.signal, signal])
@@ -275,7 +293,7 @@ export class WanVisit {
       () => {},
     )
     try {
-      await pay(inner)
+      await pay(this.#lender(node, catalog), inner)
       return true
     } catch (error) {
       signal.throwIfAborted()

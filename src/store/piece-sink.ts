@@ -159,6 +159,11 @@ export class LibraryPieceSink implements PieceSink {
     }
   }
 
+  /** Whether a piece has come to rest, be it that nothing proves it yet. */
+  has(piece: number): boolean {
+    return this.#state[piece] !== ABSENT
+  }
+
   /** @returns undefined where the piece is not here, or not proved */
   placeOf(piece: number): PiecePlace | undefined {
     const shape = this.pieces.pieces[piece]

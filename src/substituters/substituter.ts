@@ -28,6 +28,13 @@ export type Delivery =
   | { readonly kind: 'piece'; readonly piece: number; readonly wire: PieceOnWire }
   | { readonly kind: 'table'; readonly table: Uint8Array }
 
+/** What is asked of `deliver`. */
+export interface Wanted {
+  readonly blobs: readonly BlobRef[]
+  /** Whether a piece is here, although its blob is not whole: it need not come. */
+  isHere(piece: number): boolean
+}
+
 export interface Substituter extends BlobSource, AsyncDisposable {
   /**
    * @returns undefined where it does not have it
@@ -41,9 +48,5 @@ export interface Substituter extends BlobSource, AsyncDisposable {
    * @returns undefined where it has no better way than `get`, one by one
    * @throws {HoloError} blame `source`, also while iterating; `signal.reason`
    */
-  deliver(
-    catalog: VerifiedCatalog,
-    wanted: readonly BlobRef[],
-    signal: AbortSignal,
-  ): Promise<AsyncGenerator<Delivery> | undefined>
+  deliver(catalog: VerifiedCatalog, wanted: Wanted, signal: AbortSignal): Promise<AsyncGenerator<Delivery> | undefined>
 }

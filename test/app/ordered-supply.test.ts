@@ -48,7 +48,7 @@ function entry(label: string, clock: ManualClock, script: Script, asked: string[
       await play(signal, () => {})
       return { catalog: { ...verified, source: label }, warnings: [] }
     },
-    fetch: (_catalog, totals, onProgress, signal) =>
+    fetch: ({ totals, onProgress }, signal) =>
       play(signal, () => {
         totals.blobs++
         totals.wireBytes += 10

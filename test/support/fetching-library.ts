@@ -41,6 +41,7 @@ export class FetchingLibrary implements AsyncDisposable {
       sink: this.#sink,
       pieces: piecesOf(this.environment.verified.catalog),
       lacking,
+      isHere: (piece: number) => this.#sink.has(piece),
       onBlobs: () => {},
       onBytes: () => {},
     }
