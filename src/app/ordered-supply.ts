@@ -14,7 +14,8 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { SinkLender } from './lent-sink.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
-import type { VisitEnd, WanTurns, WanVisit } from './wan-turn.ts'
+import type { WanTurns } from './wan-turns.ts'
+import type { VisitEnd, WanVisit } from './wan-visit.ts'
 
 const log = roomLogger('app')
 const WAITING = Symbol('another machine has its turn')

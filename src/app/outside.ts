@@ -16,7 +16,8 @@ import { settingsOf } from './settings-of.ts'
 import { substituterSupply } from './substituter-supply.ts'
 import type { Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
-import { type CatalogsInTransit, WanTurns } from './wan-turn.ts'
+import { WanTurns } from './wan-turns.ts'
+import type { CatalogsInTransit } from './wan-visit.ts'
 import { zipSubstituter } from './zip-substituter.ts'
 
 export interface OutsideOptions {

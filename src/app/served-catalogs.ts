@@ -22,7 +22,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localPublication } from './local-judge.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
-import type { CatalogsInTransit } from './wan-turn.ts'
+import type { CatalogsInTransit } from './wan-visit.ts'
 
 const log = roomLogger('app')
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { type OrderedEntry, OrderedSupply } from '../../src/app/ordered-supply.ts'
-import { type WanPlace, WanTurns } from '../../src/app/wan-turn.ts'
+import { WanTurns } from '../../src/app/wan-turns.ts'
+import type { WanPlace } from '../../src/app/wan-visit.ts'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import { emptyTotals } from '../../src/blob/fetch-all.ts'

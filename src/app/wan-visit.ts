@@ -6,7 +6,7 @@
  * come; when that ends, or leads to nothing, this machine first takes what peers have of it, and brings the rest. A machine
  * without peers asks its substituters at once.
  */
-import { type Clock, systemClock } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import {
@@ -14,6 +14,7 @@ import {
   LEASE_LINGER_MS,
   LEASE_PATIENCE_MS,
   LEASE_RENEWAL_MS,
+  LEASE_SETTLE_MS,
   LEASE_SWEEP_MS,
 } from '../base/substituter-limits.ts'
 import type { Digest, Sha256Digest } from '../blob/digest.ts'
@@ -66,27 +67,6 @@ export interface CatalogQuestion {
   /** SHA-256 of the decoded catalog that the library holds, if any. */
   readonly local: Sha256Digest | undefined
   readonly trust: TrustOptions
-}
-
-export class WanTurns implements AsyncDisposable {
-  readonly #over = new AbortController()
-
-  /** @param nodeOf undefined where this machine belongs to no fleet; asked only after peers had their turn */
-  constructor(
-    private readonly nodeOf: () => Promise<FleetNode | undefined>,
-    private readonly place: WanPlace,
-    private readonly clock: Clock = systemClock,
-  ) {}
-
-  visit(name: CatalogName): WanVisit {
-    // Without a fleet, or where it could not be joined, there is nobody to wait for; peers have said why.
-    const node = () => this.nodeOf().catch(() => undefined)
-    return new WanVisit(name, node, this.place, this.clock, this.#over.signal)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort(new Error('the sources are closed'))
-  }
 }
 
 type Pay = (lend: SinkLender | undefined, signal: AbortSignal) => Promise<void>
@@ -179,11 +159,25 @@ export class WanVisit {
     })
   }
 
-  #enter(mayPay: boolean) {
-    this.#entered ??= this.nodeOf().then((node) =>
+  #enter(mayPay: boolean): Promise<Entered | undefined> {
+    this.#entered ??= this.#node().then((node) =>
       node === undefined ? undefined : { node, lease: node.leases.want(this.name, mayPay) },
     )
     return this.#entered
+  }
+
+  /** A command's node that is not there yet when peers have had their turn holds up nothing. */
+  async #node(): Promise<FleetNode | undefined> {
+    const enough = new AbortController()
+    const late = this.clock.sleep(LEASE_SETTLE_MS, enough.signal).then(
+      () => undefined,
+      () => undefined,
+    )
+    try {
+      return await Promise.race([this.nodeOf(), late])
+    } finally {
+      enough.abort(new Error('it is there'))
+    }
   }
 
   async #patiently<Value>(wait: () => Promise<Value>): Promise<Value> {
