@@ -137,10 +137,10 @@ describe('a substituter', () => {
     expect(told.filter((holder) => typeof holder === 'string')).toHaveLength(2)
     const killedAt = fleet.s3.sentBytes() - before
     await hosts[payer]?.killDaemon()
-    const survivors = hosts.filter((_, index) => index !== payer)
-    const reports = await Promise.all(fetches.filter((_, index) => index !== payer))
-    expect(reports.map(({ exitCode }) => exitCode)).toEqual([0, 0])
-    expect(await Promise.all(survivors.map((host) => faults(host)))).toEqual([0, 0])
+    // The command whose daemon has died goes on without it.
+    const reports = await Promise.all(fetches)
+    expect(reports.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0])
+    expect(await Promise.all(hosts.map((host) => faults(host)))).toEqual([0, 0, 0])
     const bytes = fleet.s3.sentBytes() - before
     console.log(`paid ${(bytes / alone).toFixed(2)} environments, ${(killedAt / alone).toFixed(2)} when it was killed`)
     expect(bytes).toBeLessThan(alone * SLACK + killedAt)
