@@ -1,6 +1,6 @@
 /**
- * One pays the WAN: what a machine lacks and only a substituter has, one machine of the fleet brings, and the others wait and
- * get it from him (`peer/leases` decides who).
+ * One pays the WAN: what a machine lacks and only a substituter has, one machine of the fleet brings, and the others get from
+ * there (`peer/leases` decides who).
  *
  * A visit is one look-up or one fetch. While somebody else brings the environment, its pieces are taken from the peers as they
  * come; when that ends, or leads to nothing, this machine first takes what peers have of it, and brings the rest. A machine

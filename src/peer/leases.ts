@@ -1,6 +1,6 @@
 /**
- * Who of a fleet brings an environment from a substituter, while the others wait and get it from him: leases, one for each
- * catalog name (docs/protocol.md, "Leases").
+ * Which machine of a fleet brings an environment from a substituter, while the others wait and get it from there: leases, one
+ * for each catalog name (docs/protocol.md, "Leases").
  *
  * Pure: what members say, what happens here and the time go in, turns and messages come out. A lease is worth as much as
  * what comes of it: one that is not renewed runs out, and whoever holds one while nothing comes is waited for no more, so
