@@ -1,7 +1,8 @@
 /**
- * `bun bench/substituters.ts [PAIRS]`: a whole environment from a web server, against `curl` of one zip and `unzip`.
+ * `bun bench/substituters.ts [PAIRS]`: a whole environment from a web server, against `curl` of one zip and `unzip`; and what
+ * leaves an S3 bucket when eight peers start together.
  *
- * Two hosts on a bridge (root, iproute2, nginx, curl, zip and unzip needed), the golden environment, nothing shaped, nginx
+ * Hosts on a bridge (root, iproute2, nginx, moto_server, curl, zip and unzip needed), the golden environment, nothing shaped, nginx
  * with one process. The baseline verifies nothing and restores nothing. Homes lie in TMPDIR, /dev/shm by default.
  */
 import * as fs from 'node:fs'
@@ -12,8 +13,9 @@ import { Library } from '../src/store/library.ts'
 import { FleetHost, fleetObstacle, type Report } from '../test/support/fleet-hosts.ts'
 import { environmentRoots, environmentVersion } from '../test/support/golden.ts'
 import { Lan } from '../test/support/lan.ts'
+import { wanCrowd } from './wan-crowd.ts'
 
-const missing = ['nginx', 'curl', 'zip', 'unzip'].find(
+const missing = ['nginx', 'moto_server', 'curl', 'zip', 'unzip'].find(
   (name) => Bun.which(name, { PATH: `${process.env.PATH}:/usr/sbin` }) === null,
 )
 const obstacle = fleetObstacle() ?? (missing === undefined ? undefined : `${missing} is not installed`)
@@ -36,7 +38,8 @@ async function serve(host: FleetHost, tree: string, port: number): Promise<strin
   const places = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${at(name)};`)
   fs.writeFileSync(
     at('nginx.conf'),
-    `user root; worker_processes 1; daemon off; pid ${at('pid')}; error_log ${at('error.log')};
+    // One process altogether: a worker would outlive a master that is killed, and hold its pipe open.
+    `user root; master_process off; daemon off; pid ${at('pid')}; error_log ${at('error.log')};
      events {} http { access_log ${at('access.log')}; ${places.join(' ')} sendfile on;
      server { listen ${port}; root ${tree}; } }`,
   )
@@ -155,3 +158,11 @@ told(
   String(next).padStart(6),
   'target 10',
 )
+const PEERS = 8
+const { together, alone } = await wanCrowd(lan, FleetHost.withLibrary(lan), PEERS)
+told(
+  `bytes from S3 when ${PEERS} peers start together / one alone (${(together.bytes / 1e6).toFixed(1)} and ${(alone.bytes / 1e6).toFixed(1)} MB)`,
+  (together.bytes / alone.bytes).toFixed(2).padStart(6),
+  'target 1.1',
+)
+told(`  the last of them is through after, one alone after`, `${column([together.ms])}${column([alone.ms])}`, '')

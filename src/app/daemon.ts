@@ -87,7 +87,8 @@ export async function runDaemon(
   served.pieces = servedPieces
   const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
   await using node = await FleetNode.start(options, signal)
-  await using outside = openOutside({ machine, library, settings }, async () => node)
+  const passingOn = { exchange: node.exchange, transit: served }
+  await using outside = openOutside({ machine, library, settings, passingOn }, async () => node)
   const signer = new HolderSigner(machine, library, served, { pieces: servedPieces })
   const jobs = new FetchJobs(machine, library, outside, signal)
   const reload = reloading(machine, port, node)
@@ -189,6 +190,7 @@ function handlers({ node, served, outside, signer, jobs, reload }: DaemonRooms):
       substituters: outside.conditions(),
       sentBytes: node.sentBytes,
       fetching: jobs.underWay,
+      leases: node.leases.list().map(({ name, holder }) => ({ catalog: name, holder: holder?.name ?? null })),
       banned: node.bans().map(({ key, name, reason, untilWallMs }) => ({
         name,
         fingerprint: fingerprint(key),

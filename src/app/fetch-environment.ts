@@ -17,6 +17,7 @@ import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { type SinkLender, sinkFor } from './lent-sink.ts'
 import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
@@ -31,6 +32,10 @@ export interface FetchPlace {
   readonly sourcesFor: (digests: readonly Digest[]) => SourceSet
   /** Undefined where there are no peers to fetch from. */
   readonly exchange: PieceExchange | undefined
+  /** As `EntryFetch.lend`. */
+  readonly lend?: SinkLender | undefined
+  /** Another machine is bringing it: what nobody holds yet is waited for, until `signal` aborts. */
+  readonly isAwaited?: boolean
 }
 
 /**
@@ -44,7 +49,7 @@ export async function fetchEnvironment(
   onProgress: FetchProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const { library, stateDirectory, sourcesFor, exchange } = place
+  const { library, stateDirectory, sourcesFor, exchange, lend, isAwaited = false } = place
   // Whoever else fetches it now does so for us, too: what it leaves is all that is missing then.
   await using _single = await acquireLock(
     join(stateDirectory, `fetch-${verified.name}.lck`),
@@ -56,12 +61,15 @@ export async function fetchEnvironment(
   onProgress(totals, blobs)
   if (missing.length === 0) return await settleCatalog(library, verified, signal)
   const pieces = piecesOf(verified.catalog)
-  const sink = new LibraryPieceSink(library, pieces, {
-    onFrame: (piece, frame) => exchange?.keepFrame(verified.sha256, piece, frame),
-  })
+  const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
+  const lent = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+  const { sink } = lent
   let ended: PromiseLike<void> | undefined
-  const { wanted, held } = piecesLacking(pieces, missing)
+  // Only pieces can be waited for, so none is left to its blobs then.
+  const { wanted: lacking, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)
+  const wanted = lacking.filter((piece) => !sink.has(piece))
   using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified.sha256, sink, held)
+  passedOn?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
   let isHalfway = false
   const told = () => {
     onProgress(totals, blobs)
@@ -72,7 +80,7 @@ export async function fetchEnvironment(
   }
   try {
     try {
-      const work = { pieces, missing, wanted, sink, passedOn }
+      const work = { pieces, missing, wanted, sink, passedOn, isAwaited }
       const { left, lost } = await fetchInPieces(exchange, verified, work, totals, told, signal)
       const sources = sourcesFor(left.map(({ digest }) => digest))
       await fetchAll(left, { store: sink.store, sources, onProgress: told }, totals, signal).catch((error: unknown) => {
@@ -80,7 +88,7 @@ export async function fetchEnvironment(
       })
     } finally {
       library.notes.flush()
-      ended = sink[Symbol.asyncDispose]()
+      ended = lent[Symbol.asyncDispose]()
     }
     await settleCatalog(library, verified, signal)
     passedOn?.handOver()
@@ -107,6 +115,7 @@ interface PieceWork {
   readonly wanted: readonly number[]
   readonly sink: LibraryPieceSink
   readonly passedOn: PassedOn | undefined
+  readonly isAwaited: boolean
 }
 
 interface PieceOutcome {
@@ -119,7 +128,7 @@ interface PieceOutcome {
 async function fetchInPieces(
   exchange: PieceExchange | undefined,
   { name, sha256, publication }: VerifiedCatalog,
-  { pieces, missing, wanted, sink, passedOn }: PieceWork,
+  { pieces, missing, wanted, sink, passedOn, isAwaited }: PieceWork,
   totals: FetchTotals,
   onProgress: () => void,
   signal: AbortSignal,
@@ -135,7 +144,7 @@ async function fetchInPieces(
     log: roomLogger('peer'),
     holding: passedOn,
     downloadLimit: exchange.downloadLimit,
-    graceMs: SOURCE_GRACE_MS,
+    graceMs: isAwaited ? Number.POSITIVE_INFINITY : SOURCE_GRACE_MS,
     totals,
     onProgress,
     drop: (peer, error) => exchange.drop(peer, error),
@@ -146,8 +155,8 @@ async function fetchInPieces(
   try {
     const absent = await exchange.fetchPieces(fetch, signal)
     if (absent.length > 0) log.info`${absent.length} of ${wanted.length} pieces of ${name} were not to be had as such`
-    const [tried, lacking] = [blobsOf(pieces, wanted), blobsOf(pieces, absent)]
-    const left = missing.filter(({ digest }) => !tried.has(digest) || lacking.has(digest))
+    const [tried, unhad] = [blobsOf(pieces, wanted), blobsOf(pieces, absent)]
+    const left = missing.filter(({ digest }) => !tried.has(digest) || unhad.has(digest))
     return { left, lost: [...fetch.failures.values()].at(-1) }
   } finally {
     over.abort(new Error('the pieces are here'))
@@ -200,11 +209,12 @@ async function proveByTable(
 /**
  * Which pieces are worth fetching, and which are here already.
  *
- * A group of which only little is missing is left to its blobs; of a large blob every range is needed.
+ * A group of which less than `shareMin` is missing is left to its blobs; of a large blob every range is needed.
  */
 export function piecesLacking(
   { blobs, pieces }: Pieces,
   missing: readonly BlobRef[],
+  shareMin = PIECE_MISSING_SHARE_MIN,
 ): { readonly wanted: readonly number[]; readonly held: readonly number[] } {
   const lacking = new Set(missing.map(({ digest }) => digest))
   const isMissing = (blob: number) => lacking.has(blobs[blob]?.digest ?? ('' as never))
@@ -216,7 +226,7 @@ export function piecesLacking(
     else if (piece.kind === 'range') wanted.push(number)
     else {
       const bytes = absent.reduce((sum, blob) => sum + (blobs[blob]?.sizeBytes ?? 0), 0)
-      if (bytes >= piece.bytes * PIECE_MISSING_SHARE_MIN) wanted.push(number)
+      if (bytes >= piece.bytes * shareMin) wanted.push(number)
     }
   }
   return { wanted, held }

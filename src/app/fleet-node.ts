@@ -19,10 +19,11 @@ import type { Discovery, Joined } from '../discovery/discovery.ts'
 import { startHyperswarm } from '../discovery/hyperswarm.ts'
 import { startLanes } from '../lane/tcp-lanes.ts'
 import type { Ban } from '../peer/bans.ts'
+import type { CatalogWish } from '../peer/catalog-search.ts'
 import { FleetSwarm } from '../peer/fleet-swarm.ts'
+import { LeaseDesk } from '../peer/lease-desk.ts'
 import { OwnHoldings } from '../peer/own-holdings.ts'
 import type { PeerView } from '../peer/peer-view.ts'
-import { PieceServer } from '../peer/piece-server.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
 import { catalogTopic, type Fleet, fleetTopic } from '../trust/fleet.ts'
@@ -33,7 +34,7 @@ import { nextExpiryMs } from '../trust/rotation.ts'
 import { bootstrapsOf, countingSecrets } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import { environmentNowhere, noFleet, noPeer } from './nobody-has-it.ts'
-import { PieceExchange } from './piece-exchange.ts'
+import { PieceExchange, pieceServerOf } from './piece-exchange.ts'
 import { RareAnnouncer } from './rare-catalogs.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
@@ -67,6 +68,8 @@ export class FleetNode implements AsyncDisposable {
     private readonly discovery: Discovery,
     private readonly lanes: Lanes,
     readonly exchange: PieceExchange,
+    /** Who brings what from substituters. */
+    readonly leases: LeaseDesk,
     served: ServedLibrary,
     settings: Settings,
   ) {
@@ -99,6 +102,7 @@ export class FleetNode implements AsyncDisposable {
     const { limits } = settings
     const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, limits.connectionMemory, systemClock)
     const ownHoldings = new OwnHoldings(systemClock)
+    const leases = new LeaseDesk({ key: machineKey.publicKey, serves: mode === 'daemon' }, systemClock)
     const pieceServer = servedPieces === undefined ? undefined : pieceServerOf(servedPieces, limits)
     const swarm = new FleetSwarm({
       secrets,
@@ -108,6 +112,7 @@ export class FleetNode implements AsyncDisposable {
       library: served,
       rules: new KeyRules(settings.peers),
       lanes: { lanes, keyPair },
+      leases,
       ...(pieceServer === undefined ? {} : { pieceServer, ownHoldings }),
       clock: systemClock,
     })
@@ -140,7 +145,7 @@ export class FleetNode implements AsyncDisposable {
       downloadLimit: new RateLimit(limits.download, systemClock),
     })
     const print = fingerprint(machineKey.publicKey)
-    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, served, settings)
+    node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, leases, served, settings)
     await node.takePart(fleets, settings)
     if (mode === 'daemon') node.#announce(served)
     return node
@@ -275,6 +280,11 @@ export class FleetNode implements AsyncDisposable {
     return this.swarm.isHeld(sha256)
   }
 
+  /** The catalog from a member that has it now, or is about to bring it within `waitMs`. @returns, @throws as `FleetSwarm.find` */
+  offered(name: CatalogName, wish: CatalogWish, signal: AbortSignal): Promise<FoundEnvironment | undefined> {
+    return this.swarm.find(name, wish, signal)
+  }
+
   /** Members as sources of the blobs of this catalog. @param digests all that will be asked for */
   sourcesFor(sha256: Sha256Digest, digests: readonly Digest[]): SourceSet {
     return this.swarm.sourcesFor(sha256, digests)
@@ -309,16 +319,4 @@ export class FleetNode implements AsyncDisposable {
     await this.lanes[Symbol.asyncDispose]()
     await this.discovery[Symbol.asyncDispose]()
   }
-}
-
-function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {
-  return new PieceServer({
-    served,
-    clock: systemClock,
-    random: systemRandom,
-    log: roomLogger('peer'),
-    slots: limits.slots,
-    wantsPerPeer: limits.slotsPerPeer,
-    uploadLimit: new RateLimit(limits.upload, systemClock),
-  })
 }

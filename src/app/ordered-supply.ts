@@ -11,16 +11,31 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { askInOrder, type OrderedAnswer } from '../substituters/ask-in-order.ts'
 import type { SourceCondition } from '../substituters/guarded.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import type { SinkLender } from './lent-sink.ts'
 import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
+import type { WanTurns } from './wan-turns.ts'
+import type { VisitEnd, WanVisit } from './wan-visit.ts'
 
 const log = roomLogger('app')
+const WAITING = Symbol('another machine has its turn')
+const WAITING_LOOK_MS = 100
+
+/** What an entry is to bring. */
+export interface EntryFetch {
+  readonly catalog: VerifiedCatalog
+  /** What the call does is added to it, also when it throws. */
+  readonly totals: FetchTotals
+  readonly onProgress: FetchProgress
+  /** Where pieces come to rest that others go on with; undefined: in a sink of its own. */
+  readonly lend: SinkLender | undefined
+}
 
 /** Nobody looks more often; what was fetched is told in full at the end. */
 const PROGRESS_EVERY_MS = 25
 
 /** One entry of the list. */
-export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisposable {
+export interface OrderedEntry extends Pick<Supply, 'label'>, AsyncDisposable {
   /** As `Supply.find`. @param trust how what is found is judged */
   find(
     name: CatalogName,
@@ -28,6 +43,13 @@ export interface OrderedEntry extends Pick<Supply, 'label' | 'fetch'>, AsyncDisp
     trust: TrustOptions,
     signal: AbortSignal,
   ): Promise<FoundEnvironment | undefined>
+  /** As `Supply.fetch`. */
+  fetch(what: EntryFetch, signal: AbortSignal): Promise<void>
+  /**
+   * `pays`: what comes from it crosses the WAN, so one machine of the fleet asks it for all; `waits`: nobody else is asked
+   * after it, so it waits for such a machine; `never`: neither.
+   */
+  readonly wan: 'pays' | 'waits' | 'never'
   /** How long it is asked alone, in milliseconds. */
   budgetMs(): number
   /** While it fetches: nothing has come from it for so long that the next one is asked, too; in milliseconds. */
@@ -44,6 +66,7 @@ export class OrderedSupply implements AsyncDisposable {
   constructor(
     /** In the order of asking. */
     private readonly entries: readonly OrderedEntry[],
+    private readonly turns: WanTurns,
     private readonly clock: Clock = systemClock,
   ) {}
 
@@ -62,14 +85,14 @@ export class OrderedSupply implements AsyncDisposable {
     trust: TrustOptions,
     signal: AbortSignal,
   ): Promise<FoundEnvironment> {
-    const asked = await askInOrder(
-      this.entries,
-      {
-        ask: (entry, inner) => entry.find(name, local, trust, inner),
-        silence: (entry, inner) => this.clock.sleep(entry.budgetMs(), inner),
-      },
-      signal,
-    )
+    const visit = this.turns.visit(name)
+    const ask = (entry: OrderedEntry, inner: AbortSignal) => {
+      const find = (each: AbortSignal) => entry.find(name, local, trust, each)
+      return entry.wan === 'pays' ? visit.find({ local, trust }, find, inner) : find(inner)
+    }
+    const silence = (entry: OrderedEntry, inner: AbortSignal) =>
+      this.#silence(entry.budgetMs(), () => (visit.isWaiting ? WAITING : 0), inner)
+    const asked = await ending(visit, 'found', askInOrder(this.entries, { ask, silence }, signal))
     for (const entry of asked.silent) entry.wasSlow()
     for (const { source, error } of asked.failures) log.info`${source.label} is passed over: ${messageOf(error)}`
     if (asked.answer !== undefined) return asked.answer.value
@@ -90,45 +113,59 @@ export class OrderedSupply implements AsyncDisposable {
     // Who was silent a moment ago, when the catalog was looked for, comes after those who were not.
     const slow = this.entries.filter((entry) => entry.budgetMs() === 0)
     const ordered = [...this.entries.filter((entry) => !slow.includes(entry)), ...slow]
-    const asked = await askInOrder(
-      ordered,
-      {
-        ask: async (entry, inner) => {
-          const own = parts.get(entry) ?? emptyTotals()
-          const blobsBefore = totals.blobs
-          await entry.fetch(
-            catalog,
-            own,
-            (_own, blobs) => {
-              const nowMs = this.clock.nowMs()
-              if (nowMs - toldMs < PROGRESS_EVERY_MS) return
-              toldMs = nowMs
-              add()
-              onProgress(totals, blobsBefore + blobs)
-            },
-            inner,
-          )
-          return true
-        },
-        silence: (entry, inner) => this.#silence(entry, parts.get(entry) ?? emptyTotals(), inner),
-      },
-      signal,
-    ).finally(add)
+    const visit = this.turns.visit(catalog.name)
+    const ask = async (entry: OrderedEntry, inner: AbortSignal): Promise<true> => {
+      const own = parts.get(entry) ?? emptyTotals()
+      const blobsBefore = totals.blobs
+      const told: FetchProgress = (_own, blobs) => {
+        const nowMs = this.clock.nowMs()
+        if (nowMs - toldMs < PROGRESS_EVERY_MS) return
+        toldMs = nowMs
+        add()
+        onProgress(totals, blobsBefore + blobs)
+      }
+      const what = { catalog, totals: own, onProgress: told }
+      const fetch = (lend: SinkLender | undefined, each: AbortSignal) => entry.fetch({ ...what, lend }, each)
+      if (entry.wan === 'never') await fetch(undefined, inner)
+      else await visit.fetch({ ...what, mayPay: entry.wan === 'pays' }, fetch, inner)
+      return true
+    }
+    const silence = (entry: OrderedEntry, inner: AbortSignal) =>
+      this.#silence(entry.silenceMs, () => (visit.isWaiting ? WAITING : parts.get(entry)?.wireBytes), inner)
+    const asked = await ending(visit, 'fetched', askInOrder(ordered, { ask, silence }, signal)).finally(add)
     for (const entry of asked.silent) entry.wasSlow()
     for (const { source, error } of asked.failures) log.info`${source.label} is passed over: ${messageOf(error)}`
     if (asked.answer === undefined) throw nowhere(`The environment ${catalog.name}`, this.entries, asked)
   }
 
-  /** Resolves once nothing has come for a while. */
-  async #silence({ silenceMs }: OrderedEntry, totals: FetchTotals, signal: AbortSignal): Promise<void> {
-    for (let before = -1; before !== totals.wireBytes; ) {
-      before = totals.wireBytes
-      await this.clock.sleep(silenceMs, signal)
+  /** Resolves once `state` has stayed the same for a while, and was not `WAITING`. */
+  async #silence(silenceMs: number, state: () => unknown, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const before = state()
+      await this.clock.sleep(before === WAITING ? Math.max(silenceMs, WAITING_LOOK_MS) : silenceMs, signal)
+      if (before !== WAITING && state() === before) return
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.turns[Symbol.asyncDispose]()
     for (const entry of [...this.entries].reverse()) await entry[Symbol.asyncDispose]()
+  }
+}
+
+/** Ends the visit together with what was asked. @param how it ends where there is an answer */
+async function ending<Answer>(
+  visit: WanVisit,
+  how: VisitEnd,
+  asking: Promise<OrderedAnswer<OrderedEntry, Answer>>,
+): Promise<OrderedAnswer<OrderedEntry, Answer>> {
+  let end: VisitEnd = 'failed'
+  try {
+    const asked = await asking
+    if (asked.answer !== undefined) end = how
+    return asked
+  } finally {
+    await visit.end(end)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The sources of the settings, opened: peers and substituters in their order. The same for daemons and commands. */
 import { systemClock } from '../base/clock.ts'
 import { systemRandom } from '../base/random.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import type { Settings } from '../config/settings.ts'
 import { IngestPool } from '../store/ingest-pool.ts'
 import type { Library } from '../store/library.ts'
@@ -11,10 +12,13 @@ import type { FleetNode } from './fleet-node.ts'
 import type { Machine } from './machine.ts'
 import { OrderedSupply } from './ordered-supply.ts'
 import { peersSupply } from './peers-supply.ts'
+import type { PieceExchange } from './piece-exchange.ts'
 import { settingsOf } from './settings-of.ts'
 import { substituterSupply } from './substituter-supply.ts'
 import type { Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
+import { WanTurns } from './wan-turns.ts'
+import type { CatalogsInTransit } from './wan-visit.ts'
 import { zipSubstituter } from './zip-substituter.ts'
 
 export interface OutsideOptions {
@@ -23,6 +27,8 @@ export interface OutsideOptions {
   readonly settings: Settings
   /** For holders that are looked for while something is fetched. */
   readonly trust?: TrustOptions
+  /** How peers get from here at once what comes here; undefined for a command, from which nobody gets anything. */
+  readonly passingOn?: { readonly exchange: PieceExchange; readonly transit: CatalogsInTransit }
 }
 
 /**
@@ -30,20 +36,26 @@ export interface OutsideOptions {
  * @throws {HoloError} blame `input`: credentials that the settings name are not there
  */
 export function openOutside(
-  { machine, library, settings, trust = { allowRollback: false } }: OutsideOptions,
+  { machine, library, settings, trust = { allowRollback: false }, passingOn }: OutsideOptions,
   nodeOf: () => Promise<FleetNode | undefined>,
 ): OrderedSupply {
-  const around = { clock: systemClock, random: systemRandom, environment: machine.environment }
-  return new OrderedSupply(
-    settings.substituters.map((setting) => {
-      const { address } = setting
-      if (address.kind === 'peers')
-        return peersSupply(nodeOf, { machine, library, trust, alone: settings.substituters.length === 1 })
-      const isZip = address.kind === 'file' && address.path.endsWith('.zip')
-      const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
-      return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, { machine, library })
-    }),
-  )
+  const { substituters } = settings
+  const wanLimit = new RateLimit(settings.limits.wanDownload, systemClock)
+  const around = { clock: systemClock, random: systemRandom, environment: machine.environment, wanLimit }
+  const peersAt = substituters.findIndex(({ address }) => address.kind === 'peers')
+  const entries = substituters.map((setting, at) => {
+    const { address } = setting
+    if (address.kind === 'peers') {
+      return peersSupply(nodeOf, { machine, library, trust, alone: substituters.length === 1 })
+    }
+    const isZip = address.kind === 'file' && address.path.endsWith('.zip')
+    const source = isZip ? zipSubstituter(address.label, address.path) : openSubstituter(address, setting, around)
+    // What is to be asked before peers is nearer than they are, and so is what lies in a directory of this machine.
+    const isWan = at > peersAt && address.kind !== 'file'
+    const place = { machine, library, exchange: passingOn?.exchange, isWan }
+    return substituterSupply(new Guarded(source, systemClock, systemRandom), setting, place)
+  })
+  return new OrderedSupply(entries, new WanTurns(nodeOf, { machine, library, transit: passingOn?.transit }))
 }
 
 /**

@@ -12,7 +12,7 @@ import { fetchShared } from './fetch-shared.ts'
 import type { FleetNode } from './fleet-node.ts'
 import type { Machine } from './machine.ts'
 import { noFleet } from './nobody-has-it.ts'
-import type { OrderedEntry } from './ordered-supply.ts'
+import type { EntryFetch, OrderedEntry } from './ordered-supply.ts'
 import type { FetchProgress } from './supply.ts'
 import { offerJudge, type TrustOptions } from './trust.ts'
 
@@ -35,6 +35,7 @@ export function peersSupply(nodeOf: () => Promise<FleetNode | undefined>, place:
   }
   return {
     label: 'peers',
+    wan: place.alone ? 'waits' : 'never',
     budgetMs: () => PEERS_BUDGET_MS,
     silenceMs: PEERS_SILENCE_MS,
     // Who is silent now may be found next time: peers come and go.
@@ -50,7 +51,7 @@ export function peersSupply(nodeOf: () => Promise<FleetNode | undefined>, place:
         throw error
       }
     },
-    fetch: async (catalog, totals, onProgress, signal) => {
+    fetch: async ({ catalog, totals, onProgress, lend }, signal) => {
       const node = await nodeFor(catalog.name)
       const justMissed = missed?.name === catalog.name && systemClock.nowMs() - missed.atMs < PEERS_MISS_MS
       const isHeld = node.isHeld(catalog.sha256)
@@ -58,7 +59,7 @@ export function peersSupply(nodeOf: () => Promise<FleetNode | undefined>, place:
       const waits = !isHeld && (place.alone || !justMissed)
       const nowhere = waits ? await whyNowhere(node, catalog, place, signal) : undefined
       if (place.alone || isHeld || node.isHeld(catalog.sha256)) {
-        return fetchHeld(node, catalog, { ...place, nowhere }, totals, onProgress, signal)
+        return fetchHeld(node, catalog, { ...place, nowhere, lend }, totals, onProgress, signal)
       }
       await shareWith(node, catalog, place.library, totals, onProgress, signal)
       throw nowhere ?? nobodyHolds(catalog)
@@ -67,11 +68,15 @@ export function peersSupply(nodeOf: () => Promise<FleetNode | undefined>, place:
   }
 }
 
-/** @param nowhere why nobody holds it, where nobody does */
+interface HeldPlace extends PeersPlace, Pick<EntryFetch, 'lend'> {
+  /** Why nobody holds it, where nobody does. */
+  readonly nowhere: HoloError | undefined
+}
+
 async function fetchHeld(
   node: FleetNode,
   catalog: VerifiedCatalog,
-  { machine, library, nowhere }: PeersPlace & { readonly nowhere: HoloError | undefined },
+  { machine, library, nowhere, lend }: HeldPlace,
   totals: FetchTotals,
   onProgress: FetchProgress,
   signal: AbortSignal,
@@ -81,6 +86,7 @@ async function fetchHeld(
     stateDirectory: machine.state.directory,
     sourcesFor: (digests: readonly Digest[]) => node.sourcesFor(catalog.sha256, digests),
     exchange: node.exchange,
+    lend,
   }
   try {
     await fetchEnvironment(place, catalog, totals, onProgress, signal)

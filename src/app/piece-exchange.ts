@@ -2,14 +2,18 @@
  * What a fetch in pieces needs of this process: the swarm to fetch from and, in a daemon, the means to pass on at once
  * what has come.
  */
-import type { Clock } from '../base/clock.ts'
+import { type Clock, systemClock } from '../base/clock.ts'
 import type { HoloError } from '../base/errors.ts'
 import { HAND_OVER_MS_MAX } from '../base/limits.ts'
-import type { RateLimit } from '../base/rate-limit.ts'
+import { roomLogger } from '../base/log.ts'
+import { systemRandom } from '../base/random.ts'
+import { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
+import type { Settings } from '../config/settings.ts'
 import type { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
+import { PieceServer } from '../peer/piece-server.ts'
 import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
@@ -105,4 +109,17 @@ export class PieceExchange {
   drop(peer: string, error: HoloError): void {
     this.options.swarm.drop(peer, error)
   }
+}
+
+/** What a daemon sends in pieces, within the limits of its settings. */
+export function pieceServerOf(served: LibraryPieces, limits: Settings['limits']): PieceServer {
+  return new PieceServer({
+    served,
+    clock: systemClock,
+    random: systemRandom,
+    log: roomLogger('peer'),
+    slots: limits.slots,
+    wantsPerPeer: limits.slotsPerPeer,
+    uploadLimit: new RateLimit(limits.upload, systemClock),
+  })
 }

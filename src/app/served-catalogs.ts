@@ -1,6 +1,7 @@
 /** The complete catalogs of a library as peers see them; follows what rcc adds and removes. */
 import { statSync } from 'node:fs'
 import { HoloError } from '../base/errors.ts'
+import { SIGNATURES_MAX } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { type Digest, isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
@@ -16,9 +17,12 @@ import { watchCatalogs } from '../store/changes.ts'
 import type { Library } from '../store/library.ts'
 import type { CompleteCatalogs } from '../store/served-pieces.ts'
 import { ownWord } from '../trust/publication.ts'
+import { encodeSignatures } from '../trust/signature-json.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localPublication } from './local-judge.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
+import type { CatalogsInTransit } from './wan-visit.ts'
 
 const log = roomLogger('app')
 
@@ -30,10 +34,12 @@ export interface SeenCatalog {
   readonly refs: readonly BlobRef[]
 }
 
-export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
+export class ServedCatalogs implements ServedLibrary, CompleteCatalogs, CatalogsInTransit {
   readonly #held = new Map<CatalogName, HeldCatalog>()
   readonly #seen = new Map<CatalogName, SeenCatalog>()
   readonly #listeners = new Set<() => void>()
+  /** Catalogs whose blobs are on their way from a substituter; by what ends each. */
+  readonly #inTransit = new Map<Disposable, VerifiedCatalog>()
   /** The same in pieces, once there is somebody to send them. */
   pieces?: ServedPieces
 
@@ -96,6 +102,12 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
     return false
   }
 
+  passOn(catalog: VerifiedCatalog): Disposable {
+    const passing = { [Symbol.dispose]: () => void this.#inTransit.delete(passing) }
+    this.#inTransit.set(passing, catalog)
+    return passing
+  }
+
   /** @returns undefined where it is not held, or cannot be read */
   load(sha256: Sha256Digest): Catalog | undefined {
     for (const held of this.#held.values()) {
@@ -130,7 +142,7 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
 
   signatures(sha256: Sha256Digest): Uint8Array | undefined {
     const held = [...this.#held.values()].find((each) => each.sha256 === sha256)
-    if (held === undefined) return undefined
+    if (held === undefined) return this.#signaturesInTransit(sha256)
     try {
       const lines = this.folder.linesFor(held.name, sha256)
       return lines.length === 0 ? undefined : Buffer.concat(lines)
@@ -143,7 +155,14 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs {
   }
 
   async storedCatalog(name: CatalogName): Promise<Uint8Array | undefined> {
-    return this.#held.has(name) ? this.library.storedCatalog(name) : undefined
+    if (this.#held.has(name)) return this.library.storedCatalog(name)
+    return [...this.#inTransit.values()].find((catalog) => catalog.name === name)?.stored
+  }
+
+  #signaturesInTransit(sha256: Sha256Digest): Uint8Array | undefined {
+    const catalog = [...this.#inTransit.values()].find((each) => each.sha256 === sha256)
+    const signed = [...(catalog?.publication.believed ?? []), ...(catalog?.publication.strangers ?? [])]
+    return signed.length === 0 ? undefined : encodeSignatures(signed.slice(0, SIGNATURES_MAX))
   }
 
   stored(digest: Digest): StoredBlob | undefined {

@@ -11,25 +11,33 @@ import type { Guarded } from '../substituters/guarded.ts'
 import { parseKey } from '../trust/key-text.ts'
 import { signatureLines } from '../trust/signature-json.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
+import { sinkFor } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { OrderedEntry } from './ordered-supply.ts'
+import { passOn } from './passing-sink.ts'
+import type { PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import { offerJudge } from './trust.ts'
 
 export interface SubstituterPlace {
   readonly machine: Machine
   readonly library: Library
+  /** Undefined where nobody gets from here what comes here. */
+  readonly exchange: PieceExchange | undefined
+  /** Whether one machine of the fleet asks it for all of them. */
+  readonly isWan: boolean
 }
 
 /** @param setting what is said of it: whether it is trusted, and whose signatures count for it */
 export function substituterSupply(
   source: Guarded,
   { trusted, trustedKeys }: SubstituterSetting,
-  { machine, library }: SubstituterPlace,
+  { machine, library, exchange, isWan }: SubstituterPlace,
 ): OrderedEntry {
   const sourceKeys = trustedKeys.map(parseKey).filter((key) => key !== undefined)
   return {
     label: source.name,
+    wan: isWan ? 'pays' : 'never',
     budgetMs: () => source.budgetMs(),
     silenceMs: FETCH_SILENCE_MS,
     wasSlow: () => source.wasSlow(),
@@ -50,21 +58,26 @@ export function substituterSupply(
         throw error
       }
     },
-    fetch: async (verified, totals, onProgress, signal) => {
+    fetch: async ({ catalog: verified, totals, onProgress, lend }, signal) => {
       const missing = await library.missing(verified.catalog, signal)
       const blobs = totals.blobs + missing.length
       const startedMs = systemClock.nowMs()
       const pieces = piecesOf(verified.catalog)
       if (missing.length > 0) {
-        await using sink = new LibraryPieceSink(library, pieces)
+        const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
+        await using held = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+        const { sink } = held
+        using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
         try {
           await fetchBlobs(
             source,
             verified,
             missing,
             {
-              sink,
+              sink: passing?.sink ?? sink,
+              onTable: passing?.onTable,
               pieces,
+              isHere: (piece) => sink.has(piece),
               lacking: (refs, inner) => library.missingOf(refs, inner),
               onBytes: (bytes) => {
                 totals.firstByteMs ??= systemClock.nowMs() - startedMs

@@ -103,5 +103,42 @@ export const TOKEN_BYTES_MAX = 64 * KIB
 /** Bytes of pieces from a substituter that are being decoded and written: some for each Worker, so that none waits. */
 export const RECEIVE_BYTES_MAX = 16 * MIB
 
+/** How long a daemon that wants to bring an environment from a substituter listens first whether another one does. */
+export const LEASE_SETTLE_MS = 200
+
+/** A lease counts for so long after its holder's last word; while bytes come to it, it says so at this interval. */
+export const LEASE_MS = 3_000
+export const LEASE_RENEWAL_MS = 1_000
+
+/** Nobody holds the lease: how long whoever comes first has to take it, before the next one does; and the first of so many. */
+export const LEASE_CLAIM_MS = 1_000
+export const LEASE_CLAIMS_MAX = 4
+
+/** Whoever holds a lease while nothing comes to us for so long is waited for no more, as long as the peers' own stalls. */
+export const LEASE_PATIENCE_MS = 10_000
+
+/** So many leases of one holder that ended without anything, and it is waited for no more either. */
+export const LEASE_LAPSES_MAX = 3
+
+/** So many such holders, and nobody is waited for any more; nor while nothing has come from anybody for so long. */
+export const LEASE_HOLDERS_IN_VAIN_MAX = 3
+export const LEASE_ALONE_MS = 30_000
+
+/** How long the leases of such a holder do not count. */
+export const LEASE_DISTRUST_MS = 10 * 60_000
+
+/** Leases that one machine asks for or holds, and holders that are remembered for bringing nothing. */
+export const LEASES_MAX = 8
+export const LEASE_DISTRUSTED_MAX = 1_024
+
+/** How long the catalog is waited for that the holder of a lease is looking for: then everybody asks for itself. */
+export const LEASE_CATALOG_MS = 1_000
+
+/** How long a lease outlives the look-up, until its environment is fetched, and the fetch, until that is announced. */
+export const LEASE_LINGER_MS = 2_000
+
+/** Whoever takes over a lease first gets what peers hold of it, until nothing has come of that for so long. */
+export const LEASE_SWEEP_MS = 1_000
+
 /** That peers do not have an environment is believed for so long: from looking for it to the end of its fetch. */
 export const PEERS_MISS_MS = 10_000

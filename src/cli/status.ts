@@ -22,8 +22,8 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
   const row = (label: string, text: string) => `  ${label.padEnd(9)}${text}`
   const common = [row('library', library), row('fleets', fleets.length === 0 ? 'none' : fleets.join(', '))]
   if (daemon === undefined) return [out.style('bold', 'No daemon runs for this library.'), ...common]
-  const { version, pid, key, port, lanePort, catalogs, published, peers, sentBytes, fetching, banned, substituters } =
-    daemon
+  const { version, pid, key, port, lanePort, catalogs, published, peers, sentBytes } = daemon
+  const { fetching, leases, banned, substituters } = daemon
   return [
     `${out.style('bold', `Daemon ${key}`)} (holo-peer ${version}, process ${pid})`,
     ...common,
@@ -38,6 +38,10 @@ function lines({ library, fleets, daemon }: Status, out: Output): string[] {
     ...fetching.map(({ catalog, blobs, done, wireBytes }) =>
       row('', `${catalog}: ${done} of ${counted(blobs, 'blob')}, ${humanBytes(wireBytes)}`),
     ),
+    ...leases.flatMap(({ catalog, holder }) => [
+      row('', `${catalog}: brought by ${holder === null ? 'this machine, for its fleet' : ''}`),
+      ...(holder === null ? [] : [row('', holder)]),
+    ]),
     ...substituters.flatMap((source) => substituterLines(source, row)),
     ...(banned.length === 0 ? [] : [row('banned', `${counted(banned.length, 'machine')}, see \`holo-peer peers\``)]),
   ].map((line) => line.trimEnd())

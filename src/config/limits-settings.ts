@@ -16,6 +16,7 @@ export const limitsSection = z
   .strictObject({
     upload: rate,
     download: rate,
+    'wan-download': rate,
     slots: z.int().min(1).max(64),
     'slots-per-peer': z.int().min(1).max(UPLOAD_WANTS_MAX),
     'connection-memory': size.refine((bytes) => bytes >= MEMORY_MIN && bytes <= MEMORY_MAX, {
@@ -31,6 +32,7 @@ export function limitsSettings(file: z.infer<typeof limitsSection>): Settings['l
   return {
     upload: file.upload ?? defaults.upload,
     download: file.download ?? defaults.download,
+    wanDownload: file['wan-download'] ?? defaults.wanDownload,
     slots: file.slots ?? defaults.slots,
     slotsPerPeer: file['slots-per-peer'] ?? defaults.slotsPerPeer,
     connectionMemory: file['connection-memory'] ?? defaults.connectionMemory,

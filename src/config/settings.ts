@@ -64,6 +64,8 @@ export interface Settings {
     /** Bytes a second that leave this machine in pieces, and that come; undefined for as many as go. */
     readonly upload: number | undefined
     readonly download: number | undefined
+    /** The same for what comes from all substituters together, but those of `file://`. */
+    readonly wanDownload: number | undefined
     /** Peers that are served at the same time, and wants that one of them may have open. */
     readonly slots: number
     readonly slotsPerPeer: number
@@ -120,6 +122,7 @@ export const DEFAULT_SETTINGS: Settings = {
   limits: {
     upload: undefined,
     download: undefined,
+    wanDownload: undefined,
     slots: UPLOAD_SLOTS,
     slotsPerPeer: UPLOAD_WANTS_MAX,
     connectionMemory: LANE_QUEUE_BYTES,

@@ -73,7 +73,11 @@ export async function* daemonFetch(
   try {
     for (;;) {
       const wait = deadline(CONTROL_ANSWER_MS, new DaemonUnusableError('it stopped answering'), signal)
-      const { done, value } = await Promise.race([reader.read(), rejection(wait.signal)]).finally(wait.clear)
+      const read = reader.read().catch((cause: unknown) => {
+        signal.throwIfAborted()
+        throw new DaemonUnusableError('it has gone in the middle of a fetch', cause)
+      })
+      const { done, value } = await Promise.race([read, rejection(wait.signal)]).finally(wait.clear)
       if (done) throw new DaemonUnusableError('it closed the connection in the middle of a fetch')
       const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
       rest = lines.pop() ?? ''

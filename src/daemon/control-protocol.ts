@@ -87,6 +87,8 @@ export const status = z.object({
   /** Of blobs and pieces, since it started. */
   sentBytes: count,
   fetching: z.array(z.object({ catalog, blobs: count, done: count, wireBytes: count })).max(1_000),
+  /** What one machine brings from substituters for all: `holder` is the peer that this machine waits for, null is itself. */
+  leases: z.array(z.object({ catalog, holder: z.string().max(300).nullable() })).max(1_000),
   banned: z
     .array(
       z.object({

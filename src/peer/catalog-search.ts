@@ -125,7 +125,7 @@ async function fetchCatalog(
   { judge, come }: { readonly judge: OfferJudge; readonly come: Map<Sha256Digest, OfferedCatalog> },
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
-  const held = connection.catalogs.get(name)
+  const held = connection.offered(name)
   const { remote, source } = connection
   if (held === undefined || remote === undefined) return undefined
   connection.expectBulk()

@@ -23,6 +23,8 @@ import { TYPES } from './message-types.ts'
 import {
   BYE_CODES,
   type Hello,
+  LEASE_STATES,
+  type Lease,
   type Message,
   MISSING_REASONS,
   type Part,
@@ -132,6 +134,8 @@ function fieldsOf(message: Message): Uint8Array[] {
       return [uintBytes(message.bytes)]
     case 'signatures':
       return [uintBytes(message.request), b4a.from(message.catalog, 'hex')]
+    case 'lease':
+      return leaseFields(message)
     case 'lane-wish':
       return []
     case 'lane-offer': {
@@ -154,6 +158,13 @@ function helloFields(hello: Hello): Uint8Array[] {
     textBytes(hello.agent, AGENT_BYTES_MAX),
     ...(delegation === undefined ? [uintBytes(0)] : [uintBytes(1), delegation.machineKey, delegation.signature]),
   ]
+}
+
+function leaseFields({ name, state, catalog }: Lease): Uint8Array[] {
+  const fields = [textBytes(name, NAME_BYTES_MAX), uintBytes(LEASE_STATES.indexOf(state))]
+  if (state !== 'held') return fields
+  if (catalog === undefined) return [...fields, uintBytes(0)]
+  return [...fields, uintBytes(1), b4a.from(catalog.sha256, 'hex'), uintBytes(catalog.storedBytes)]
 }
 
 function partFields({ request, index, encoding, storedBytes, last, chunk }: Part): Uint8Array[] {
@@ -182,7 +193,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
     added: readList(cursor, HAVE_ENTRIES_MAX, 'added catalogs', () => ({
       name: readName(cursor),
       sha256: readDigest(cursor),
-      storedBytes: readUint(cursor, CATALOG_STORED_BYTES_MAX, 'a catalog size'),
+      storedBytes: readCatalogBytes(cursor),
     })),
     removed: readList(cursor, HAVE_ENTRIES_MAX, 'removed catalogs', () => readName(cursor)),
   }),
@@ -215,6 +226,7 @@ const READERS: { readonly [Type in Message['type']]: (cursor: Cursor) => Message
             ticket: readFixed(cursor, 32),
           },
   }),
+  lease: readLease,
   ...PIECE_READERS,
 }
 
@@ -246,6 +258,18 @@ function readHello(cursor: Cursor): Hello {
         ? undefined
         : { machineKey: readFixed(cursor, 32), signature: readFixed(cursor, 64) },
   }
+}
+
+function readLease(cursor: Cursor): Lease {
+  const name = readName(cursor)
+  const state = LEASE_STATES[readUint(cursor, LEASE_STATES.length - 1, 'a state of a lease')] ?? 'none'
+  const isKnown = state === 'held' && readUint(cursor, 1, 'a flag of a lease') === 1
+  const catalog = isKnown ? { sha256: readDigest(cursor), storedBytes: readCatalogBytes(cursor) } : undefined
+  return { type: 'lease', name, state, catalog }
+}
+
+function readCatalogBytes(cursor: Cursor): number {
+  return readUint(cursor, CATALOG_STORED_BYTES_MAX, 'a catalog size')
 }
 
 function readPart(cursor: Cursor): Part {

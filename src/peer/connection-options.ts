@@ -4,6 +4,7 @@ import type { HoloError } from '../base/errors.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { Delegation } from '../trust/keys.ts'
 import type { LaneAccess } from './lane-keeper.ts'
+import type { LeaseDesk } from './lease-desk.ts'
 import type { Role } from './messages.ts'
 import type { OwnHoldings } from './own-holdings.ts'
 import type { PieceServer } from './piece-server.ts'
@@ -21,6 +22,8 @@ export interface ConnectionOptions {
   readonly pieceServer?: PieceServer
   /** What this machine is fetching, and may be asked for already. */
   readonly ownHoldings?: OwnHoldings
+  /** Who brings what from substituters; undefined where this process says and hears nothing of that. */
+  readonly leases?: LeaseDesk
   readonly clock: Clock
   /** Undefined where this process has no lanes. */
   readonly laneAccess?: LaneAccess

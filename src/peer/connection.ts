@@ -12,7 +12,7 @@ import { CatalogAnnouncer } from './catalog-announcer.ts'
 import { encodeMessage } from './codec.ts'
 import type { ConnectionEvents, ConnectionOptions } from './connection-options.ts'
 import { LaneKeeper } from './lane-keeper.ts'
-import type { ByeCode, Have, HeldCatalog, Holding, Message, Missing, Parts } from './messages.ts'
+import type { ByeCode, Have, HeldCatalog, Holding, Lease, Message, Missing, Parts } from './messages.ts'
 import { peerName } from './peer-name.ts'
 import { isPieceMessage, PieceTraffic, type ToldOfPieces } from './piece-traffic.ts'
 import type { PieceChannel } from './piece-wants.ts'
@@ -34,6 +34,7 @@ export class PeerConnection {
   /** Pieces over the session, where there is no lane. */
   readonly #pieceChannel: PieceChannel
   readonly #over = new AbortController()
+  readonly #id = `link ${connections++}`
   #source: PeerSource
   #remote: Remote | undefined
   readonly #announcer = new CatalogAnnouncer((message) => this.#send(message))
@@ -122,6 +123,11 @@ export class PeerConnection {
     return this.#session.catalogs
   }
 
+  /** The catalog of this name that the remote can be asked for, be it that it only brings its blobs yet. */
+  offered(name: CatalogName): HeldCatalog | undefined {
+    return this.catalogs.get(name) ?? this.#options.leases?.offered(this.#id, name)
+  }
+
   /** Answers only once `remote` is known. */
   get source(): PeerSource {
     return this.#source
@@ -201,9 +207,10 @@ export class PeerConnection {
     const unsubscribe = library.subscribe(announce)
     announce()
     const untell = remote.version < 2 ? () => {} : this.#tellPieces()
+    const peer = { id: this.#id, name: this.name, remote }
+    const detach = this.#options.leases?.attach(peer, (message) => void this.#send(message))
     this.#unsubscribe = () => {
-      unsubscribe()
-      untell()
+      for (const end of [unsubscribe, untell, detach]) end?.()
     }
     this.#events.onOpen(remote)
   }
@@ -213,7 +220,7 @@ export class PeerConnection {
     const { pieceServer, ownHoldings } = this.#options
     if (pieceServer !== undefined) {
       const client = {
-        id: `${this.name} ${connections++}`,
+        id: this.#id,
         send: (message: Message) => void this.#send(message),
         onCrash: (error: unknown) => this.#crashed(error),
       }
@@ -236,7 +243,8 @@ export class PeerConnection {
 
   #deliver(message: MemberMessage): void {
     try {
-      if (message.type === 'have') this.#events.onHave()
+      if (message.type === 'lease') this.#options.leases?.hear(this.#id, message)
+      if (message.type === 'have' || message.type === 'lease') this.#events.onHave()
       else if (message.type === 'parts' || message.type === 'missing' || message.type === 'holding') {
         this.#take(message)
       } else if (isPieceMessage(message)) this.#pieces.take(message, this.#pieceChannel)
@@ -248,7 +256,7 @@ export class PeerConnection {
   }
 
   /** What the remote wants of us. @throws {HoloError} `protocol-violation` */
-  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding | ToldOfPieces>): void {
+  #answer(message: Exclude<MemberMessage, Have | Parts | Missing | Holding | Lease | ToldOfPieces>): void {
     if (message.type === 'want') this.#uploads.want(message.request, message.digests)
     else if (message.type === 'catalog') this.#uploads.catalog(message.request, message.name)
     else if (message.type === 'piece-table') this.#uploads.table(message.request, message.catalog)
@@ -316,5 +324,5 @@ export class PeerConnection {
   }
 }
 
-/** So that a peer which comes back is another client of the piece server. */
+/** So that a peer which comes back is another client of the piece server, and another holder of leases. */
 let connections = 0

@@ -52,7 +52,7 @@ export function offersOf(
   except: ReadonlySet<PeerConnection>,
 ): Offer<PeerConnection>[] {
   return [...members].flatMap((holder) => {
-    const held = holder.catalogs.get(name)
+    const held = holder.offered(name)
     if (held === undefined || holder.remote === undefined || except.has(holder)) return []
     const machine = Buffer.from(holder.remote.machineKey).toString('hex')
     return [{ holder, holderName: holder.name, machine, sha256: held.sha256 }]

@@ -13,6 +13,9 @@ export const VERSION_1_TYPES = [
   'holding',
 ] as const
 
+/** What version 3 adds. */
+export const VERSION_3_TYPES = ['lease'] as const
+
 /** First byte of a frame. `hello` and `bye` keep their number and form in all versions. */
 export const TYPES = [
   'hello',
@@ -30,4 +33,5 @@ export const TYPES = [
   'choke',
   'piece-table',
   'signatures',
+  ...VERSION_3_TYPES,
 ] as const

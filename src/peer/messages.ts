@@ -11,7 +11,7 @@ import type { PieceMessage } from './piece-messages.ts'
 
 /** Versions of the protocol that this code speaks. */
 export const VERSION_LOWEST = 1
-export const VERSION_HIGHEST = 2
+export const VERSION_HIGHEST = 3
 
 /** `daemon` holds and serves, `client` came to fetch and will leave. */
 export type Role = 'daemon' | 'client'
@@ -165,6 +165,20 @@ export interface SignaturesRequest {
   readonly catalog: Sha256Digest
 }
 
+export const LEASE_STATES = ['none', 'wish', 'held'] as const
+
+/**
+ * Whether the sender wants to bring an environment from a substituter, or does so; takes the place of what it said of that
+ * name before. Of version 3.
+ */
+export interface Lease {
+  readonly type: 'lease'
+  readonly name: CatalogName
+  readonly state: (typeof LEASE_STATES)[number]
+  /** What it brings: only where it is `held`, and known. It may be asked for at once. */
+  readonly catalog: Omit<HeldCatalog, 'name'> | undefined
+}
+
 export type Message =
   | Hello
   | Bye
@@ -181,6 +195,7 @@ export type Message =
   | LaneOffer
   | PieceMessage
   | SignaturesRequest
+  | Lease
 
 /** Request numbers go up from 0 and are not used again on a connection. */
 export const REQUEST_MAX = 0xffffffff

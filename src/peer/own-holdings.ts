@@ -4,7 +4,7 @@
  * What was verified a moment ago is served at once: that is what lets a crowd share one seed.
  */
 import type { Clock } from '../base/clock.ts'
-import { HOLDINGS_BATCH_MS, PIECES_TOLD_MAX } from '../base/limits.ts'
+import { HOLDINGS_BATCH_MS, PARTIAL_CATALOGS_MAX, PIECES_MAX, PIECES_TOLD_MAX } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { Bitfield } from './bitfield.ts'
 import type { PiecesGot, PiecesHeld } from './piece-messages.ts'
@@ -42,8 +42,12 @@ export class OwnHoldings {
     return () => this.#listeners.delete(listener)
   }
 
-  /** @param held pieces that are here already. Disposing of it takes back what was told */
+  /**
+   * @param held pieces that are here already. Disposing of it takes back what was told. Nothing is told beyond what a peer may
+   *   hold partly
+   */
   begin(catalog: Sha256Digest, count: number, held: Iterable<number>): PartialHolding {
+    if (!this.#hasRoomFor(catalog, count)) return { add: () => {}, [Symbol.dispose]: () => {} }
     const field = new Bitfield(count)
     for (const piece of held) field.add(piece)
     const holding = { field, fresh: [] as number[] }
@@ -62,6 +66,12 @@ export class OwnHoldings {
         this.#tell({ type: 'pieces-held', catalog, count: 0, bits: new Uint8Array(0) })
       },
     }
+  }
+
+  #hasRoomFor(catalog: Sha256Digest, count: number): boolean {
+    const others = [...this.#partial].filter(([other]) => other !== catalog)
+    const pieces = others.reduce((sum, [, { field }]) => sum + field.length, count)
+    return others.length < PARTIAL_CATALOGS_MAX && pieces <= PIECES_MAX
   }
 
   #flushSoon(): void {

@@ -11,7 +11,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, verifyDelegation } from '../trust/keys.ts'
 import { proveMembership, verifyMembership } from '../trust/membership.ts'
 import { decodeMessage } from './codec.ts'
-import { VERSION_1_TYPES } from './message-types.ts'
+import { VERSION_1_TYPES, VERSION_3_TYPES } from './message-types.ts'
 import {
   type Bye,
   type ByeCode,
@@ -194,7 +194,7 @@ export class Session {
 
   /** Hold a member's message against the bounds that span messages. @throws {HoloError} `protocol-violation` */
   #admit(message: MemberMessage): void {
-    if (this.#version < 2 && !VERSION_1.has(message.type)) {
+    if (this.#version < versionOf(message.type)) {
       throw violation(`"${message.type}", which version ${this.#version} does not know`)
     }
     if (message.type === 'have') this.#note(message)
@@ -216,5 +216,10 @@ export class Session {
 /** Questions that count one each. */
 const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog', 'piece-table', 'signatures'])
 
-/** What members may say in version 1. */
 const VERSION_1: ReadonlySet<Message['type']> = new Set(VERSION_1_TYPES)
+const VERSION_3: ReadonlySet<Message['type']> = new Set(VERSION_3_TYPES)
+
+/** The first version in which members may say this. */
+function versionOf(type: Message['type']): number {
+  return VERSION_1.has(type) ? 1 : VERSION_3.has(type) ? 3 : 2
+}

@@ -118,12 +118,7 @@ export class LibraryPieceSink implements PieceSink {
     const here = [...this.pieces.pieces.entries()].flatMap(([piece, shape]) =>
       (shape.kind === 'group' ? shape.blobs.every(isHere) : isHere(shape.blob)) ? [piece] : [],
     )
-    for (const piece of here) {
-      const shape = this.pieces.pieces[piece]
-      this.#state[piece] = STORED
-      // It has come another way while its ranges were gathered.
-      if (shape?.kind === 'range') this.#temporaries.delete(shape.blob)
-    }
+    this.hold(here)
     return here
   }
 
@@ -156,7 +151,17 @@ export class LibraryPieceSink implements PieceSink {
 
   /** These are in the library already: all of their blobs lie there. */
   hold(pieces: readonly number[]): void {
-    for (const piece of pieces) this.#state[piece] = STORED
+    for (const piece of pieces) {
+      const shape = this.pieces.pieces[piece]
+      this.#state[piece] = STORED
+      // Its blob may have come another way while its ranges were gathered.
+      if (shape?.kind === 'range') this.#temporaries.delete(shape.blob)
+    }
+  }
+
+  /** Whether a piece has come to rest, be it that nothing proves it yet. */
+  has(piece: number): boolean {
+    return this.#state[piece] !== ABSENT
   }
 
   /** @returns undefined where the piece is not here, or not proved */

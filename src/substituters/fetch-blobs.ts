@@ -12,9 +12,14 @@ import { piecesWanted } from './pack-reader.ts'
 import { type ReceiveOptions, receive } from './receive.ts'
 import type { Delivery, Substituter } from './substituter.ts'
 
-export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes'> {
+/** Rounds for blobs that proved wrong because others had sent parts of them: after one, all of it is the source's own. */
+const MIXED_ROUNDS_MAX = 2
+
+export interface FetchBlobsOptions extends Pick<ReceiveOptions, 'sink' | 'onBlobs' | 'onBytes' | 'onTable'> {
   /** Of the catalog. */
   readonly pieces: Pieces
+  /** As `Wanted.isHere`. */
+  isHere(piece: number): boolean
   /** Those of `refs` that are not here, now. */
   lacking(refs: readonly BlobRef[], signal: AbortSignal): Promise<readonly BlobRef[]>
 }
@@ -32,17 +37,18 @@ export async function fetchBlobs(
   options: FetchBlobsOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { pieces, lacking } = options
+  const { pieces, lacking, isHere } = options
   const given = { ...options, source: source.name }
   let wanted = missing
   for (let inVain = 0; wanted.length > 0; ) {
-    const deliveries = await source.deliver(catalog, wanted, signal)
+    const asked = { blobs: wanted, isHere }
+    const deliveries = await source.deliver(catalog, asked, signal)
     if (deliveries === undefined) break
     const before = wanted.length
     try {
-      await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, wanted)) }, signal)
+      const whole = await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, asked)) }, signal)
       wanted = await lacking(wanted, signal)
-      break
+      if (whole || ++inVain > MIXED_ROUNDS_MAX) break
     } catch (error) {
       // What has come by then need not come again, so it goes on as long as some does.
       if (!(error instanceof HoloError) || error.code !== 'source-broke-off') throw error

@@ -13,7 +13,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { afterAbandon, afterAsking, afterFailure, type BreakerState, closedBreaker, isOpen } from './breaker.ts'
 import { Negatives } from './negatives.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { Delivery, OfferedCatalog, Substituter } from './substituter.ts'
+import type { Delivery, OfferedCatalog, Substituter, Wanted } from './substituter.ts'
 
 /** How a source does, for `status`. */
 export interface SourceCondition {
@@ -90,7 +90,7 @@ export class Guarded implements Substituter {
 
   async deliver(
     catalog: VerifiedCatalog,
-    wanted: readonly BlobRef[],
+    wanted: Wanted,
     signal: AbortSignal,
   ): Promise<AsyncGenerator<Delivery> | undefined> {
     // Whether there is a better way depends on what is wanted, so a no is not remembered.

@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly clock: Clock
   readonly random: Random
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** What all sources share that are not files; undefined: no bound. */
+  readonly wanLimit?: RateLimit
 }
 
 /** Addresses that this room can open: all but those of the fleet's peers. */
@@ -97,9 +99,9 @@ function openTree(
 }
 
 function webEdge(name: string, terms: SourceTerms, around: Surroundings): WebEdge {
-  const { clock, random, environment } = around
+  const { clock, random, environment, wanLimit } = around
   const rate = rateLimit(terms, around)
-  return new WebEdge({ name, patience: terms, rate, dialFirst: !hasProxy(environment), clock, random })
+  return new WebEdge({ name, patience: terms, rate, wanLimit, dialFirst: !hasProxy(environment), clock, random })
 }
 
 function rateLimit({ bytesPerSecond }: SourceTerms, { clock }: Surroundings): RateLimit {

@@ -7,7 +7,6 @@
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import { PACK_RANGES_AT_ONCE } from '../base/substituter-limits.ts'
-import type { BlobRef } from '../blob/source.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { ByteReader } from './byte-reader.ts'
@@ -16,21 +15,21 @@ import { merged } from './merged.ts'
 import { decodePackIndex, type PackIndex, PackIndexError, packIndexBytes } from './pack-index.ts'
 import { type PackRange, packRanges } from './pack-ranges.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { Delivery } from './substituter.ts'
+import type { Delivery, Wanted } from './substituter.ts'
 import { treePackName } from './tree-names.ts'
 import type { TreeReader } from './tree-store.ts'
 
 const log = roomLogger('substituters')
 
 /**
- * @returns the pieces that hold blobs of `wanted`, and those between them; undefined where there is no pack of this
+ * @returns the pieces that hold blobs of `wanted` and are not here, and those between them; undefined where there is no pack of this
  *   catalog that can be read by ranges
  * @throws {SourceFailedError} also while iterating; `signal.reason`
  */
 export async function readPack(
   tree: TreeReader,
   catalog: VerifiedCatalog,
-  wanted: readonly BlobRef[],
+  wanted: Wanted,
   signal: AbortSignal,
 ): Promise<AsyncGenerator<Delivery> | undefined> {
   const pieces = piecesOf(catalog.catalog)
@@ -38,10 +37,13 @@ export async function readPack(
   if (index === undefined) return undefined
   const ranges = packRanges(index.pieces, piecesWanted(pieces, wanted), { cutsBefore: startsBlob(pieces) })
   log.debug`${ranges.length} ranges of the pack of ${catalog.name} from ${tree.name}`
-  return merged(
-    ranges.map((range) => () => readRange(tree, catalog, index, range, signal)),
-    PACK_RANGES_AT_ONCE,
-  )
+  const streams = ranges.map((range) => () => readRange(tree, catalog, index, range, signal))
+  return behindTable(index.table, merged(streams, PACK_RANGES_AT_ONCE))
+}
+
+async function* behindTable(table: Uint8Array, deliveries: AsyncGenerator<Delivery>): AsyncGenerator<Delivery> {
+  yield { kind: 'table', table }
+  yield* deliveries
 }
 
 async function readIndex(
@@ -75,16 +77,16 @@ export function isUnusablePack(error: unknown): boolean {
   return error instanceof HoloError && ['source-without-ranges', 'source-short'].includes(error.code)
 }
 
-/** Numbers of the pieces that hold these blobs, ascending. */
-export function piecesWanted({ blobs, pieces }: Pieces, wanted: readonly BlobRef[]): number[] {
-  const digests = new Set(wanted.map(({ digest }) => digest))
+/** Numbers of the pieces that hold these blobs and are not here, ascending. */
+export function piecesWanted({ blobs, pieces }: Pieces, wanted: Wanted): number[] {
+  const digests = new Set(wanted.blobs.map(({ digest }) => digest))
   const isWanted = (blob: number) => {
     const ref = blobs[blob]
     return ref !== undefined && digests.has(ref.digest)
   }
   return pieces.flatMap((piece, number) => {
     const hit = piece.kind === 'group' ? piece.blobs.some(isWanted) : isWanted(piece.blob)
-    return hit ? [number] : []
+    return hit && !wanted.isHere(number) ? [number] : []
   })
 }
 

@@ -16,7 +16,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { collect } from './collect.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { Delivery, OfferedCatalog, Substituter } from './substituter.ts'
+import type { Delivery, OfferedCatalog, Substituter, Wanted } from './substituter.ts'
 import type { WebAnswer, WebEdge, WebRequest } from './web-edge.ts'
 import { readZipStream, type ZipStreamEntry, ZipStreamError } from './zip-stream.ts'
 
@@ -90,12 +90,12 @@ export class Rccremote implements Substituter {
 
   async deliver(
     { name }: VerifiedCatalog,
-    wanted: readonly BlobRef[],
+    { blobs }: Wanted,
     signal: AbortSignal,
   ): Promise<AsyncGenerator<Delivery> | undefined> {
     const digests = await this.#askParts(name, signal)
     if (digests === undefined) return undefined
-    const refs = new Map<string, BlobRef>(wanted.map((ref) => [ref.digest, ref]))
+    const refs = new Map<string, BlobRef>(blobs.map((ref) => [ref.digest, ref]))
     const asked = orderOf(
       name,
       digests.filter((digest) => refs.has(digest)),

@@ -22,14 +22,20 @@ export interface ReceiveOptions {
   readonly onBlobs: (blobs: number, bytes: number) => void
   /** Bytes as they came. */
   readonly onBytes: (bytes: number) => void
+  /** The piece table that the source tells; undefined where it is of no use. */
+  readonly onTable?: ((table: Uint8Array) => Promise<void>) | undefined
 }
 
-/** @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason` */
+/**
+ * @returns false where a large blob has to come again, since parts of it that others had sent before proved wrong
+ * @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason`
+ */
 export async function receive(
   deliveries: AsyncIterable<Delivery>,
-  { source, sink, wanted, onBlobs, onBytes }: ReceiveOptions,
+  { source, sink, wanted, onBlobs, onBytes, onTable }: ReceiveOptions,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
+  let whole = true
   const underWay = new Set<Promise<void>>()
   let bytesUnderWay = 0
   let failure: { readonly thrown: unknown } | undefined
@@ -51,8 +57,10 @@ export async function receive(
     while (bytesUnderWay > RECEIVE_BYTES_MAX) await Promise.race(underWay)
   }
   const putPiece = async (piece: number, wire: PieceOnWire): Promise<void> => {
-    const { verdict, blobs, blobBytes } = await sink.put(piece, wire, source, signal)
-    if (verdict.verdict === 'wrong' || verdict.verdict === 'blob-wrong') throw verdict.error
+    const { verdict, liars, blobs, blobBytes } = await sink.put(piece, wire, source, signal)
+    // A blob that several have sent parts of is nobody's fault yet.
+    if (verdict.verdict === 'wrong' || (verdict.verdict === 'blob-wrong' && liars.has(source))) throw verdict.error
+    if (verdict.verdict === 'blob-wrong') whole = false
     if (blobs > 0) onBlobs(blobs, blobBytes)
   }
   const putBlob = async (ref: BlobRef, stream: BlobStream): Promise<void> => {
@@ -63,6 +71,10 @@ export async function receive(
     for await (const delivery of deliveries) {
       signal.throwIfAborted()
       settle()
+      if (delivery.kind === 'table') {
+        await onTable?.(delivery.table)
+        continue
+      }
       if (delivery.kind === 'piece') {
         const { piece, wire } = delivery
         onBytes(wire.bytes.byteLength)
@@ -82,6 +94,7 @@ export async function receive(
     await Promise.all(underWay)
   }
   settle()
+  return whole
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

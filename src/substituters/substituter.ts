@@ -19,10 +19,21 @@ export interface OfferedCatalog {
   readonly signatures: Uint8Array | undefined
 }
 
-/** Something that comes of `deliver`: a blob on its way, or a piece of the catalog (catalog/pieces.ts) whole. */
+/**
+ * Something that comes of `deliver`: a blob on its way, a piece of the catalog (catalog/pieces.ts) whole, or before those the
+ * SHA-256 of the content of every piece, back to back, as the source tells it.
+ */
 export type Delivery =
   | { readonly kind: 'blob'; readonly ref: BlobRef; readonly stream: BlobStream }
   | { readonly kind: 'piece'; readonly piece: number; readonly wire: PieceOnWire }
+  | { readonly kind: 'table'; readonly table: Uint8Array }
+
+/** What is asked of `deliver`. */
+export interface Wanted {
+  readonly blobs: readonly BlobRef[]
+  /** Whether a piece is here, although its blob is not whole: it need not come. */
+  isHere(piece: number): boolean
+}
 
 export interface Substituter extends BlobSource, AsyncDisposable {
   /**
@@ -37,9 +48,5 @@ export interface Substituter extends BlobSource, AsyncDisposable {
    * @returns undefined where it has no better way than `get`, one by one
    * @throws {HoloError} blame `source`, also while iterating; `signal.reason`
    */
-  deliver(
-    catalog: VerifiedCatalog,
-    wanted: readonly BlobRef[],
-    signal: AbortSignal,
-  ): Promise<AsyncGenerator<Delivery> | undefined>
+  deliver(catalog: VerifiedCatalog, wanted: Wanted, signal: AbortSignal): Promise<AsyncGenerator<Delivery> | undefined>
 }

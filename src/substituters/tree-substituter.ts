@@ -13,7 +13,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { collect } from './collect.ts'
 import { readPack } from './pack-reader.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { Delivery, OfferedCatalog, Substituter } from './substituter.ts'
+import type { Delivery, OfferedCatalog, Substituter, Wanted } from './substituter.ts'
 import {
   CACHE_INFO_NAME,
   cacheInfoVersion,
@@ -62,10 +62,10 @@ export class TreeSubstituter implements Substituter {
 
   async deliver(
     catalog: VerifiedCatalog,
-    wanted: readonly BlobRef[],
+    wanted: Wanted,
     signal: AbortSignal,
   ): Promise<AsyncGenerator<Delivery> | undefined> {
-    return wanted.length <= this.singleBlobsMax ? undefined : readPack(this.tree, catalog, wanted, signal)
+    return wanted.blobs.length <= this.singleBlobsMax ? undefined : readPack(this.tree, catalog, wanted, signal)
   }
 
   async #whole(name: TreeName, bytesMax: number, signal: AbortSignal): Promise<Uint8Array | undefined> {

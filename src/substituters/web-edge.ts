@@ -32,6 +32,8 @@ export interface WebEdgeOptions {
   readonly name: string
   readonly patience: WebPatience
   readonly rate: RateLimit
+  /** Of what comes from here and from other sources together; undefined: no bound. */
+  readonly wanLimit: RateLimit | undefined
   /** False where a proxy stands between. */
   readonly dialFirst: boolean
   readonly clock: Clock
@@ -194,7 +196,7 @@ export class WebEdge {
     what: string,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { name, patience, clock, rate } = this.options
+    const { name, patience, clock, rate, wanLimit } = this.options
     const reader = response.body?.getReader()
     if (reader === undefined) return
     let bytes = 0
@@ -226,6 +228,7 @@ export class WebEdge {
         if (done) return
         bytes += value.byteLength
         await rate.pass(value.byteLength, signal)
+        await wanLimit?.pass(value.byteLength, signal)
         yield value
       }
     } catch (cause) {

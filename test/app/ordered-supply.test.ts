@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { type OrderedEntry, OrderedSupply } from '../../src/app/ordered-supply.ts'
+import { WanTurns } from '../../src/app/wan-turns.ts'
+import type { WanPlace } from '../../src/app/wan-visit.ts'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import { emptyTotals } from '../../src/blob/fetch-all.ts'
@@ -9,6 +11,9 @@ import { ManualClock } from '../support/manual-clock.ts'
 const { verified } = madeEnvironment({ file: 'x' })
 const trust = { allowRollback: false }
 const failing = (blame: HoloError['blame'], code = 'source-status') => new HoloError(`it is ${blame}`, { code, blame })
+
+/** A machine without a fleet. */
+const nobodyElse = new WanTurns(async () => undefined, {} as WanPlace)
 
 interface Script {
   readonly afterMs?: number
@@ -31,6 +36,7 @@ function entry(label: string, clock: ManualClock, script: Script, asked: string[
   let slow = false
   return {
     label,
+    wan: 'never',
     budgetMs: () => (slow ? 0 : 400),
     silenceMs: 700,
     wasSlow: () => {
@@ -43,7 +49,7 @@ function entry(label: string, clock: ManualClock, script: Script, asked: string[
       await play(signal, () => {})
       return { catalog: { ...verified, source: label }, warnings: [] }
     },
-    fetch: (_catalog, totals, onProgress, signal) =>
+    fetch: ({ totals, onProgress }, signal) =>
       play(signal, () => {
         totals.blobs++
         totals.wireBytes += 10
@@ -58,7 +64,7 @@ function supplyOf(scripts: Readonly<Record<string, Script>>) {
   const clock = new ManualClock()
   const asked: string[] = []
   const entries = Object.entries(scripts).map(([label, script]) => entry(label, clock, script, asked))
-  return { clock, asked, supply: new OrderedSupply(entries, clock) }
+  return { clock, asked, supply: new OrderedSupply(entries, nobodyElse, clock) }
 }
 
 async function after<Value>(clock: ManualClock, promise: Promise<Value>): Promise<Value> {

@@ -33,6 +33,7 @@ describe('loadSettings()', () => {
       limits: {
         upload: undefined,
         download: undefined,
+        wanDownload: undefined,
         slots: 16,
         slotsPerPeer: 256,
         connectionMemory: 262_144,

@@ -29,6 +29,7 @@ const status: DaemonStatus = {
   substituters: [],
   sentBytes: 0,
   fetching: [],
+  leases: [],
   banned: [],
 }
 const sha256 = 'a'.repeat(64)

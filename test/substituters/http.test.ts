@@ -4,8 +4,12 @@ import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
+import { RATE_BURST_MS } from '../../src/base/limits.ts'
+import { RateLimit } from '../../src/base/rate-limit.ts'
+import { piecesOf } from '../../src/catalog/pieces.ts'
 import { openSubstituter } from '../../src/substituters/open-substituter.ts'
 import { packIndexBytes } from '../../src/substituters/pack-index.ts'
+import type { Delivery } from '../../src/substituters/substituter.ts'
 import { treeBlobName, treePackName } from '../../src/substituters/tree-names.ts'
 import { FaultProxy } from '../support/fault-proxy.ts'
 import { FetchingLibrary } from '../support/fetching-library.ts'
@@ -171,4 +175,83 @@ describe('a static tree', () => {
     expect([error.blame, error.code]).toEqual(['source', 'source-unreachable'])
     expect(error).toBeInstanceOf(HoloError)
   })
+})
+
+/** The ranges of the large blobs of `environment`, in order. */
+const RANGES = [...piecesOf(environment.verified.catalog).pieces.entries()].flatMap(([number, piece]) =>
+  piece.kind === 'range' ? [{ number, piece }] : [],
+)
+
+/** What the range of a large blob holds in truth. */
+function contentOf({ blob, offset, bytes }: (typeof RANGES)[number]['piece']): Uint8Array {
+  const ref = piecesOf(environment.verified.catalog).blobs[blob]
+  const whole = ref === undefined ? undefined : environment.blobs.find(ref.digest)?.whole(ref.sizeBytes)
+  if (whole === undefined) throw new Error('the environment lacks a blob')
+  return whole.subarray(offset, offset + bytes)
+}
+
+describe('a web server after others', () => {
+  test('is not asked for the ranges that are here', async () => {
+    await using opened = await openHttp()
+    await using library = new FetchingLibrary(environment)
+    const [first, ...others] = RANGES
+    if (first === undefined) throw new Error('there is no large blob')
+    expect(others.length).toBeGreaterThan(0)
+    for (const { number, piece } of others) await library.addRange(number, contentOf(piece), 'a peer')
+    const pieces: number[] = []
+    const { deliver } = opened.substituter
+    opened.substituter.deliver = async (...args) => watched(await deliver.apply(opened.substituter, args), pieces)
+    await library.fetch(opened.substituter)
+    expect(await library.wrong()).toEqual([])
+    expect(library.held).toHaveLength(environment.refs.length)
+    expect(pieces).toContain(first.number)
+    expect(pieces.filter((piece) => others.some(({ number }) => number === piece))).toEqual([])
+  })
+
+  // Goal: what a peer that lied has left behind is not its fault.
+  test('is not blamed for the wrong ranges that another one has sent', async () => {
+    await using opened = await openHttp()
+    await using library = new FetchingLibrary(environment)
+    const [first] = RANGES
+    if (first === undefined) throw new Error('there is no large blob')
+    const wrong = Uint8Array.from(contentOf(first.piece)).fill(7)
+    expect(await library.addRange(first.number, wrong, 'a peer that lies')).toBeTrue()
+    await library.fetch(opened.substituter)
+    expect(await library.wrong()).toEqual([])
+    expect(library.held).toHaveLength(environment.refs.length)
+  })
+})
+
+async function* watched(deliveries: AsyncGenerator<Delivery> | undefined, pieces: number[]): AsyncGenerator<Delivery> {
+  for await (const delivery of deliveries ?? []) {
+    if (delivery.kind === 'piece') pieces.push(delivery.piece)
+    yield delivery
+  }
+}
+
+// Method: a clock on which all sleep is counted and none is slept.
+test('all web servers together keep within one limit', async () => {
+  let sleptMs = 0
+  const clock = {
+    nowMs: () => sleptMs,
+    wallMs: () => sleptMs,
+    sleep: async (ms: number) => {
+      sleptMs += ms
+    },
+  }
+  const [bytesPerSecond, servers] = [100_000, 2]
+  const wanLimit = new RateLimit(bytesPerSecond, clock)
+  const { path } = await pushedTree()
+  let bytes = 0
+  for (let server = 0; server < servers; server++) {
+    using served = staticServer(path)
+    await using substituter = openSubstituter(addressOf(served.url.href), TERMS, { ...AROUND, wanLimit })
+    for (const ref of environment.refs) {
+      const stream = await substituter.get(ref, never)
+      for await (const chunk of stream?.bytes ?? []) bytes += chunk.byteLength
+    }
+  }
+  expect(bytes).toBeGreaterThan(bytesPerSecond)
+  const burstMs = RATE_BURST_MS
+  expect(Math.abs(sleptMs - ((bytes * 1000) / bytesPerSecond - burstMs))).toBeLessThan(2)
 })

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { PIECES_MAX } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
-import { BYE_CODES, type Message, MISSING_REASONS } from '../../src/peer/messages.ts'
+import { BYE_CODES, type Lease, type Message, MISSING_REASONS } from '../../src/peer/messages.ts'
 import { type PieceMessage, REFUSALS } from '../../src/peer/piece-messages.ts'
 
 const request = fc.nat(0xffffffff)
@@ -69,6 +69,20 @@ const anyPieceMessage: fc.Arbitrary<PieceMessage> = fc.oneof(
   fc.record({ type: fc.constant('choke' as const), choked: fc.boolean() }),
   fc.record({ type: fc.constant('piece-table' as const), request, catalog: digest }),
 )
+const anyLease: fc.Arbitrary<Lease> = fc.oneof(
+  fc.record({
+    type: fc.constant('lease' as const),
+    name,
+    state: fc.constantFrom('none' as const, 'wish' as const),
+    catalog: fc.constant(undefined),
+  }),
+  fc.record({
+    type: fc.constant('lease' as const),
+    name,
+    state: fc.constant('held' as const),
+    catalog: fc.option(fc.record({ sha256: digest, storedBytes: fc.nat(2 ** 26) }), { nil: undefined }),
+  }),
+)
 export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({
     type: fc.constant('hello' as const),
@@ -100,5 +114,6 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
       nil: undefined,
     }),
   }),
+  anyLease,
   anyPieceMessage,
 )

@@ -34,6 +34,14 @@ export class FetchingLibrary implements AsyncDisposable {
     }
   }
 
+  /** Put a range of a large blob here, as if a peer had sent it. @param piece its number @returns whether it was one */
+  async addRange(piece: number, content: Uint8Array, from: string): Promise<boolean> {
+    const shape = this.#sink.pieces.pieces[piece]
+    if (shape?.kind !== 'range') return false
+    await this.#sink.put(piece, { encoding: 'identity', bytes: Uint8Array.from(content) }, from, never)
+    return true
+  }
+
   /** @param refs what is wanted; those that are here already are not asked for */
   async fetch(source: Substituter, refs: readonly BlobRef[] = this.environment.refs): Promise<void> {
     const lacking = (some: readonly BlobRef[]) => this.#library.missingOf(some, never)
@@ -41,6 +49,7 @@ export class FetchingLibrary implements AsyncDisposable {
       sink: this.#sink,
       pieces: piecesOf(this.environment.verified.catalog),
       lacking,
+      isHere: (piece: number) => this.#sink.has(piece),
       onBlobs: () => {},
       onBytes: () => {},
     }

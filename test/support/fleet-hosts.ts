@@ -146,6 +146,12 @@ export class FleetHost {
     await this.#daemon?.exited
   }
 
+  /** Kill the daemon that was started last. */
+  async killDaemon(): Promise<void> {
+    this.#daemon?.kill('SIGKILL')
+    await this.#daemon?.exited
+  }
+
   /** Start a daemon. @returns its process and the address of its bootstrap node, once it is ready */
   async startDaemon(...args: string[]): Promise<{ process: Bun.Subprocess; address: string }> {
     const daemon = this.host.spawn([...this.#before, this.binary, 'daemon', '--json', '--quiet', ...args])
