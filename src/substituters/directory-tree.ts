@@ -7,8 +7,8 @@ import { CHUNK_BYTES } from '../base/limits.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
 import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
 import { TEMPORARY_PREFIX } from '../catalog/layout.ts'
+import type { TreeName } from '../catalog/tree-names.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { TreeName } from './tree-names.ts'
 import type { ReadOptions, TreeContent, TreeObject, TreeStore } from './tree-store.ts'
 
 export class DirectoryTree implements TreeStore {

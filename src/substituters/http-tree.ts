@@ -5,8 +5,8 @@
  */
 import { mapBounded } from '../base/concurrency.ts'
 import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
+import type { TreeName } from '../catalog/tree-names.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import type { TreeName } from './tree-names.ts'
 import type { ObjectRange, ReadOptions, TreeContent, TreeObject, TreeStore } from './tree-store.ts'
 import type { WebAnswer, WebEdge, WebRequest } from './web-edge.ts'
 

@@ -5,12 +5,12 @@
 import { MANIFEST_BYTES_MAX } from '../base/substituter-limits.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { type TreeName, treeCatalogName, treePackName, treeSignaturesName } from '../catalog/tree-names.ts'
 import { collect } from './collect.ts'
 import { HttpTree } from './http-tree.ts'
 import { decodeManifest, MANIFEST_TYPE, type OciBlob, type OciEnvironment } from './oci-manifest.ts'
 import type { OciRegistry } from './oci-registry.ts'
 import { SourceFailedError } from './source-failed-error.ts'
-import { type TreeName, treeCatalogName, treePackName, treeSignaturesName } from './tree-names.ts'
 import type { ReadOptions, TreeObject, TreeReader } from './tree-store.ts'
 import type { WebEdge } from './web-edge.ts'
 

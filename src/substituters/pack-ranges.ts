@@ -5,7 +5,7 @@
  * ranges are few; then long ranges are cut, so that several connections carry them.
  */
 import { PACK_GAP_BYTES, PACK_RANGE_BYTES, PACK_RANGES_MAX } from '../base/substituter-limits.ts'
-import type { PackedPiece } from './pack-index.ts'
+import type { PackedPiece } from '../catalog/pack-index.ts'
 
 /** Pieces `first` to `last`, which stand back to back. */
 export interface PackRange {

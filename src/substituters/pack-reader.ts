@@ -7,16 +7,16 @@
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import { PACK_RANGES_AT_ONCE } from '../base/substituter-limits.ts'
+import { decodePackIndex, type PackIndex, PackIndexError, packIndexBytes } from '../catalog/pack-index.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
+import { treePackName } from '../catalog/tree-names.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { ByteReader } from './byte-reader.ts'
 import { collect } from './collect.ts'
 import { merged } from './merged.ts'
-import { decodePackIndex, type PackIndex, PackIndexError, packIndexBytes } from './pack-index.ts'
 import { type PackRange, packRanges } from './pack-ranges.ts'
 import { SourceFailedError } from './source-failed-error.ts'
 import type { Delivery, Wanted } from './substituter.ts'
-import { treePackName } from './tree-names.ts'
 import type { TreeReader } from './tree-store.ts'
 
 const log = roomLogger('substituters')

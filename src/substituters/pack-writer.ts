@@ -12,8 +12,8 @@ import type { LocalBlobs } from '../blob/local.ts'
 import type { PieceOnWire } from '../blob/pieces.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { zstdFrame } from '../blob/zstd.ts'
+import { encodePackIndex, packIndexBytes } from '../catalog/pack-index.ts'
 import type { Pieces } from '../catalog/pieces.ts'
-import { encodePackIndex, packIndexBytes } from './pack-index.ts'
 
 /** Packs an environment as well as gzip does, many times as fast. */
 const PACK_ZSTD_LEVEL = 3

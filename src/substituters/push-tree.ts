@@ -7,9 +7,18 @@ import { BLOB_WHOLE_BYTES_MAX, CATALOG_STORED_BYTES_MAX } from '../base/limits.t
 import { SIGNATURES_BYTES_MAX, SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
 import type { LocalBlobs } from '../blob/local.ts'
 import type { BlobRef } from '../blob/source.ts'
+import { decodePackIndex, packIndexBytes } from '../catalog/pack-index.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
+import {
+  CACHE_INFO_NAME,
+  encodeCacheInfo,
+  type TreeName,
+  treeBlobName,
+  treeCatalogName,
+  treePackName,
+  treeSignaturesName,
+} from '../catalog/tree-names.ts'
 import { collect } from './collect.ts'
-import { decodePackIndex, packIndexBytes } from './pack-index.ts'
 import { isUnusablePack } from './pack-reader.ts'
 import { verifiedBlob, wholeBlob, writePack } from './pack-writer.ts'
 import {
@@ -19,15 +28,6 @@ import {
   type PushTarget,
   signaturesToSend,
 } from './push-environment.ts'
-import {
-  CACHE_INFO_NAME,
-  encodeCacheInfo,
-  type TreeName,
-  treeBlobName,
-  treeCatalogName,
-  treePackName,
-  treeSignaturesName,
-} from './tree-names.ts'
 import type { TreeStore } from './tree-store.ts'
 
 /** Questions asked at once about what is there. */

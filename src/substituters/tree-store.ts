@@ -1,7 +1,7 @@
 /**
  * The door to wherever a static tree lies: a web server, a bucket, a directory. Objects by name, no listing needed.
  */
-import type { TreeName } from './tree-names.ts'
+import type { TreeName } from '../catalog/tree-names.ts'
 
 /** Part of an object. */
 export interface ObjectRange {

@@ -9,11 +9,6 @@ import { CACHE_INFO_BYTES_MAX, PACK_BLOBS_MIN, SIGNATURES_BYTES_MAX } from '../b
 import type { Digest } from '../blob/digest.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { collect } from './collect.ts'
-import { readPack } from './pack-reader.ts'
-import { SourceFailedError } from './source-failed-error.ts'
-import type { Delivery, OfferedCatalog, Substituter, Wanted } from './substituter.ts'
 import {
   CACHE_INFO_NAME,
   cacheInfoVersion,
@@ -22,7 +17,12 @@ import {
   treeBlobName,
   treeCatalogName,
   treeSignaturesName,
-} from './tree-names.ts'
+} from '../catalog/tree-names.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
+import { collect } from './collect.ts'
+import { readPack } from './pack-reader.ts'
+import { SourceFailedError } from './source-failed-error.ts'
+import type { Delivery, OfferedCatalog, Substituter, Wanted } from './substituter.ts'
 import type { TreeReader } from './tree-store.ts'
 import { unzstd } from './unzstd.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { sha256Of } from '../../src/blob/digest.ts'
-import { decodePackIndex, encodePackIndex, PackIndexError, packIndexBytes } from '../../src/substituters/pack-index.ts'
+import { decodePackIndex, encodePackIndex, PackIndexError, packIndexBytes } from '../../src/catalog/pack-index.ts'
 import { packRanges } from '../../src/substituters/pack-ranges.ts'
 import { runs } from '../support/runs.ts'
 

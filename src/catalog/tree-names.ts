@@ -4,7 +4,7 @@
  * Names are made of branded parts, so none leaves its root. What is not in the tree is not there: nothing is listed.
  */
 import type { Digest } from '../blob/digest.ts'
-import type { CatalogName } from '../catalog/tree.ts'
+import type { CatalogName } from './tree.ts'
 
 /** A name in the tree, relative to its root, with `/`. */
 export type TreeName = string

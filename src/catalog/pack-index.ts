@@ -42,26 +42,36 @@ export function packIndexBytes(pieces: number): number {
   return HEADER_BYTES + pieces * ENTRY_BYTES
 }
 
+/** What an index says of a piece besides its hash. */
+export type PackEntry = Pick<PackedPiece, 'bytes' | 'encoding'>
+
 /**
- * @param wires length and form of each piece, in order
+ * @param entries of all pieces, in order
  * @param table SHA-256 of the content of each, back to back
  */
-export function encodePackIndex(
-  catalog: Sha256Digest,
-  wires: readonly { readonly bytes: number; readonly encoding: PieceOnWire['encoding'] }[],
-  table: Uint8Array,
-): Uint8Array {
-  const index = Buffer.alloc(packIndexBytes(wires.length))
-  index.write(MAGIC, 0, 'latin1')
-  index.writeUInt32LE(VERSION, 8)
-  index.writeUInt32LE(wires.length, 12)
-  index.write(catalog, 16, 'hex')
-  for (const [piece, { bytes, encoding }] of wires.entries()) {
-    const at = HEADER_BYTES + piece * ENTRY_BYTES
-    index.set(table.subarray(piece * SHA256_BYTES, (piece + 1) * SHA256_BYTES), at)
-    index.writeUInt32LE(encoding === 'identity' ? (bytes | IDENTITY_FLAG) >>> 0 : bytes, at + SHA256_BYTES)
+export function encodePackIndex(catalog: Sha256Digest, entries: readonly PackEntry[], table: Uint8Array): Uint8Array {
+  return Buffer.concat([encodePackHeader(catalog, entries.length), encodePackEntries(entries, table)])
+}
+
+/** What an index begins with. */
+export function encodePackHeader(catalog: Sha256Digest, pieces: number): Uint8Array {
+  const header = Buffer.alloc(HEADER_BYTES)
+  header.write(MAGIC, 0, 'latin1')
+  header.writeUInt32LE(VERSION, 8)
+  header.writeUInt32LE(pieces, 12)
+  header.write(catalog, 16, 'hex')
+  return header
+}
+
+/** Some entries in a row. @param hashes of the content of each, back to back */
+export function encodePackEntries(entries: readonly PackEntry[], hashes: Uint8Array): Uint8Array {
+  const records = Buffer.alloc(entries.length * ENTRY_BYTES)
+  for (const [number, { bytes, encoding }] of entries.entries()) {
+    const at = number * ENTRY_BYTES
+    records.set(hashes.subarray(number * SHA256_BYTES, (number + 1) * SHA256_BYTES), at)
+    records.writeUInt32LE(encoding === 'identity' ? (bytes | IDENTITY_FLAG) >>> 0 : bytes, at + SHA256_BYTES)
   }
-  return index
+  return records
 }
 
 /**
