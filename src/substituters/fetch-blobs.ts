@@ -12,6 +12,9 @@ import { piecesWanted } from './pack-reader.ts'
 import { type ReceiveOptions, receive } from './receive.ts'
 import type { Delivery, Substituter } from './substituter.ts'
 
+/** Codes of failures after which the same source is asked for the rest. */
+const GOES_ON = ['source-broke-off', 'source-changed']
+
 /** Rounds for blobs that proved wrong because others had sent parts of them: after one, all of it is the source's own. */
 const MIXED_ROUNDS_MAX = 2
 
@@ -42,18 +45,21 @@ export async function fetchBlobs(
   let wanted = missing
   for (let inVain = 0; wanted.length > 0; ) {
     const asked = { blobs: wanted, isHere }
-    const deliveries = await source.deliver(catalog, asked, signal)
-    if (deliveries === undefined) break
     const before = wanted.length
     try {
+      const deliveries = await source.deliver(catalog, asked, signal)
+      if (deliveries === undefined) break
       const whole = await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, asked)) }, signal)
       wanted = await lacking(wanted, signal)
       if (whole || ++inVain > MIXED_ROUNDS_MAX) break
     } catch (error) {
       // What has come by then need not come again, so it goes on as long as some does.
-      if (!(error instanceof HoloError) || error.code !== 'source-broke-off') throw error
+      if (!(error instanceof HoloError) || !GOES_ON.includes(error.code)) throw error
       wanted = await lacking(wanted, signal)
-      if (wanted.length === before && ++inVain > 1) throw error
+      if (wanted.length < before || ++inVain <= 1) continue
+      // Mirrors behind one name may tell one file by many tags; blobs are the same with all of them.
+      if (error.code === 'source-changed') break
+      throw error
     }
   }
   const one = async (ref: BlobRef): Promise<void> => {

@@ -122,15 +122,24 @@ export class Guarded implements Substituter {
   }
 
   async *#watched<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+    let came = false
     try {
-      yield* items
+      for await (const item of items) {
+        came = true
+        yield item
+      }
     } catch (error) {
-      if (!signal.aborted && error instanceof HoloError && error.blame === 'source') this.#fail(error)
+      if (!signal.aborted && error instanceof HoloError && error.blame === 'source') {
+        // A connection that is lost in the middle is asked for the rest; where nothing comes then, that is a failure.
+        if (came && error.code === 'source-broke-off') this.#lastError = messageOf(error)
+        else this.#fail(error)
+      }
       throw error
     }
   }
 
   #fail(error: HoloError): void {
+    if (error.code === 'source-changed') return
     this.#lastError = messageOf(error)
     const askedMs = error instanceof SourceFailedError ? (error.retryAfterMs ?? 0) : 0
     this.#breaker = afterFailure(this.#breaker, this.clock.nowMs(), this.random, askedMs)

@@ -34,13 +34,14 @@ export class HttpTree implements TreeStore {
 
   async read(
     name: TreeName,
-    { range, encoded = false }: ReadOptions,
+    { range, version, encoded = false }: ReadOptions,
     signal: AbortSignal,
   ): Promise<TreeObject | undefined> {
-    const answer = await this.#get(name, range, encoded, undefined, signal)
+    const answer = await this.#get(name, range, encoded, version, signal)
     if (answer === undefined) return undefined
     const encoding = this.#encodingOf(name, answer, encoded)
-    return { encoding, bytes: this.#bytes(name, answer, encoding === 'identity' ? range : undefined, signal) }
+    const bytes = this.#bytes(name, answer, encoding === 'identity' ? range : undefined, signal)
+    return { encoding, version: versionOf(answer), bytes }
   }
 
   async has(names: readonly TreeName[], signal: AbortSignal): Promise<ReadonlySet<TreeName>> {
@@ -91,6 +92,7 @@ export class HttpTree implements TreeStore {
     }
     if (range !== undefined && status === 200) {
       answer.discard()
+      if (same !== undefined && versionOf(answer) !== same) throw this.#changed(name)
       throw new SourceFailedError(`${this.name} does not send ranges of ${name}`, { code: 'source-without-ranges' })
     }
     if (range !== undefined && status === 416) {
@@ -150,8 +152,9 @@ export class HttpTree implements TreeStore {
   ): AsyncGenerator<Uint8Array> {
     const offset = range?.offset ?? 0
     const wantedBytes = range?.bytes ?? lengthOf(first)
-    const same = first.headers.get('etag') ?? first.headers.get('last-modified') ?? undefined
-    const resumable = wantedBytes !== undefined && (same === undefined || !same.startsWith('W/'))
+    const same = versionOf(first)
+    // A weak tag says nothing of single bytes.
+    const resumable = wantedBytes !== undefined && (same !== undefined || !first.headers.has('etag'))
     let answer = first
     let done = 0
     for (let resumes = 0; ; resumes++) {
@@ -175,6 +178,10 @@ export class HttpTree implements TreeStore {
     }
   }
 
+  #changed(name: TreeName): SourceFailedError {
+    return new SourceFailedError(`${name} of ${this.name} was replaced while it was read`, { code: 'source-changed' })
+  }
+
   #wrongLength(name: TreeName, bytes: number): SourceFailedError {
     return new SourceFailedError(`${this.name} sent more than the ${bytes} bytes of ${name}`, {
       code: 'source-invalid',
@@ -182,6 +189,13 @@ export class HttpTree implements TreeStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** What If-Range takes. */
+function versionOf({ headers }: WebAnswer): string | undefined {
+  const tag = headers.get('etag')
+  if (tag !== null) return tag.startsWith('W/') ? undefined : tag
+  return headers.get('last-modified') ?? undefined
 }
 
 function lengthOf({ headers }: WebAnswer): number | undefined {

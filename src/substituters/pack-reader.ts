@@ -33,11 +33,12 @@ export async function readPack(
   signal: AbortSignal,
 ): Promise<AsyncGenerator<Delivery> | undefined> {
   const pieces = piecesOf(catalog.catalog)
-  const index = await readIndex(tree, catalog, pieces, signal)
-  if (index === undefined) return undefined
+  const found = await readIndex(tree, catalog, pieces, signal)
+  if (found === undefined) return undefined
+  const { index, version } = found
   const ranges = packRanges(index.pieces, piecesWanted(pieces, wanted), { cutsBefore: startsBlob(pieces) })
   log.debug`${ranges.length} ranges of the pack of ${catalog.name} from ${tree.name}`
-  const streams = ranges.map((range) => () => readRange(tree, catalog, index, range, signal))
+  const streams = ranges.map((range) => () => readRange(tree, catalog, index, { ...range, version }, signal))
   return behindTable(index.table, merged(streams, PACK_RANGES_AT_ONCE))
 }
 
@@ -51,18 +52,15 @@ async function readIndex(
   { name, sha256 }: VerifiedCatalog,
   { pieces }: Pieces,
   signal: AbortSignal,
-): Promise<PackIndex | undefined> {
+): Promise<{ readonly index: PackIndex; readonly version: string | undefined } | undefined> {
   const bytes = packIndexBytes(pieces.length)
   const what = `${treePackName(name)} of ${tree.name}`
   try {
     const object = await tree.read(treePackName(name), { range: { offset: 0, bytes } }, signal)
     if (object === undefined) return undefined
     const head = await collect(object.bytes, bytes, what)
-    return decodePackIndex(
-      head,
-      sha256,
-      pieces.map((piece) => piece.bytes),
-    )
+    const contentBytes = pieces.map((piece) => piece.bytes)
+    return { index: decodePackIndex(head, sha256, contentBytes), version: object.version }
   } catch (error) {
     if (!isUnusablePack(error)) throw error
     // It may be that of a catalog that is just being replaced: the blobs are there all the same.
@@ -102,10 +100,11 @@ async function* readRange(
   tree: TreeReader,
   { name }: VerifiedCatalog,
   index: PackIndex,
-  { first, last, offset, bytes }: PackRange,
+  { first, last, offset, bytes, version }: PackRange & { readonly version: string | undefined },
   signal: AbortSignal,
 ): AsyncGenerator<Delivery> {
-  const object = bytes === 0 ? undefined : await tree.read(treePackName(name), { range: { offset, bytes } }, signal)
+  const options = { range: { offset, bytes }, version }
+  const object = bytes === 0 ? undefined : await tree.read(treePackName(name), options, signal)
   if (object === undefined && bytes > 0) {
     throw new SourceFailedError(`${treePackName(name)} of ${tree.name} has gone while it was read`, {
       code: 'source-broke-off',

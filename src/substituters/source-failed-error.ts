@@ -2,7 +2,10 @@
 import { HoloError } from '../base/errors.ts'
 
 export interface SourceFailedOptions {
-  /** `source-unreachable`, `source-status`, `source-broke-off`, `source-stalled`, `source-invalid`, `source-resting`. */
+  /**
+   * `source-unreachable`, `source-status`, `source-broke-off`, `source-stalled`, `source-invalid`, `source-resting`;
+   * `source-changed`: it is well, and what was read is another thing now.
+   */
   readonly code: string
   readonly hint?: string
   readonly cause?: unknown

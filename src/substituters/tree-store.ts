@@ -12,6 +12,8 @@ export interface ObjectRange {
 export interface ReadOptions {
   /** Undefined: the whole object. */
   readonly range?: ObjectRange
+  /** Of an object that was read before: another one that has taken its place is a failure, code `source-changed`. */
+  readonly version?: string | undefined
   /** Whether the object may come encoded; else as it lies there. */
   readonly encoded?: boolean
 }
@@ -19,6 +21,8 @@ export interface ReadOptions {
 /** An object, or the asked range of it, on its way. */
 export interface TreeObject {
   readonly encoding: 'identity' | 'gzip' | 'zstd'
+  /** What tells this object from one that takes its place; undefined where the tree tells nothing. */
+  readonly version?: string | undefined
   /**
    * In chunks, to be read once, to the end or not at all. Of a range exactly as much as was asked for.
    *

@@ -3,12 +3,12 @@ import { never } from '../../src/base/clock.ts'
 import { BREAKER_REST_MS, NEGATIVE_MS, SOURCE_BUDGET_MS } from '../../src/base/substituter-limits.ts'
 import { Guarded } from '../../src/substituters/guarded.ts'
 import { SourceFailedError } from '../../src/substituters/source-failed-error.ts'
-import type { Substituter } from '../../src/substituters/substituter.ts'
+import type { Delivery, Substituter } from '../../src/substituters/substituter.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { environment, failure } from './conformance.ts'
 
 /** A source that answers as `answer` says at the time. */
-function guard(answer: () => Uint8Array | undefined) {
+function guard(answer: () => Uint8Array | undefined, deliveries?: () => AsyncGenerator<Delivery>) {
   const clock = new ManualClock()
   let asked = 0
   const source: Substituter = {
@@ -20,7 +20,7 @@ function guard(answer: () => Uint8Array | undefined) {
     },
     has: async () => new Set(),
     get: async () => undefined,
-    deliver: async () => undefined,
+    deliver: async () => deliveries?.(),
     [Symbol.asyncDispose]: async () => {},
   }
   return { clock, guarded: new Guarded(source, clock, { next: () => 1 }), asked: () => asked }
@@ -64,5 +64,31 @@ describe('Guarded', () => {
     expect(guarded.budgetMs()).toBe(0)
     await clock.advance(NEGATIVE_MS)
     expect(guarded.budgetMs()).toBe(SOURCE_BUDGET_MS)
+  })
+
+  test('goes on with a source that breaks off or changes in the middle, and lets one rest that brings nothing', async () => {
+    const broken = new SourceFailedError('a mirror broke off', { code: 'source-broke-off' })
+    const changed = new SourceFailedError('a pack was replaced', { code: 'source-changed' })
+    for (const [items, error, state] of [
+      [1, broken, 'well'],
+      [0, broken, 'resting'],
+      [0, changed, 'well'],
+    ] as const) {
+      const { guarded } = guard(
+        () => undefined,
+        async function* () {
+          for (let item = 0; item < items; item++) {
+            yield { kind: 'piece', piece: item, wire: { encoding: 'identity', bytes: Buffer.of() } }
+          }
+          throw error
+        },
+      )
+      const deliveries = await guarded.deliver(environment.verified, [], never)
+      const reading = (async () => {
+        for await (const _delivery of deliveries ?? []);
+      })()
+      expect(await failure(reading)).toBe(error)
+      expect(guarded.condition().state).toBe(state)
+    }
   })
 })
