@@ -13,6 +13,20 @@ export interface PieceOnWire {
   readonly bytes: Uint8Array
 }
 
+/**
+ * One of the wire forms that a piece can be sent in, so exactly that the same one means the same bytes: content follows
+ * from the catalog, but frames of it can be made in many ways.
+ */
+export type PieceForm =
+  | { readonly encoding: 'identity'; readonly bytes: number }
+  | {
+      readonly encoding: 'zstd'
+      /** Length of the frame, less than that of the content. */
+      readonly bytes: number
+      /** CRC-32 of the frame. */
+      readonly crc: number
+    }
+
 /** What became of a piece that was received. */
 export type PieceVerdict =
   /** Its bytes are proved by digest, and at rest: a group's blobs, or a range of a blob that is whole now or is in the table. */
@@ -65,4 +79,27 @@ export interface ServedPieces {
   ): Promise<PieceOnWire | undefined>
   /** The SHA-256 of every piece, back to back. @returns undefined where it is not made yet */
   table(catalog: Sha256Digest, signal: AbortSignal): Promise<Uint8Array | undefined>
+}
+
+/** The same for who has to know the length of every piece before the first one is sent. Complete catalogs only. */
+export interface FormedPieces {
+  /**
+   * The form in which each piece can be sent without making one: a frame that was prepared, else its content. Another
+   * call may tell other ones, since frames come and go.
+   *
+   * @returns undefined where the catalog is not held whole
+   */
+  forms(catalog: Sha256Digest): readonly PieceForm[] | undefined
+  /**
+   * @returns undefined where the piece is not to be had in this form (any more)
+   * @throws {HoloError} blame `host`; `signal.reason`
+   */
+  inForm(catalog: Sha256Digest, piece: number, form: PieceForm, signal: AbortSignal): Promise<Uint8Array | undefined>
+  /**
+   * The SHA-256 of every piece, back to back, in chunks: at once where the table is kept, else as they are computed.
+   * Ends early where a piece is not here, or not right.
+   *
+   * @throws {HoloError} while iterating: blame `host`; `signal.reason`
+   */
+  hashes(catalog: Sha256Digest, signal: AbortSignal): AsyncGenerator<Uint8Array>
 }

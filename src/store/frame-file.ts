@@ -18,10 +18,15 @@ const HEADER = Buffer.from('holo-peer frames 1\n')
 /** piece, length, CRC-32 of the frame, CRC-32 of these twelve bytes; little-endian. */
 const RECORD_BYTES = 16
 
-interface Place {
-  readonly offset: number
+/** What a record says of a frame. */
+export interface FrameMark {
+  /** 0: the piece is not worth one. */
   readonly bytes: number
   readonly crc: number
+}
+
+interface Place extends FrameMark {
+  readonly offset: number
 }
 
 export class FrameFile {
@@ -56,8 +61,9 @@ export class FrameFile {
     fs.futimesSync(this.descriptor, nowMs / 1000, nowMs / 1000)
   }
 
-  has(piece: number): boolean {
-    return this.#places.has(piece)
+  /** @returns undefined where nothing is known of the piece */
+  markOf(piece: number): FrameMark | undefined {
+    return this.#places.get(piece)
   }
 
   /**

@@ -74,6 +74,13 @@ export function rangeOf(pieces: PackedPieces, piece: number): RangePlace | undef
   return { blob, range: Math.floor(offset / PIECE_BYTES), bytes: Math.min(PIECE_BYTES, sizeBytes - offset) }
 }
 
+/** Bytes of the content of one piece. */
+export function contentBytes(pieces: PackedPieces, piece: number): number {
+  const range = rangeOf(pieces, piece)
+  if (range !== undefined) return range.bytes
+  return membersOf(pieces, piece).reduce((sum, blob) => sum + (pieces.sizes[blob] ?? 0), 0)
+}
+
 export function refOf({ digests, sizes }: PackedPieces, blob: number): BlobRef & { readonly digest: Sha256Digest } {
   const hex = Buffer.from(digests.buffer, digests.byteOffset + DIGEST_BYTES * blob, DIGEST_BYTES).toString('hex')
   return { digest: hex as Sha256Digest, sizeBytes: sizes[blob] ?? 0 }

@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import {
@@ -19,7 +20,7 @@ import {
 import { roomLogger } from '../base/log.ts'
 import { parseSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { STATE_DIRECTORY_MODE } from '../catalog/layout.ts'
-import { FrameFile } from './frame-file.ts'
+import { FrameFile, type FrameMark } from './frame-file.ts'
 import { removeQuietly } from './library-files.ts'
 import { isOwnDirectory, readOwn } from './read-own.ts'
 import { sweepTemporaries, temporaryIn } from './temporary.ts'
@@ -72,7 +73,16 @@ export class PieceFolder implements AsyncDisposable {
   /** Whether it is known what to send of this piece. */
   hasFrame(catalog: Sha256Digest, piece: number): boolean {
     const frames = this.#framesOf(catalog)
-    return frames !== undefined && (frames.file.has(piece) || frames.waiting.has(piece))
+    return frames !== undefined && (frames.file.markOf(piece) !== undefined || frames.waiting.has(piece))
+  }
+
+  /** Lengths and checksums of the frames that there are, by piece. */
+  marks(catalog: Sha256Digest, count: number): readonly (FrameMark | undefined)[] {
+    const frames = this.#framesOf(catalog)
+    return Array.from({ length: count }, (_, piece) => {
+      const waiting = frames?.waiting.get(piece)
+      return waiting === undefined ? frames?.file.markOf(piece) : { bytes: waiting.byteLength, crc: crc32(waiting) }
+    })
   }
 
   /** @returns the caller's own; `raw` where the piece is not worth a frame; undefined where none was prepared */
@@ -97,7 +107,7 @@ export class PieceFolder implements AsyncDisposable {
     const tooMuch = this.#waitingBytes + frame.byteLength > FRAMES_WAITING_BYTES_MAX
     if (frame.byteLength > PIECE_WIRE_BYTES_MAX || tooMuch) return
     const frames = this.#framesOf(catalog)
-    if (frames === undefined || frames.waiting.has(piece) || (frames.file.has(piece) && !replace)) return
+    if (frames === undefined || frames.waiting.has(piece) || (frames.file.markOf(piece) !== undefined && !replace)) return
     const kept = new Uint8Array(frame)
     frames.waiting.set(piece, kept)
     this.#waitingBytes += kept.byteLength

@@ -7,6 +7,7 @@
  * digest or is as it was then; a frame against its checksum. Knows nothing of peers.
  */
 import { availableParallelism } from 'node:os'
+import { crc32 } from 'node:zlib'
 import { never, nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import {
@@ -17,13 +18,14 @@ import {
   SERVED_CATALOGS_MAX,
 } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
-import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import type { FormedPieces, PieceForm, PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
 import { statePaths } from '../catalog/layout.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import type { Catalog } from '../catalog/tree.ts'
 import type { Library } from './library.ts'
-import { type PackedPieces, packPieces } from './packed-pieces.ts'
+import { contentBytes, type PackedPieces, packPieces } from './packed-pieces.ts'
 import { PieceFolder, type PieceFolderOptions } from './piece-folder.ts'
+import { PieceHashes } from './piece-hashes.ts'
 import { PieceLanes } from './piece-lanes.ts'
 import type { PieceFound } from './piece-messages.ts'
 import type { LibraryPieceSink, PiecePlace } from './piece-sink.ts'
@@ -49,7 +51,7 @@ export interface PrepareOptions {
   readonly frames: boolean
 }
 
-export class LibraryPieces implements ServedPieces, AsyncDisposable {
+export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposable {
   readonly #folder: PieceFolder
   readonly #lanes: PieceLanes
   /** Least recently used first. */
@@ -59,6 +61,9 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
   readonly #hasty = new Map<Sha256Digest, Set<number>>()
   /** Frames that are being made. */
   readonly #making = new Map<string, Promise<PieceFound | undefined>>()
+  /** Tables that are being made. */
+  readonly #hashing = new Map<Sha256Digest, PieceHashes>()
+  readonly #workers: number
 
   constructor(
     private readonly library: Library,
@@ -67,6 +72,7 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
   ) {
     this.#folder = new PieceFolder(statePaths(library.roots).pieces, folder)
     this.#lanes = new PieceLanes(library.roots, workers)
+    this.#workers = workers
   }
 
   pieceCount(catalog: Sha256Digest): number | undefined {
@@ -98,6 +104,44 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
     const partial = this.#partial.get(catalog)?.table
     if (count === undefined) return undefined
     return partial === undefined ? this.#folder.table(catalog, count) : partial.slice()
+  }
+
+  forms(catalog: Sha256Digest): readonly PieceForm[] | undefined {
+    const pieces = this.catalogs.has(catalog) ? this.#piecesOf(catalog) : undefined
+    if (pieces === undefined) return undefined
+    return this.#folder.marks(catalog, pieces.offsets.length).map((mark, piece) => {
+      const content = contentBytes(pieces, piece)
+      const isFrame = mark !== undefined && mark.bytes > 0 && mark.bytes < content
+      return isFrame ? { encoding: 'zstd', ...mark } : { encoding: 'identity', bytes: content }
+    })
+  }
+
+  async inForm(
+    catalog: Sha256Digest,
+    piece: number,
+    form: PieceForm,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted()
+    if (form.encoding === 'zstd') {
+      const frame = await abortable(this.#folder.frame(catalog, piece), signal)
+      // It may have gone, and another one been made since.
+      const isThat = frame instanceof Uint8Array && frame.byteLength === form.bytes && crc32(frame) === form.crc
+      return isThat ? frame : undefined
+    }
+    const pieces = this.#piecesOf(catalog)
+    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
+    if (pieces === undefined || place === undefined) return undefined
+    const task = { catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }
+    return (await this.#lanes.ask(task, signal))?.bytes
+  }
+
+  async *hashes(catalog: Sha256Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const pieces = this.#piecesOf(catalog)
+    if (pieces === undefined) return
+    const kept = this.#folder.table(catalog, pieces.offsets.length)
+    if (kept !== undefined) yield kept
+    else yield* (this.#hashing.get(catalog) ?? this.#hash(catalog, pieces)).read(signal)
   }
 
   /** Keep a frame that came with a verdict of `stored`, so that it need not be made here. Returns at once. */
@@ -181,6 +225,23 @@ export class LibraryPieces implements ServedPieces, AsyncDisposable {
     const hasty = this.#hasty.get(catalog) ?? new Set()
     if (found.encoding === 'zstd') this.#hasty.set(catalog, hasty.add(piece))
     return found
+  }
+
+  /** Goes on where those who wait have left: it is kept for the next. */
+  #hash(catalog: Sha256Digest, pieces: PackedPieces): PieceHashes {
+    const place = { kind: 'library' } as const
+    const hashOf = async (piece: number) => {
+      const task = { catalog, pieces, piece, place, level: undefined, hash: true, bytes: false }
+      return (await this.#lanes.ask(task, never))?.sha256
+    }
+    // While one answer is looked at, each Worker has another question.
+    const hashing = new PieceHashes(pieces.offsets.length, hashOf, 2 * this.#workers)
+    this.#hashing.set(catalog, hashing)
+    void hashing.whole.then((table) => {
+      this.#hashing.delete(catalog)
+      if (table !== undefined) this.#folder.keepTable(catalog, table)
+    })
+    return hashing
   }
 
   #keepMade(catalog: Sha256Digest, piece: number, { encoding, bytes = NOTHING }: PieceFound, replace: boolean): void {

@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { never } from '../../src/base/clock.ts'
 import { PIECE_BYTES } from '../../src/base/limits.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
-import type { PieceOnWire, PiecePreference } from '../../src/blob/pieces.ts'
+import type { PieceForm, PieceOnWire, PiecePreference } from '../../src/blob/pieces.ts'
 import { unzstdExactly, zstdFrame } from '../../src/blob/zstd.ts'
 import { blobPath, statePaths } from '../../src/catalog/layout.ts'
 import { Library } from '../../src/store/library.ts'
@@ -256,6 +256,58 @@ test('prepare() makes frames smaller that were made in haste, and others once', 
   expect(await again.prepare(catalog, { frames: true }, never)).toBe(true)
   await again[Symbol.asyncDispose]()
   expect(fs.statSync(it.frames).size).toBe(fileBytes)
+})
+
+describe('forms()', () => {
+  const bytesIn = async (it: ReturnType<typeof given>, piece: number, form: PieceForm | undefined) =>
+    form === undefined ? undefined : it.served.inForm(catalog, piece, form, never)
+  const hashesOf = async (it: ReturnType<typeof given>) => {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of it.served.hashes(catalog, never)) chunks.push(chunk)
+    return Buffer.concat(chunks)
+  }
+
+  test('tells what can be sent without making it, and each piece is to be had in that form', async () => {
+    await using it = given(mixed)
+    await it.piece(1, 'small')
+    const forms = it.served.forms(catalog) ?? []
+    expect(forms.map(({ encoding }) => encoding)).toEqual(['identity', 'zstd', 'identity', 'identity'])
+    // Frames that were made since do not change what was told.
+    await it.served.prepare(catalog, { frames: true }, never)
+    for (const [piece, form] of forms.entries()) {
+      const bytes = await bytesIn(it, piece, form)
+      expect(bytes).toHaveLength(form.bytes)
+      const wire = { encoding: form.encoding, bytes: bytes ?? noise }
+      expect(contentOf(wire, at(mixed, piece).byteLength)).toEqual(at(mixed, piece))
+    }
+    expect(it.served.forms(catalog)?.every(({ encoding }) => encoding === 'zstd')).toBe(true)
+  })
+
+  test('has nothing in a form that another frame has taken the place of, or of what is not held whole', async () => {
+    await using it = given(mixed)
+    await it.piece(1, 'small')
+    const form = it.served.forms(catalog)?.[1]
+    expect(form?.encoding).toBe('zstd')
+    for (const wrong of [{ crc: 7 }, { bytes: 7 }]) {
+      expect(await bytesIn(it, 1, { ...form, ...wrong } as PieceForm)).toBeUndefined()
+    }
+    expect(await bytesIn(it, 9, { encoding: 'identity', bytes: 1 })).toBeUndefined()
+    expect(it.served.forms(sha256Of(noise))).toBeUndefined()
+  })
+
+  test('hashes() computes the table once, keeps it, and ends early where a blob is not right', async () => {
+    await using it = given(mixed)
+    const [first, second] = await Promise.all([hashesOf(it), hashesOf(it)])
+    expect(first.equals(second)).toBe(true)
+    const right = mixed.contents.map((content) => sha256Of(content)).join('')
+    expect(first.toString('hex')).toBe(right)
+    expect(await it.served.table(catalog, never)).toEqual(new Uint8Array(first))
+    await using other = given(mixed)
+    fs.writeFileSync(other.pathOf(large), large.subarray(1))
+    expect(right.startsWith((await hashesOf(other)).toString('hex'))).toBe(true)
+    expect(await hashesOf(other)).toHaveLength(32)
+    expect(await other.served.table(catalog, never)).toBeUndefined()
+  })
 })
 
 describe('the folder of prepared frames', () => {
