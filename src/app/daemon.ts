@@ -97,6 +97,7 @@ export async function runDaemon(
   await using door = await openDoor(settings.door, {
     library,
     served,
+    pieces: servedPieces,
     bring: (name) => jobs.bring(name),
     ended: signal,
   })

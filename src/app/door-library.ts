@@ -11,6 +11,7 @@ import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import { isSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
+import type { FormedPieces } from '../blob/pieces.ts'
 import type { BlobRef } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
@@ -29,7 +30,8 @@ export type BringEnvironment = (name: CatalogName) => Promise<void>
 export interface LibraryBehindDoorOptions {
   readonly library: Library
   /** Knows the complete catalogs without decoding them or looking at each blob. */
-  readonly served: Pick<ServedCatalogs, 'seen'>
+  readonly served: Pick<ServedCatalogs, 'seen' | 'signaturesOf'>
+  readonly pieces: FormedPieces
   readonly bring: BringEnvironment
   /** Aborts when the daemon ends: whatever is being fetched fails then, and that is no fault. */
   readonly ended: AbortSignal
@@ -53,7 +55,8 @@ export class LibraryBehindDoor implements DoorLibrary {
     if (kept !== undefined && kept.storedSha256 === seen?.storedSha256) return this.#keep(kept)
     const stored = seen === undefined ? undefined : library.storedCatalog(name)
     if (seen !== undefined && stored !== undefined && sha256Of(stored) === seen.storedSha256) {
-      return this.#keep({ name, stored, storedSha256: seen.storedSha256, digests: digestsOf(seen.refs) })
+      const { sha256, storedSha256, refs } = seen
+      return this.#keep({ name, sha256, stored, storedSha256, digests: digestsOf(refs) })
     }
     // What rcc has recorded or we have fetched just now, the watch has not seen yet.
     const catalog = localCatalog(name, library, ownWord, (why) => log.warning`${why}`)
@@ -61,7 +64,8 @@ export class LibraryBehindDoor implements DoorLibrary {
     const refs = distinctBlobs(catalog.catalog)
     const digests = digestsOf(refs)
     if (digests.size < refs.length || (await library.missingOf(refs, signal, 1)).length > 0) return undefined
-    return this.#keep({ name, stored: catalog.stored, storedSha256: sha256Of(catalog.stored), digests })
+    const { sha256, stored: own } = catalog
+    return this.#keep({ name, sha256, stored: own, storedSha256: sha256Of(own), digests })
   }
 
   #keep(environment: DoorEnvironment & { readonly storedSha256: Sha256Digest }): DoorEnvironment {
@@ -104,6 +108,14 @@ export class LibraryBehindDoor implements DoorLibrary {
     started.catch(() => {})
     this.#brings.set(name, started)
     return started
+  }
+
+  get pieces(): FormedPieces {
+    return this.options.pieces
+  }
+
+  signatures({ name, sha256 }: DoorEnvironment): Uint8Array | undefined {
+    return this.options.served.signaturesOf(name, sha256)
   }
 
   stored(digest: Sha256Digest): StoredBlob | undefined {

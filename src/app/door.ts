@@ -1,4 +1,5 @@
 /** Opens rcc's door as the settings say, in front of the daemon's library. */
+import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
 import { processIdentity } from '../base/process-identity.ts'
@@ -22,7 +23,7 @@ export async function openDoor(settings: DoorSettings, behind: LibraryBehindDoor
   const token =
     settings.token ?? (settings.tokenFile === undefined ? undefined : await readTokenFile(settings.tokenFile))
   const library = new LibraryBehindDoor(behind)
-  const routes = [rccremoteRoutes(library, processIdentity), staticTreeRoutes(library), wantRoute(library)]
+  const routes = [rccremoteRoutes(library, processIdentity), staticTreeRoutes(library, systemClock), wantRoute(library)]
   try {
     return await serveDoor({ address, port, access: { token, open }, routes })
   } catch (error) {

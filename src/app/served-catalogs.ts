@@ -28,6 +28,8 @@ const log = roomLogger('app')
 
 /** What a catalog was found to name when the watch looked last. */
 export interface SeenCatalog {
+  /** Of its decoded JSON. */
+  readonly sha256: Sha256Digest
   /** SHA-256 of its gzip form. */
   readonly storedSha256: Sha256Digest
   /** Every blob, once; each is a SHA-256 one, and was here. */
@@ -63,8 +65,8 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs, Catalogs
           this.#seen.delete(name)
         }
         for (const { name, stored, refs } of added) {
-          this.#seen.set(name, { storedSha256: sha256Of(stored), refs })
           const sha256 = sha256Of(inflateCatalog(stored, `Catalog ${name}`))
+          this.#seen.set(name, { sha256, storedSha256: sha256Of(stored), refs })
           this.#held.set(name, { name, sha256, storedBytes: stored.byteLength })
         }
         for (const listener of [...this.#listeners]) listener()
@@ -142,14 +144,18 @@ export class ServedCatalogs implements ServedLibrary, CompleteCatalogs, Catalogs
 
   signatures(sha256: Sha256Digest): Uint8Array | undefined {
     const held = [...this.#held.values()].find((each) => each.sha256 === sha256)
-    if (held === undefined) return this.#signaturesInTransit(sha256)
+    return held === undefined ? this.#signaturesInTransit(sha256) : this.signaturesOf(held.name, sha256)
+  }
+
+  /** Signatures of this very catalog, one a line, whether or not the watch has seen it. */
+  signaturesOf(name: CatalogName, sha256: Sha256Digest): Uint8Array | undefined {
     try {
-      const lines = this.folder.linesFor(held.name, sha256)
+      const lines = this.folder.linesFor(name, sha256)
       return lines.length === 0 ? undefined : Buffer.concat(lines)
     } catch (error) {
       if (!(error instanceof HoloError)) throw error
-      // What cannot be read is as good as none: the peer then goes by our membership.
-      log.warning`the signatures of ${held.name} are not sent: ${error.message}`
+      // What cannot be read is as good as none: a peer then goes by our membership.
+      log.warning`the signatures of ${name} are not sent: ${error.message}`
       return undefined
     }
   }

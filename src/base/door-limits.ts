@@ -25,3 +25,10 @@ export const DOOR_ENVIRONMENTS_KEPT = 8
 export const DOOR_BRING_MS = 300_000
 /** Environments that the door has fetched at the same time; names cost a stranger nothing. */
 export const DOOR_BRINGS_MAX = 8
+/**
+ * Packs whose layout is remembered for those who read them in parts: 1,000 pieces take some 100 KiB. One that was dropped
+ * has its readers begin again.
+ */
+export const DOOR_PACKS_KEPT = 16
+/** Whoever asks for a pack so soon after another one gets the same, even where more of it was compressed meanwhile. */
+export const DOOR_PACK_FRESH_MS = 10_000

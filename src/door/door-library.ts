@@ -1,11 +1,14 @@
 /** What rcc's door wants of the machine behind it: environments that are whole, and a way to get more of them. */
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { StoredBlob } from '../blob/local.ts'
+import type { FormedPieces } from '../blob/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 
 /** A complete environment, recorded with SHA-256 digests. */
 export interface DoorEnvironment {
   readonly name: CatalogName
+  /** Of the decoded catalog. */
+  readonly sha256: Sha256Digest
   /** gzip'd JSON, as it lies in the library. */
   readonly stored: Uint8Array
   /** Every blob that it names, once, sorted. */
@@ -21,6 +24,8 @@ export interface BlobMeasures {
 }
 
 export interface DoorLibrary {
+  /** Environments in pieces, as packs are made of. */
+  readonly pieces: FormedPieces
   /**
    * An environment that is here.
    *
@@ -35,6 +40,8 @@ export interface DoorLibrary {
    * @returns undefined where nobody has it, or it did not come in time
    */
   bring(name: CatalogName, signal: AbortSignal): Promise<DoorEnvironment | undefined>
+  /** Its signatures, one a line. @returns undefined where there are none */
+  signatures(environment: DoorEnvironment): Uint8Array | undefined
   /** @returns undefined where it is not held @throws {HoloError} blame `host` when the file cannot be read */
   stored(digest: Sha256Digest): StoredBlob | undefined
   /**

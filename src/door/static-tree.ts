@@ -1,16 +1,18 @@
 /**
- * The tree that the http substituter reads, and curl: `holo-cache-info`, `catalog/<name>`, `blob/aa/bb/<digest>`. Any
- * web server can serve the same from files.
+ * The tree that the http substituter reads, and curl (docs/substituters.md): `holo-cache-info`, `catalog/<name>` with its
+ * signatures, `blob/aa/bb/<digest>`, `pack/<name>`. Any web server can serve the same from files.
  *
  * A blob goes out in the form it lies in where the client takes that (`Accept-Encoding: gzip`), else decoded: so what
  * plain curl writes has the digest that it asked for. Only complete environments, and SHA-256; nothing is fetched for
  * whoever asks here, or two daemons that are each other's substituters would never stop asking.
  */
+import type { Clock } from '../base/clock.ts'
 import { BLOB_BYTES_MAX, BLOB_DECODED_BYTES_MAX, BLOB_WHOLE_BYTES_MAX } from '../base/limits.ts'
 import { parseSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { claimedBytes, gunzipExactly, gunzipStream } from '../blob/gzip.ts'
 import type { StoredBlob } from '../blob/local.ts'
 import { parseCatalogName } from '../catalog/names.ts'
+import { encodeCacheInfo } from '../catalog/tree-names.ts'
 import {
   type Content,
   contentAnswer,
@@ -21,34 +23,56 @@ import {
   textAnswer,
 } from './answer.ts'
 import { blobChanged } from './blob-changed.ts'
-import type { DoorLibrary } from './door-library.ts'
+import type { DoorEnvironment, DoorLibrary } from './door-library.ts'
+import { Packs } from './pack.ts'
 
-/** As Nix's `nix-cache-info`: one field a line. A lower priority is asked first; Nix's own default is 50. */
-const CACHE_INFO = 'Version: 1\nPriority: 50\n'
 const BLOB_PATH = /^\/blob\/([0-9a-f]{2})\/([0-9a-f]{2})\/([0-9a-f]{64})$/
 /** What is named by its content never changes. */
 const IMMUTABLE = { 'cache-control': 'max-age=31536000, immutable' }
+/** What bears a name only can be another one tomorrow. */
+const REPLACEABLE = { 'cache-control': 'no-cache' }
 const NO_SUCH = textAnswer(404, '404 not here\n')
 
-export function staticTreeRoutes(library: DoorLibrary): DoorRoute {
+/** @param clock by which packs are remembered */
+export function staticTreeRoutes(library: DoorLibrary, clock: Pick<Clock, 'nowMs'>): DoorRoute {
+  const packs = new Packs(library.pieces, clock)
   return (request, signal) => {
     const { method, path } = request
-    if (path !== '/holo-cache-info' && !/^\/(?:catalog|blob)\//.test(path)) return undefined
+    const [, folder, name = '', sig] = /^\/(catalog|pack|blob)\/(.*?)(\.sig)?$/s.exec(path) ?? []
+    if (path !== '/holo-cache-info' && folder === undefined) return undefined
     if (method !== 'GET' && method !== 'HEAD') return Promise.resolve(methodNotAllowed('GET, HEAD'))
-    if (path.startsWith('/catalog/')) return catalog(request, library, signal)
-    return Promise.resolve(path === '/holo-cache-info' ? cacheInfo(request) : blob(request, library))
+    if (folder === undefined) return Promise.resolve(cacheInfo(request))
+    if (folder === 'blob') return Promise.resolve(blob(request, library))
+    return ofEnvironment(name, library, signal, (environment) => {
+      if (sig !== undefined) return folder === 'catalog' ? signatures(request, environment, library) : undefined
+      return folder === 'catalog' ? catalog(request, environment) : packs.answer(request, environment, signal)
+    })
   }
 }
 
-function cacheInfo(request: DoorRequest): DoorAnswer {
-  return wholeAnswer(request, 'text/plain; charset=utf-8', Buffer.from(CACHE_INFO), {})
+/** @param answer undefined where there is no such thing of it */
+async function ofEnvironment(
+  text: string,
+  library: DoorLibrary,
+  signal: AbortSignal,
+  answer: (environment: DoorEnvironment) => DoorAnswer | undefined,
+): Promise<DoorAnswer> {
+  const name = parseCatalogName(text)
+  const held = name === undefined ? undefined : await library.held(name, signal)
+  return (held === undefined ? undefined : answer(held)) ?? NO_SUCH
 }
 
-async function catalog(request: DoorRequest, library: DoorLibrary, signal: AbortSignal): Promise<DoorAnswer> {
-  const name = parseCatalogName(request.path.slice('/catalog/'.length))
-  const held = name === undefined ? undefined : await library.held(name, signal)
-  if (held === undefined) return NO_SUCH
-  return wholeAnswer(request, 'application/gzip', held.stored, { 'cache-control': 'no-cache' })
+function cacheInfo(request: DoorRequest): DoorAnswer {
+  return wholeAnswer(request, 'text/plain; charset=utf-8', Buffer.from(encodeCacheInfo()), {})
+}
+
+function catalog(request: DoorRequest, { stored }: DoorEnvironment): DoorAnswer {
+  return wholeAnswer(request, 'application/gzip', stored, REPLACEABLE)
+}
+
+function signatures(request: DoorRequest, environment: DoorEnvironment, library: DoorLibrary): DoorAnswer | undefined {
+  const lines = library.signatures(environment)
+  return lines === undefined ? undefined : wholeAnswer(request, 'application/x-ndjson', lines, REPLACEABLE)
 }
 
 function wholeAnswer(

@@ -107,7 +107,8 @@ export class PieceFolder implements AsyncDisposable {
     const tooMuch = this.#waitingBytes + frame.byteLength > FRAMES_WAITING_BYTES_MAX
     if (frame.byteLength > PIECE_WIRE_BYTES_MAX || tooMuch) return
     const frames = this.#framesOf(catalog)
-    if (frames === undefined || frames.waiting.has(piece) || (frames.file.markOf(piece) !== undefined && !replace)) return
+    if (frames === undefined || frames.waiting.has(piece) || (frames.file.markOf(piece) !== undefined && !replace))
+      return
     const kept = new Uint8Array(frame)
     frames.waiting.set(piece, kept)
     this.#waitingBytes += kept.byteLength

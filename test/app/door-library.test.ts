@@ -4,6 +4,7 @@ import { LibraryBehindDoor, type LibraryBehindDoorOptions } from '../../src/app/
 import { never } from '../../src/base/clock.ts'
 import { DOOR_BRINGS_MAX } from '../../src/base/door-limits.ts'
 import { HoloError } from '../../src/base/errors.ts'
+import type { FormedPieces } from '../../src/blob/pieces.ts'
 import { blobPath, catalogPath } from '../../src/catalog/layout.ts'
 import { catalogName } from '../../src/catalog/names.ts'
 import { recordedFile, recordedLibrary } from '../support/door-of.ts'
@@ -16,11 +17,19 @@ const library = recordedLibrary(folder.path)
 const v1 = smallCold('gzip', 1).name
 const absent = (number: number) => catalogName(String(number).padStart(16, '0'), 'linux_amd64')
 
+const SEEN_NOTHING = { seen: () => undefined, signaturesOf: () => undefined }
+const NO_PIECES: FormedPieces = {
+  forms: () => undefined,
+  inForm: async () => undefined,
+  hashes: async function* () {},
+}
+
 /** Behind a door where the watch has seen nothing yet. */
 function behind(special: Partial<LibraryBehindDoorOptions>): LibraryBehindDoor {
   return new LibraryBehindDoor({
     library,
-    served: { seen: () => undefined },
+    served: SEEN_NOTHING,
+    pieces: NO_PIECES,
     bring: async () => {},
     ended: never,
     ...special,
@@ -98,7 +107,7 @@ test('held() sees that a catalog was replaced', async () => {
   using other = new TemporaryDirectory()
   const own = recordedLibrary(other.path)
   const first = await behind({ library: own }).held(v1, never)
-  const seen = behind({ library: own, served: { seen: () => undefined } })
+  const seen = behind({ library: own, served: SEEN_NOTHING })
   expect((await seen.held(v1, never))?.stored).toEqual(first?.stored ?? Buffer.of())
   const repacked = Bun.gzipSync(Bun.gunzipSync(Uint8Array.from(first?.stored ?? [])), { level: 9 })
   fs.writeFileSync(catalogPath(own.roots, v1), repacked)

@@ -13,7 +13,8 @@ const folder = new TemporaryDirectory()
 afterAll(() => folder[Symbol.dispose]())
 const behind = {
   library: new Library(rootsIn(folder.path)),
-  served: { seen: () => undefined },
+  served: { seen: () => undefined, signaturesOf: () => undefined },
+  pieces: { forms: () => undefined, inForm: async () => undefined, hashes: async function* () {} },
   bring: async () => {},
   ended: never,
 }

@@ -83,7 +83,7 @@ describe('Guarded', () => {
           throw error
         },
       )
-      const deliveries = await guarded.deliver(environment.verified, [], never)
+      const deliveries = await guarded.deliver(environment.verified, { blobs: [], isHere: () => false }, never)
       const reading = (async () => {
         for await (const _delivery of deliveries ?? []);
       })()

@@ -2,11 +2,13 @@
 import * as fs from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import { unzipSync } from 'fflate'
 import { LibraryBehindDoor } from '../../src/app/door-library.ts'
 import { ServedCatalogs } from '../../src/app/served-catalogs.ts'
+import { type Clock, never, systemClock } from '../../src/base/clock.ts'
 import { parseDigest } from '../../src/blob/digest.ts'
-import { blobEntryName, statePaths } from '../../src/catalog/layout.ts'
+import { blobEntryName, catalogPath, statePaths } from '../../src/catalog/layout.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import { SignatureFolder } from '../../src/config/signature-folder.ts'
 import type { DoorAccess } from '../../src/door/access.ts'
@@ -16,7 +18,9 @@ import { type Door, serveDoor } from '../../src/door/serve-door.ts'
 import { staticTreeRoutes } from '../../src/door/static-tree.ts'
 import { wantRoute } from '../../src/door/want.ts'
 import { Library } from '../../src/store/library.ts'
+import { LibraryPieces, type LibraryPiecesOptions } from '../../src/store/served-pieces.ts'
 import { rootsIn } from './golden.ts'
+import type { MadeEnvironment } from './made-environment.ts'
 
 export interface OpenDoorOptions {
   readonly address?: string
@@ -26,29 +30,43 @@ export interface OpenDoorOptions {
   readonly bounds?: ConnectionBounds
   /** What the fleet does; by default nobody has anything. */
   readonly bring?: (name: CatalogName) => Promise<void>
+  readonly clock?: Pick<Clock, 'nowMs'>
+  /** Of the store of prepared pieces. */
+  readonly pieces?: LibraryPiecesOptions
+}
+
+/** With what the daemon makes ready for it. */
+export interface OpenedDoor extends Door {
+  readonly pieces: LibraryPieces
 }
 
 /** The identity that the door takes for its own. */
 export const DOOR_IDENTITY = '0123456789abcdef'
 
 /** @returns a door whose port is free, once it knows what the library holds */
-export async function doorOf(library: Library, options: OpenDoorOptions = {}): Promise<Door> {
+export async function doorOf(library: Library, options: OpenDoorOptions = {}): Promise<OpenedDoor> {
   const { address = 'localhost', port = 0, access = {}, bounds, bring = async () => {} } = options
   const served = new ServedCatalogs(library, new SignatureFolder(statePaths(library.roots)))
   const looked = Promise.withResolvers<void>()
   const ended = new AbortController()
   const following = served.follow(looked.resolve, ended.signal)
   await looked.promise
-  const behind = new LibraryBehindDoor({ library, served, bring, ended: ended.signal })
+  const pieces = new LibraryPieces(library, served, options.pieces)
+  const behind = new LibraryBehindDoor({ library, served, pieces, bring, ended: ended.signal })
   const stop = async () => {
     ended.abort()
+    await pieces[Symbol.asyncDispose]()
     await following
   }
   const door = await serveDoor({
     address,
     port,
     access: { token: undefined, open: false, ...access },
-    routes: [rccremoteRoutes(behind, DOOR_IDENTITY), staticTreeRoutes(behind), wantRoute(behind)],
+    routes: [
+      rccremoteRoutes(behind, DOOR_IDENTITY),
+      staticTreeRoutes(behind, options.clock ?? systemClock),
+      wantRoute(behind),
+    ],
     ...(bounds === undefined ? {} : { bounds }),
   }).catch(async (error: unknown) => {
     await stop()
@@ -56,6 +74,7 @@ export async function doorOf(library: Library, options: OpenDoorOptions = {}): P
   })
   return {
     ...door,
+    pieces,
     [Symbol.asyncDispose]: async () => {
       await door[Symbol.asyncDispose]()
       await stop()
@@ -104,6 +123,19 @@ export function heard(bytes: Buffer): Heard {
   )
   const body = bytes.subarray(end + 4)
   return { status: Number(first.split(' ')[1]) || 0, headers, body }
+}
+
+/** A library that holds `environment` whole, its blobs raw. */
+export async function libraryOf(home: string, { name, stored, refs, blobs }: MadeEnvironment): Promise<Library> {
+  const roots = rootsIn(home)
+  const library = new Library(roots)
+  for (const ref of refs) {
+    const bytes = [blobs.find(ref.digest)?.whole(ref.sizeBytes) ?? Buffer.of()]
+    await library.put(ref, { source: 'the test', encoding: 'identity', bytes: Readable.from(bytes) }, never)
+  }
+  fs.mkdirSync(dirname(catalogPath(roots, name)), { recursive: true })
+  fs.writeFileSync(catalogPath(roots, name), stored)
+  return library
 }
 
 /**

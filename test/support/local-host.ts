@@ -13,6 +13,7 @@ import type { Catalog } from '../../src/catalog/tree.ts'
 import type { Report } from './fleet-hosts.ts'
 import { differences, type ListedEntry, listTree, rootsIn } from './golden.ts'
 import { DirectoryBlobs, type MadeTree, madeCatalog, madeListing } from './made-catalog.ts'
+import { freePort } from './nginx.ts'
 
 const built = resolve(import.meta.dir, '../../dist/holo-peer')
 const tag = platformTag(process.platform, process.arch)
@@ -37,6 +38,12 @@ export interface LocalHostPlaces {
   readonly home?: string
   /** Directory of the spaces; default `<root>/holotree`. */
   readonly base?: string
+}
+
+/** A daemon that has said that it serves. */
+export interface LocalDaemon extends AsyncDisposable {
+  /** URL of its door. */
+  readonly door: URL
 }
 
 export class LocalHost {
@@ -108,6 +115,22 @@ export class LocalHost {
       stdout: 'pipe',
       stderr: 'pipe',
     })
+  }
+
+  /** Start a daemon that nobody hears, its door at a port of its own; disposal ends it. */
+  async startDaemon(): Promise<LocalDaemon> {
+    const port = freePort()
+    const variables = { HOLO_PEER_MULTICAST: 'false', HOLO_PEER_DOOR_PORT: `${port}` }
+    const daemon = this.spawn([built, 'daemon', '--json', '--quiet'], variables)
+    const ready = await daemon.stdout.getReader().read()
+    if (ready.done) throw new Error(`the daemon ended: ${await new Response(daemon.stderr).text()}`)
+    return {
+      door: new URL(`http://127.0.0.1:${port}/`),
+      [Symbol.asyncDispose]: async () => {
+        daemon.kill('SIGTERM')
+        await daemon.exited
+      },
+    }
   }
 
   async run(command: readonly string[], env: Readonly<Record<string, string>> = {}) {
