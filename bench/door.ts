@@ -6,7 +6,7 @@
  * rccremote is one that it has to pack, its second comes from the zip that it keeps. Ours makes every answer anew; as a
  * daemon runs for days, some unmeasured ones come first, and its very first has a row of its own. RCCREMOTE_BIN names
  * rccremote; with RCC_BIN an unmodified rcc then pulls v1 into an empty home. Needs root, for an /opt of rccremote's own.
- * `TMPDIR` decides on which file system all this happens.
+ * Packs have no counterpart there; theirs are milliseconds alone. `TMPDIR` decides on which file system all this happens.
  */
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -69,6 +69,61 @@ async function replay(origin: string, { name, list }: Wanted): Promise<{ first: 
   let first: number | undefined
   for await (const _chunk of response.body) first ??= performance.now() - askedMs
   return { first: first ?? Number.NaN, last: performance.now() - startedMs }
+}
+
+/** A GET, read away. @returns milliseconds to its first byte, and to its last */
+async function get(
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ first: number; last: number }> {
+  const startedMs = performance.now()
+  const response = await fetch(url, { headers })
+  if (!response.ok || response.body === null) throw new Error(`${url} answers ${response.status}`)
+  let first: number | undefined
+  for await (const _chunk of response.body) first ??= performance.now() - startedMs
+  return { first: first ?? Number.NaN, last: performance.now() - startedMs }
+}
+
+/** The pack of an environment: of a daemon that has just started, and of one that has made its frames. */
+async function packs(home: string, name: string): Promise<void> {
+  const rows: Record<'index' | 'first' | 'last' | 'preparedFirst' | 'preparedLast', number[]> = {
+    index: [],
+    first: [],
+    last: [],
+    preparedFirst: [],
+    preparedLast: [],
+  }
+  const sizeOf = async (url: string) => Number((await fetch(url, { method: 'HEAD' })).headers.get('content-length'))
+  for (let pair = 0; pair < pairs; pair++) {
+    fs.rmSync(join(home, 'holo-peer', 'pieces'), { recursive: true, force: true })
+    await using daemon = await startDaemon(home)
+    const url = `${daemon.origin}/pack/${name}`
+    const index = await get(url, { range: 'bytes=0-9999' })
+    rows.first.push(index.first)
+    rows.index.push(index.last)
+    rows.last.push((await get(url)).last)
+  }
+  await using daemon = await startDaemon(home)
+  const url = `${daemon.origin}/pack/${name}`
+  const rawBytes = await sizeOf(url)
+  // Frames are made in the background, and packs remembered for a while: wait until the size stays.
+  let bytes = rawBytes
+  for (let before = 0; bytes === rawBytes || before !== bytes; before = bytes, bytes = await sizeOf(url)) {
+    await Bun.sleep(15_000)
+  }
+  for (let pair = 0; pair < pairs; pair++) {
+    const whole = await get(url)
+    rows.preparedFirst.push(whole.first)
+    rows.preparedLast.push(whole.last)
+  }
+  const mb = (count: number) => `${(count / 1e6).toFixed(0)} MB`
+  const line = (label: string, values: readonly number[]) =>
+    console.log(`  ${label.padEnd(58)} ${median(values).toFixed(1).padStart(8)}`)
+  line('pack of v1, just started, nothing prepared: first byte', rows.first)
+  line('the same, its index, hashes computed', rows.index)
+  line(`the same, then all of it (${mb(rawBytes)})`, rows.last)
+  line('pack of v1, prepared: first byte', rows.preparedFirst)
+  line(`the same, all of it (${mb(bytes)})`, rows.preparedLast)
 }
 
 /** An rcc with nothing at home pulls v1. @returns milliseconds of the whole process */
@@ -170,6 +225,7 @@ try {
   await compare('golden/protocol (402 blobs)', small, sharedHolotree(join(small, 'hololib'), folder), recorded)
   const opt = sharedHolotree(join(home, 'hololib'), folder)
   await compare(`env v1 (${list.length} blobs)`, home, opt, { name, list: list.sort().join('\n') })
+  await packs(home, name)
   if (rccBinary === undefined) console.log('  RCC_BIN names no rcc: its pulls are left out')
   else await comparePulls(home, opt, rccBinary)
 } finally {
