@@ -5,6 +5,7 @@
 import { mapBounded } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import { SUBSTITUTER_REQUESTS_MAX } from '../base/substituter-limits.ts'
+import type { Digest } from '../blob/digest.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import type { Pieces } from '../catalog/pieces.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
@@ -49,8 +50,9 @@ export async function fetchBlobs(
     try {
       const deliveries = await source.deliver(catalog, asked, signal)
       if (deliveries === undefined) break
-      const whole = await receive(deliveries, { ...given, wanted: new Set(piecesWanted(pieces, asked)) }, signal)
-      wanted = await lacking(wanted, signal)
+      const pieceNumbers = new Set(piecesWanted(pieces, asked))
+      const { whole, rested } = await receive(deliveries, { ...given, wanted: pieceNumbers }, signal)
+      wanted = await lacking(outside(pieces, rested, wanted), signal)
       if (whole || ++inVain > MIXED_ROUNDS_MAX) break
     } catch (error) {
       // What has come by then need not come again, so it goes on as long as some does.
@@ -74,6 +76,16 @@ export async function fetchBlobs(
     `${source.name} lacks ${left.length} ${left.length === 1 ? 'blob' : 'blobs'} of ${catalog.name}, such as ${first.digest}`,
     { code: 'blob-nowhere', blame: 'missing', hint: 'push the environment there again' },
   )
+}
+
+/** Those that did not come in one of these groups: about the others the disk need not be asked once more. */
+function outside({ blobs, pieces }: Pieces, rested: ReadonlySet<number>, refs: readonly BlobRef[]): readonly BlobRef[] {
+  const come = new Set<Digest | undefined>()
+  for (const number of rested) {
+    const piece = pieces[number]
+    for (const blob of piece?.kind === 'group' ? piece.blobs : []) come.add(blobs[blob]?.digest)
+  }
+  return refs.filter(({ digest }) => !come.has(digest))
 }
 
 async function* single(ref: BlobRef, stream: BlobStream): AsyncGenerator<Delivery> {

@@ -26,16 +26,21 @@ export interface ReceiveOptions {
   readonly onTable?: ((table: Uint8Array) => Promise<void>) | undefined
 }
 
-/**
- * @returns false where a large blob has to come again, since parts of it that others had sent before proved wrong
- * @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason`
- */
+export interface Received {
+  /** False where a large blob has to come again, since parts of it that others had sent before proved wrong. */
+  readonly whole: boolean
+  /** Numbers of the pieces that have come to rest. */
+  readonly rested: ReadonlySet<number>
+}
+
+/** @throws {HoloError} blame `source`: it fails, or what it sent is wrong; blame `host`; `signal.reason` */
 export async function receive(
   deliveries: AsyncIterable<Delivery>,
   { source, sink, wanted, onBlobs, onBytes, onTable }: ReceiveOptions,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Received> {
   let whole = true
+  const rested = new Set<number>()
   const underWay = new Set<Promise<void>>()
   let bytesUnderWay = 0
   let failure: { readonly thrown: unknown } | undefined
@@ -61,6 +66,7 @@ export async function receive(
     // A blob that several have sent parts of is nobody's fault yet.
     if (verdict.verdict === 'wrong' || (verdict.verdict === 'blob-wrong' && liars.has(source))) throw verdict.error
     if (verdict.verdict === 'blob-wrong') whole = false
+    if (verdict.verdict === 'stored') rested.add(piece)
     if (blobs > 0) onBlobs(blobs, blobBytes)
   }
   const putBlob = async (ref: BlobRef, stream: BlobStream): Promise<void> => {
@@ -94,7 +100,7 @@ export async function receive(
     await Promise.all(underWay)
   }
   settle()
-  return whole
+  return { whole, rested }
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
