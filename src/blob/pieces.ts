@@ -90,6 +90,8 @@ export interface FormedPieces {
    * @returns undefined where the catalog is not held whole
    */
   forms(catalog: Sha256Digest): readonly PieceForm[] | undefined
+  /** Whether pieces are still to be had in these forms, which were told before. */
+  areKept(catalog: Sha256Digest, forms: readonly PieceForm[]): boolean
   /**
    * @returns undefined where the piece is not to be had in this form (any more)
    * @throws {HoloError} blame `host`; `signal.reason`

@@ -39,15 +39,6 @@ export class PackLayout {
     this.tag = hasher.digest()
   }
 
-  /** Whether the same frames are there. @param forms as they are now */
-  canBeMadeOf(forms: readonly PieceForm[]): boolean {
-    return this.forms.every((form, piece) => {
-      if (form.encoding === 'identity') return true
-      const now = forms[piece]
-      return now?.encoding === 'zstd' && now.bytes === form.bytes && now.crc === form.crc
-    })
-  }
-
   offsetOf(piece: number): number {
     return this.#offsets[piece] ?? this.sizeBytes
   }

@@ -9,7 +9,7 @@
 import type { Clock } from '../base/clock.ts'
 import { DOOR_PACK_FRESH_MS, DOOR_PACKS_KEPT } from '../base/door-limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
-import type { FormedPieces, PieceForm } from '../blob/pieces.ts'
+import type { FormedPieces } from '../blob/pieces.ts'
 import { contentAnswer, type DoorAnswer, type DoorRequest } from './answer.ts'
 import type { DoorEnvironment } from './door-library.ts'
 import { packBytes } from './pack-bytes.ts'
@@ -31,9 +31,8 @@ export class Packs {
 
   /** @returns undefined where the pieces of that environment are not known */
   answer(request: DoorRequest, { sha256 }: DoorEnvironment, signal: AbortSignal): DoorAnswer | undefined {
-    const forms = this.pieces.forms(sha256)
-    if (forms === undefined) return undefined
-    const layout = this.#named(request, sha256, forms) ?? this.#latest(sha256, forms)
+    const layout = this.#named(request, sha256) ?? this.#latest(sha256)
+    if (layout === undefined) return undefined
     return contentAnswer(request, {
       type: 'application/octet-stream',
       tag: layout.tag,
@@ -44,18 +43,20 @@ export class Packs {
   }
 
   /** The one that the reader has begun with, also where there is a later one. */
-  #named(request: DoorRequest, catalog: Sha256Digest, forms: readonly PieceForm[]): PackLayout | undefined {
+  #named(request: DoorRequest, catalog: Sha256Digest): PackLayout | undefined {
     const tag = request.header('if-range')?.replaceAll('"', '')
     const layout = tag === undefined ? undefined : this.#kept.get(tag)?.layout
-    return layout?.catalog === catalog && layout.canBeMadeOf(forms) ? layout : undefined
+    return layout?.catalog === catalog && this.pieces.areKept(catalog, layout.forms) ? layout : undefined
   }
 
   /** Those who come together are given the same one. */
-  #latest(catalog: Sha256Digest, forms: readonly PieceForm[]): PackLayout {
+  #latest(catalog: Sha256Digest): PackLayout | undefined {
     const nowMs = this.clock.nowMs()
     const last = [...this.#kept.values()].findLast(({ layout }) => layout.catalog === catalog)
     const isFresh = last !== undefined && nowMs - last.madeMs < DOOR_PACK_FRESH_MS
-    if (isFresh && last.layout.canBeMadeOf(forms)) return last.layout
+    if (isFresh && this.pieces.areKept(catalog, last.layout.forms)) return last.layout
+    const forms = this.pieces.forms(catalog)
+    if (forms === undefined) return undefined
     const layout = new PackLayout(catalog, forms)
     this.#kept.delete(layout.tag)
     this.#kept.set(layout.tag, { layout, madeMs: nowMs })

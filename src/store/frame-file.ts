@@ -30,7 +30,8 @@ interface Place extends FrameMark {
 }
 
 export class FrameFile {
-  readonly #places = new Map<number, Place>()
+  /** By piece, the one that counts last: an earlier one is there as long as the file, for who was told of it. */
+  readonly #places = new Map<number, readonly Place[]>()
   #bytes: number
 
   /** The file is made where it lacks. @throws as `node:fs` */
@@ -63,21 +64,29 @@ export class FrameFile {
 
   /** @returns undefined where nothing is known of the piece */
   markOf(piece: number): FrameMark | undefined {
-    return this.#places.get(piece)
+    return this.#places.get(piece)?.at(-1)
+  }
+
+  /** Whether there is a frame with this very mark, also an earlier one. */
+  has(piece: number, mark: FrameMark): boolean {
+    return this.#placeOf(piece, mark) !== undefined
   }
 
   /**
+   * @param mark undefined: the frame that was made last
    * @returns the frame; `raw` where it is known not to be worth one; undefined where nothing is known, or it is damaged
    * @throws as `node:fs`
    */
-  async find(piece: number): Promise<Uint8Array<ArrayBuffer> | 'raw' | undefined> {
-    const place = this.#places.get(piece)
+  async find(piece: number, mark?: FrameMark): Promise<Uint8Array<ArrayBuffer> | 'raw' | undefined> {
+    const place = this.#placeOf(piece, mark)
     if (place === undefined) return undefined
     if (place.bytes === 0) return 'raw'
     const frame = new Uint8Array(place.bytes)
     const { bytesRead } = await read(this.descriptor, frame, 0, frame.byteLength, place.offset)
     if (bytesRead === frame.byteLength && crc32(frame) === place.crc) return frame
-    this.#places.delete(piece)
+    const sound = this.#places.get(piece)?.filter((each) => each !== place) ?? []
+    if (sound.length === 0) this.#places.delete(piece)
+    else this.#places.set(piece, sound)
     return undefined
   }
 
@@ -96,13 +105,24 @@ export class FrameFile {
       fs.ftruncateSync(this.descriptor, this.#bytes)
       throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' })
     }
-    this.#places.set(piece, { offset: this.#bytes + RECORD_BYTES, bytes: frame.byteLength, crc })
+    this.#note(piece, { offset: this.#bytes + RECORD_BYTES, bytes: frame.byteLength, crc })
     this.#bytes += record.byteLength
   }
 
   close(): void {
     fs.closeSync(this.descriptor)
     this.#places.clear()
+  }
+
+  #placeOf(piece: number, mark: FrameMark | undefined): Place | undefined {
+    const places = this.#places.get(piece)
+    return mark === undefined
+      ? places?.at(-1)
+      : places?.find(({ bytes, crc }) => bytes === mark.bytes && crc === mark.crc)
+  }
+
+  #note(piece: number, place: Place): void {
+    this.#places.set(piece, [...(this.#places.get(piece) ?? []), place])
   }
 
   #begin(): number {
@@ -123,7 +143,7 @@ export class FrameFile {
       const end = at + RECORD_BYTES + bytes
       const sound = record.readUInt32LE(12) === crc32(record.subarray(0, 12))
       if (!sound || piece >= PIECES_MAX || bytes > PIECE_WIRE_BYTES_MAX || end > fileBytes) break
-      this.#places.set(piece, { offset: at + RECORD_BYTES, bytes, crc: record.readUInt32LE(8) })
+      this.#note(piece, { offset: at + RECORD_BYTES, bytes, crc: record.readUInt32LE(8) })
       at = end
     }
     if (at < fileBytes) fs.ftruncateSync(this.descriptor, at)

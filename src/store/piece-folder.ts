@@ -85,13 +85,23 @@ export class PieceFolder implements AsyncDisposable {
     })
   }
 
-  /** @returns the caller's own; `raw` where the piece is not worth a frame; undefined where none was prepared */
-  async frame(catalog: Sha256Digest, piece: number): Promise<Uint8Array | 'raw' | undefined> {
+  /** Whether this very frame is to be had, also where another one has taken its place. */
+  hasMark(catalog: Sha256Digest, piece: number, mark: FrameMark): boolean {
+    const frames = this.#framesOf(catalog)
+    return frames !== undefined && (frames.file.has(piece, mark) || isMarked(frames.waiting.get(piece), mark))
+  }
+
+  /**
+   * @param mark undefined: the frame that was made last
+   * @returns the caller's own; `raw` where the piece is not worth a frame; undefined where none was prepared
+   */
+  async frame(catalog: Sha256Digest, piece: number, mark?: FrameMark): Promise<Uint8Array | 'raw' | undefined> {
     const frames = this.#framesOf(catalog)
     const waiting = frames?.waiting.get(piece)
-    if (waiting !== undefined) return waiting.byteLength === 0 ? 'raw' : waiting.slice()
+    if (waiting !== undefined && (mark === undefined || isMarked(waiting, mark)))
+      return waiting.byteLength === 0 ? 'raw' : waiting.slice()
     try {
-      return await frames?.file.find(piece)
+      return await frames?.file.find(piece, mark)
     } catch (error) {
       log.warning`a prepared piece could not be read: ${messageOf(error)}`
       return undefined
@@ -243,4 +253,8 @@ export class PieceFolder implements AsyncDisposable {
     // Who could write there could have us send what gets us banned.
     if (!isOwnDirectory(this.directory)) throw new Error('others than this user can write there')
   }
+}
+
+function isMarked(frame: Uint8Array | undefined, { bytes, crc }: FrameMark): boolean {
+  return frame?.byteLength === bytes && crc32(frame) === crc
 }

@@ -7,7 +7,6 @@
  * digest or is as it was then; a frame against its checksum. Knows nothing of peers.
  */
 import { availableParallelism } from 'node:os'
-import { crc32 } from 'node:zlib'
 import { never, nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import {
@@ -116,6 +115,10 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     })
   }
 
+  areKept(catalog: Sha256Digest, forms: readonly PieceForm[]): boolean {
+    return forms.every((form, piece) => form.encoding === 'identity' || this.#folder.hasMark(catalog, piece, form))
+  }
+
   async inForm(
     catalog: Sha256Digest,
     piece: number,
@@ -124,10 +127,8 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
   ): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     if (form.encoding === 'zstd') {
-      const frame = await abortable(this.#folder.frame(catalog, piece), signal)
-      // It may have gone, and another one been made since.
-      const isThat = frame instanceof Uint8Array && frame.byteLength === form.bytes && crc32(frame) === form.crc
-      return isThat ? frame : undefined
+      const frame = await abortable(this.#folder.frame(catalog, piece, form), signal)
+      return frame === 'raw' ? undefined : frame
     }
     const pieces = this.#piecesOf(catalog)
     const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)

@@ -20,6 +20,7 @@ const absent = (number: number) => catalogName(String(number).padStart(16, '0'),
 const SEEN_NOTHING = { seen: () => undefined, signaturesOf: () => undefined }
 const NO_PIECES: FormedPieces = {
   forms: () => undefined,
+  areKept: () => false,
   inForm: async () => undefined,
   hashes: async function* () {},
 }

@@ -14,7 +14,12 @@ afterAll(() => folder[Symbol.dispose]())
 const behind = {
   library: new Library(rootsIn(folder.path)),
   served: { seen: () => undefined, signaturesOf: () => undefined },
-  pieces: { forms: () => undefined, inForm: async () => undefined, hashes: async function* () {} },
+  pieces: {
+    forms: () => undefined,
+    areKept: () => false,
+    inForm: async () => undefined,
+    hashes: async function* () {},
+  },
   bring: async () => {},
   ended: never,
 }

@@ -220,6 +220,7 @@ test('Packs forgets the layout that was made first', () => {
       Array.from({ length: 2 * DOOR_PACKS_KEPT }, (_, piece) =>
         piece < round ? { encoding: 'zstd', bytes: 9, crc: piece } : { encoding: 'identity', bytes: 10 },
       ),
+    areKept: () => true,
     inForm: async () => undefined,
     hashes: async function* () {},
   }
