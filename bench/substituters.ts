@@ -32,6 +32,8 @@ function median(values: readonly number[]): number {
   return [...values].sort((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
+const servers: Bun.Subprocess[] = []
+
 /** Start nginx on a host. @returns its URL */
 async function serve(host: FleetHost, tree: string, port: number): Promise<string> {
   const at = (name: string) => join(host.host.folder, `${name}-${port}`)
@@ -43,7 +45,7 @@ async function serve(host: FleetHost, tree: string, port: number): Promise<strin
      events {} http { access_log ${at('access.log')}; ${places.join(' ')} sendfile on;
      server { listen ${port}; root ${tree}; } }`,
   )
-  host.host.spawn(['nginx', '-c', at('nginx.conf'), '-e', at('error.log')])
+  servers.push(host.host.spawn(['nginx', '-c', at('nginx.conf'), '-e', at('error.log')]))
   const url = `http://${host.host.address}:${port}/`
   for (let attempt = 0; attempt < 100; attempt++) {
     if ((await host.host.run(['curl', '-s', '-o', '/dev/null', url])).exitCode === 0) return url
@@ -166,3 +168,8 @@ told(
   'target 1.1',
 )
 told(`  the last of them is through after, one alone after`, `${column([together.ms])}${column([alone.ms])}`, '')
+// In order, or its workers would outlive this process.
+for (const server of servers) {
+  server.kill('SIGTERM')
+  await server.exited
+}
