@@ -121,11 +121,15 @@ export class Guarded implements Substituter {
     }
   }
 
-  async *#watched<Item>(items: AsyncIterable<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+  async *#watched<Item extends Delivery | Uint8Array>(
+    items: AsyncIterable<Item>,
+    signal: AbortSignal,
+  ): AsyncGenerator<Item> {
     let came = false
     try {
       for await (const item of items) {
-        came = true
+        // A table is no blob yet.
+        came ||= !('kind' in item) || item.kind !== 'table'
         yield item
       }
     } catch (error) {

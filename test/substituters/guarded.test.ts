@@ -77,6 +77,7 @@ describe('Guarded', () => {
       const { guarded } = guard(
         () => undefined,
         async function* () {
+          yield { kind: 'table', table: Buffer.of() }
           for (let item = 0; item < items; item++) {
             yield { kind: 'piece', piece: item, wire: { encoding: 'identity', bytes: Buffer.of() } }
           }
