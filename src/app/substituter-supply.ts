@@ -1,5 +1,5 @@
 /** One configured substituter as an entry of the list: asked, judged, and fetched from. */
-import { systemClock } from '../base/clock.ts'
+import { nextTurn, systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { FETCH_SILENCE_MS } from '../base/substituter-limits.ts'
 import { piecesOf } from '../catalog/pieces.ts'
@@ -67,6 +67,8 @@ export function substituterSupply(
         const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
         await using held = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
         const { sink } = held
+        // Computed while others work: its note beside spaces, which the catalog is kept with.
+        void nextTurn().then(() => verified.tail())
         using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
         try {
           await fetchBlobs(
