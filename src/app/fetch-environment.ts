@@ -3,7 +3,7 @@
  * catalog last. The daemon and a command that has no daemon do it by the same steps.
  */
 import { join } from 'node:path'
-import { nextTurn, systemClock } from '../base/clock.ts'
+import { systemClock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { FETCH_LOCK_WAIT_MS, PIECE_MISSING_SHARE_MIN, SOURCE_GRACE_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
@@ -21,6 +21,7 @@ import { type SinkLender, sinkFor } from './lent-sink.ts'
 import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
+import { tailAhead } from './tail-ahead.ts'
 
 const log = roomLogger('app')
 
@@ -70,13 +71,10 @@ export async function fetchEnvironment(
   const wanted = lacking.filter((piece) => !sink.has(piece))
   using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified.sha256, sink, held)
   passedOn?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
-  let isHalfway = false
+  const ahead = tailAhead(verified, missing.length)
   const told = () => {
     onProgress(totals, blobs)
-    if (isHalfway || 2 * (blobs - totals.blobs) > missing.length) return
-    isHalfway = true
-    // Its note beside spaces, which the catalog is kept with: computed while the Workers have enough to do.
-    void nextTurn().then(() => verified.tail())
+    ahead(blobs - totals.blobs)
   }
   try {
     try {

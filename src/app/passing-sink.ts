@@ -9,11 +9,11 @@ import type { BlobRef, BlobStore } from '../blob/source.ts'
 import { PieceTally } from '../catalog/piece-tally.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import type { PieceExchange } from './piece-exchange.ts'
+import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 
 const log = roomLogger('app')
 
-export interface PassingSink extends Disposable {
+export interface PassingSink extends Disposable, Pick<PassedOn, 'handOver'> {
   /** In place of the sink that it stands before. */
   readonly sink: PieceSink & { readonly store: BlobStore }
   /** Judge ranges by this table, so that they are passed on before their blob is whole. @throws as `LibraryPieceSink.setTable` */
@@ -73,6 +73,7 @@ export function passOn(
       }
       holding.add(await sink.setTable(table, source, signal))
     },
+    handOver: () => holding.handOver(),
     [Symbol.dispose]: () => holding[Symbol.dispose](),
   }
 }

@@ -1,5 +1,5 @@
 /** One configured substituter as an entry of the list: asked, judged, and fetched from. */
-import { nextTurn, systemClock } from '../base/clock.ts'
+import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { FETCH_SILENCE_MS } from '../base/substituter-limits.ts'
 import { piecesOf } from '../catalog/pieces.ts'
@@ -17,6 +17,7 @@ import type { OrderedEntry } from './ordered-supply.ts'
 import { passOn } from './passing-sink.ts'
 import type { PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
+import { tailAhead } from './tail-ahead.ts'
 import { offerJudge } from './trust.ts'
 
 export interface SubstituterPlace {
@@ -60,16 +61,17 @@ export function substituterSupply(
     },
     fetch: async ({ catalog: verified, totals, onProgress, lend }, signal) => {
       const missing = await library.missing(verified.catalog, signal)
+      if (missing.length === 0) return await settleCatalog(library, verified, signal)
       const blobs = totals.blobs + missing.length
       const startedMs = systemClock.nowMs()
       const pieces = piecesOf(verified.catalog)
-      if (missing.length > 0) {
-        const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
-        await using held = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
-        const { sink } = held
-        // Computed while others work: its note beside spaces, which the catalog is kept with.
-        void nextTurn().then(() => verified.tail())
-        using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
+      const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
+      const lent = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+      const { sink } = lent
+      const ahead = tailAhead(verified, missing.length)
+      let ended: PromiseLike<void> | undefined
+      using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
+      try {
         try {
           await fetchBlobs(
             source,
@@ -90,6 +92,7 @@ export function substituterSupply(
                 totals.blobBytes += bytes
                 totals.bySource.set(source.name, (totals.bySource.get(source.name) ?? 0) + count)
                 onProgress(totals, blobs)
+                ahead(blobs - totals.blobs)
               },
             },
             signal,
@@ -102,9 +105,13 @@ export function substituterSupply(
           throw error
         } finally {
           library.notes.flush()
+          ended = lent[Symbol.asyncDispose]()
         }
+        await settleCatalog(library, verified, signal)
+        passing?.handOver()
+      } finally {
+        await ended
       }
-      await settleCatalog(library, verified, signal)
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   }

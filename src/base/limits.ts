@@ -167,6 +167,8 @@ export const FAST_LINK_BYTES_PER_SECOND = 19_000_000
 export const PIECE_MISSING_SHARE_MIN = 1 / 3
 /** An environment that was just fetched is served as one on its way until it is seen in the library, or for so long. */
 export const HAND_OVER_MS_MAX = 5_000
+/** How long one peer is sent a catalog while pieces, and other peers' catalogs, wait. */
+export const CATALOG_TURN_MS = 1_000
 /** How long pieces that were just fetched wait before peers are told of them together. */
 export const HOLDINGS_BATCH_MS = 50
 /** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */

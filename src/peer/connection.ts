@@ -64,6 +64,7 @@ export class PeerConnection {
     this.#uploads = new Uploads({
       library: options.library,
       log: this.#log,
+      turns: options.pieceServer?.catalogTurns,
       send: (message) => this.#send(message),
       drained: (signal) => link.drained(signal),
       onAnswered: (request, count) => this.#session.answered(request, count),

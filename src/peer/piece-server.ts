@@ -12,6 +12,7 @@ import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
 import { parseSha256 } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import { CatalogTurns } from './catalog-turns.ts'
 import type { CancelPieces, Choke, Refusal, WantPieces } from './piece-messages.ts'
 import type { PieceChannel } from './piece-wants.ts'
 import { type Upload, UploadQueue } from './upload-queue.ts'
@@ -54,8 +55,11 @@ export class PieceServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
   #wake: AbortController | undefined
+  /** Pieces wait while anybody has one. */
+  readonly catalogTurns: CatalogTurns
 
   constructor(readonly options: PieceServerOptions) {
+    this.catalogTurns = new CatalogTurns(options.clock)
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
   }
 
@@ -262,6 +266,7 @@ export class PieceUploads {
   async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
     const { signal } = this.#over
     const { uploadLimit } = this.server.options
+    const { catalogTurns } = this.server
     const { channel } = asked
     const wireBytes = bytes.byteLength
     const sending = { request, piece, cancelled: false }
@@ -269,6 +274,7 @@ export class PieceUploads {
     let at = 0
     do {
       const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
+      if (catalogTurns.isTaken) await catalogTurns.free(signal)
       if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
       if (sending.cancelled) {
         channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })

@@ -14,6 +14,7 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import type { CatalogTurns } from './catalog-turns.ts'
 import type { HeldCatalog, Message, Missing, Part } from './messages.ts'
 
 /** What this machine offers to the members of its fleets. */
@@ -45,6 +46,8 @@ export const nothingServed: ServedLibrary = {
 export interface UploadOptions {
   readonly library: ServedLibrary
   readonly log: Logger
+  /** Whose turn it is to be sent a catalog; undefined where nobody else is served. */
+  readonly turns?: CatalogTurns | undefined
   /** Queue one frame. @returns false when `drained` should be awaited before the next */
   send(message: Message): boolean
   drained(signal: AbortSignal): Promise<void>
@@ -164,10 +167,14 @@ export class Uploads {
 
   async #answer(job: Job): Promise<void> {
     let reason: Missing['reason'] | undefined
+    const isCatalog = typeof job.wanted !== 'string' && 'catalog' in job.wanted
     try {
+      using _turn = isCatalog ? await this.#options.turns?.enter(this.#stopped.signal) : undefined
       using stored = job.cancelled ? undefined : await this.#open(job)
       if (stored !== undefined) reason = await this.#gather(job, stored)
       else reason = job.cancelled ? 'cancelled' : 'not-held'
+      // Else its end might wait for the next frame, and be sent in nobody's turn.
+      if (isCatalog) await this.#flush()
     } catch (error) {
       this.#stopped.signal.throwIfAborted()
       if (!(error instanceof HoloError)) throw error

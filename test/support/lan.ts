@@ -34,11 +34,13 @@ function must(command: readonly string[]): void {
 
 /**
  * A token bucket that plain TCP fills to 95 % of the rate and more: it lets 10 ms through at once (a burst of 64 KiB at
- * least, since the kernel's timer ticks every 4 ms and packets are coalesced), and queues for 50 ms.
+ * least, since the kernel's timer ticks every 4 ms and packets are coalesced), and queues for 50 ms, or what 100 Mbit/s
+ * would queue then: so a slower network is one of 100 Mbit/s in slow motion, and loses no more.
  */
 function bucket(megabits: number): string[] {
   const burstBytes = Math.max(64 * 1024, Math.ceil((megabits * 1e6 * 0.01) / 8))
-  return ['rate', `${Math.round(megabits * 1e6)}bit`, 'burst', String(burstBytes), 'latency', '50ms']
+  const queueMs = Math.ceil(50 * Math.max(1, 100 / megabits))
+  return ['rate', `${Math.round(megabits * 1e6)}bit`, 'burst', String(burstBytes), 'latency', `${queueMs}ms`]
 }
 
 let lans = 0

@@ -1,0 +1,83 @@
+import { expect, test } from 'bun:test'
+import { never } from '../../src/base/clock.ts'
+import { CATALOG_TURN_MS } from '../../src/base/limits.ts'
+import { CatalogTurns } from '../../src/peer/catalog-turns.ts'
+import { failureOf } from '../support/failure-of.ts'
+import { ManualClock } from '../support/manual-clock.ts'
+
+/** What has resolved by now. */
+async function soon(): Promise<void> {
+  await Bun.sleep(0)
+}
+
+test('CatalogTurns gives one turn after the other, in the order of asking, and frees those who wait for none', async () => {
+  const turns = new CatalogTurns(new ManualClock())
+  const order: string[] = []
+  const first = await turns.enter(never)
+  const second = turns.enter(never).then((turn) => {
+    order.push('second')
+    return turn
+  })
+  const third = turns.enter(never).then((turn) => {
+    order.push('third')
+    return turn
+  })
+  void turns.free(never).then(() => order.push('free'))
+  await soon()
+  expect(order).toEqual([])
+  first[Symbol.dispose]()
+  await soon()
+  expect(order).toEqual(['second'])
+  ;(await second)[Symbol.dispose]()
+  ;(await third)[Symbol.dispose]()
+  await soon()
+  expect(order).toEqual(['second', 'third', 'free'])
+  expect(turns.isTaken).toBeFalse()
+})
+
+// A peer that takes nothing must not keep everybody else's pieces waiting.
+test('CatalogTurns takes a turn back that does not end', async () => {
+  const clock = new ManualClock()
+  const turns = new CatalogTurns(clock)
+  const first = await turns.enter(never)
+  let hasSecond = false
+  const second = turns.enter(never).then((turn) => {
+    hasSecond = true
+    return turn
+  })
+  await clock.advance(CATALOG_TURN_MS - 1)
+  await soon()
+  expect(hasSecond).toBeFalse()
+  await clock.advance(1)
+  await soon()
+  expect(hasSecond).toBeTrue()
+  await clock.advance(CATALOG_TURN_MS)
+  await turns.free(never)
+  // Each ends once, however often it is ended.
+  first[Symbol.dispose]()
+  ;(await second)[Symbol.dispose]()
+  expect(turns.isTaken).toBeFalse()
+  const last = await turns.enter(never)
+  expect(turns.isTaken).toBeTrue()
+  last[Symbol.dispose]()
+})
+
+test('CatalogTurns lets nobody pass by one that has left, and none waits for it', async () => {
+  const turns = new CatalogTurns(new ManualClock())
+  const first = await turns.enter(never)
+  const left = new AbortController()
+  const leaving = failureOf(turns.enter(left.signal))
+  let hasThird = false
+  const third = turns.enter(never).then((turn) => {
+    hasThird = true
+    return turn
+  })
+  const reason = new Error('it has gone')
+  left.abort(reason)
+  expect(await leaving).toBe(reason)
+  await soon()
+  expect(hasThird).toBeFalse()
+  first[Symbol.dispose]()
+  ;(await third)[Symbol.dispose]()
+  expect(turns.isTaken).toBeFalse()
+})
