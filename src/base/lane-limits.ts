@@ -3,6 +3,8 @@ import { KIB } from './limits.ts'
 
 /** Large blobs wait so long for a lane; on a LAN it is open within milliseconds, and the swarm carries the rest. */
 export const LANE_CONNECT_MS = 500
+/** A catalog waits so long for it: then it is asked for over the session. */
+export const CATALOG_LANE_MS = 100
 /** After a lane could not be opened, or was lost, the next try waits so long: a firewall does not change its mind. */
 export const LANE_RETRY_MS = 30_000
 /** Lanes that may be lost in the middle of one blob before its source is taken for failing. */

@@ -131,7 +131,7 @@ async function fetchCatalog(
   connection.expectBulk()
   // Asked for at once, so that they cost no round trip; version 1 knows of none.
   const [found, signatures] = await Promise.all([
-    come.get(held.sha256) ?? source.findCatalog(held, signal),
+    come.get(held.sha256) ?? source.findCatalog(held, { overLane: remote.version >= 3 }, signal),
     remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
   ])
   if (found === undefined) return undefined

@@ -14,6 +14,7 @@ import { type KeyPair, randomSecret } from '../trust/keys.ts'
 import { signLaneCall } from '../trust/lane-call.ts'
 import type { LaneOffer, Message } from './messages.ts'
 import { PeerLane, type PeerLaneOptions } from './peer-lane.ts'
+import type { PieceServer } from './piece-server.ts'
 import type { PieceChannel } from './piece-wants.ts'
 import type { PeerSource } from './source.ts'
 import type { TicketHolder, Tickets } from './tickets.ts'
@@ -34,6 +35,8 @@ export interface LaneKeeperOptions extends TicketHolder, Omit<PeerLaneOptions, '
   readonly address: string
   readonly peerName: () => string
   readonly source: () => PeerSource
+  /** Undefined where nothing is sent in pieces. */
+  readonly pieceServer?: PieceServer | undefined
   send(message: Message): void
   onViolation(error: HoloError): void
 }
@@ -170,10 +173,10 @@ export class LaneKeeper implements TicketHolder {
   }
 
   #use(link: LaneLink, onEnd: () => void): PeerLane {
-    const { library, clock, log, peerName, source, pieces, onViolation } = this.#options
+    const { library, clock, log, peerName, source, pieces, pieceServer, onViolation } = this.#options
     const lane = new PeerLane(
       link,
-      { library, clock, log, peerName: peerName(), pieces },
+      { library, clock, log, peerName: peerName(), pieces, turns: pieceServer?.catalogTurns },
       {
         onProgress: () => source().advance(),
         onViolation,

@@ -1,13 +1,15 @@
 /**
  * One lane of a peer in use: wishes and blobs of both sides, by the same messages as on the session.
  *
- * Only wants of blobs and pieces, what answers and cancels them, `credit` and `bye` are said on it; numbers of requests for
- * blobs, credit and bounds are its own. What breaks the protocol on it ends the peer, what merely breaks it off does not.
+ * Only wants of blobs and pieces, questions for catalogs, what answers and cancels them, `credit` and `bye` are said on
+ * it; numbers of requests for blobs, credit and bounds are its own. What breaks the protocol on it ends the peer, what
+ * merely breaks it off does not.
  */
 import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import type { LaneLink } from '../base/lane.ts'
 import type { Logger } from '../base/log.ts'
+import type { CatalogTurns } from './catalog-turns.ts'
 import { Channel } from './channel.ts'
 import { decodeMessage, encodeInTwo } from './codec.ts'
 import type { Message } from './messages.ts'
@@ -24,6 +26,8 @@ export interface PeerLaneOptions {
   /** Of the peer, in errors. */
   readonly peerName: string
   readonly pieces: PieceTraffic
+  /** As `UploadOptions.turns`. */
+  readonly turns?: CatalogTurns | undefined
 }
 
 export interface PeerLaneEvents {
@@ -47,7 +51,7 @@ export class PeerLane {
     private readonly options: PeerLaneOptions,
     private readonly events: PeerLaneEvents,
   ) {
-    const { library, log, peerName } = options
+    const { library, log, peerName, turns } = options
     const send = (message: Message) => {
       const { head, chunk } = encodeInTwo(message)
       return link.send(head, chunk)
@@ -57,6 +61,7 @@ export class PeerLane {
     this.#uploads = new Uploads({
       library,
       log,
+      turns,
       send,
       drained: (signal) => link.drained(signal),
       onAnswered: (request, count) => this.#questions.answered(request, count),
@@ -114,6 +119,9 @@ export class PeerLane {
     } else if (message.type === 'want') {
       this.#questions.admit(message.request, message.digests.length)
       this.#uploads.want(message.request, message.digests)
+    } else if (message.type === 'catalog') {
+      this.#questions.admit(message.request, 1)
+      this.#uploads.catalog(message.request, message.name)
     } else if (message.type === 'cancel') this.#uploads.cancel(message.request, message.indexes)
     else if (message.type === 'credit') {
       if (!this.#uploads.credit(message.bytes)) throw violation('credit for more than it has got')

@@ -6,9 +6,10 @@
  * until half of it is free: 10,000 small blobs cost some hundred questions. Bytes are unverified; the store that they are
  * put into compares digests.
  */
-import type { Clock } from '../base/clock.ts'
+import { type Clock, deadline } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
+import { CATALOG_LANE_MS } from '../base/lane-limits.ts'
 import {
   BLOB_BYTES_MAX,
   BLOB_WHOLE_BYTES_MAX,
@@ -50,6 +51,8 @@ export class PeerSource implements BlobSource {
   #pending: Pending[] = []
   #flushing = false
   #ended: HoloError | undefined
+  /** Resolved at the next `advance`. */
+  #advanced = Promise.withResolvers<void>()
 
   /**
    * @param name in every error and log line: `peer k5w3-8xqh-9m2p (10.0.0.7:49738)`
@@ -103,16 +106,25 @@ export class PeerSource implements BlobSource {
   /**
    * Fetch the stored form of a catalog that this peer has announced.
    *
+   * @param overLane the peer takes the question on a lane, too: beside pieces over other lanes a session would starve
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
-  async findCatalog(held: HeldCatalog, signal: AbortSignal): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
-    const { name, sha256 } = held
-    const stored = await this.#whole(
-      (request) => ({ type: 'catalog', request, name }),
-      { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX },
-      signal,
-    )
+  async findCatalog(
+    { name, sha256 }: HeldCatalog,
+    { overLane }: { readonly overLane: boolean },
+    signal: AbortSignal,
+  ): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
+    const ask = (request: number): Message => ({ type: 'catalog', request, name })
+    const bounds = { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX }
+    const lane = overLane ? await this.#laneSoon(signal) : undefined
+    let stored: Uint8Array | undefined
+    try {
+      stored = await this.#whole(ask, bounds, signal, lane)
+    } catch (error) {
+      if (!(error instanceof HoloError) || error.code !== 'lane-lost') throw error
+      stored = await this.#whole(ask, bounds, signal)
+    }
     return stored === undefined ? undefined : { name, stored, source: this.name, announced: sha256 }
   }
 
@@ -150,22 +162,34 @@ export class PeerSource implements BlobSource {
     return table?.byteLength === pieces * 32 ? table : undefined
   }
 
+  /** The lane; where it is on its way, it is waited for a moment. */
+  async #laneSoon(signal: AbortSignal): Promise<Channel | undefined> {
+    const limit = deadline(CATALOG_LANE_MS, new Error('it takes too long'), signal)
+    while (this.laneIsOpening && this.lane === undefined && !limit.signal.aborted) {
+      await abortable(this.#advanced.promise, limit.signal).catch(() => {})
+    }
+    limit.clear()
+    signal.throwIfAborted()
+    return this.lane
+  }
+
   /** Something that is no blob, and small enough to be kept whole. */
   async #whole(
     ask: (request: number) => Message,
     { label, storedBytesMax }: { readonly label: string; readonly storedBytesMax: number },
     signal: AbortSignal,
+    channel: Channel = this.session,
   ): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
-    const incoming = new Incoming((bytes) => this.session.consumed(bytes))
+    const incoming = new Incoming((bytes) => channel.consumed(bytes))
     const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
-    const request = this.session.requests.open([wanted], this.clock.nowMs())
-    this.session.send(ask(request))
+    const request = channel.requests.open([wanted], this.clock.nowMs())
+    channel.send(ask(request))
     this.events.onOwed()
     const abandon = () => {
       incoming.discard()
-      this.session.cancel(request, 0)
+      channel.cancel(request, 0)
     }
     const onAbort = () => {
       incoming.fail(signal.reason)
@@ -184,6 +208,8 @@ export class PeerSource implements BlobSource {
 
   /** Something of ours has ended, or there is another way to the peer: there may be room for more. */
   advance(): void {
+    this.#advanced.resolve()
+    this.#advanced = Promise.withResolvers()
     this.#flushSoon()
   }
 

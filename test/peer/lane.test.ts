@@ -7,11 +7,12 @@ import { LANE_QUEUE_BYTES } from '../../src/base/lane-limits.ts'
 import { emptyTotals, fetchAll } from '../../src/blob/fetch-all.ts'
 import { callLane } from '../../src/lane/call.ts'
 import { startLanes } from '../../src/lane/tcp-lanes.ts'
-import { encodeMessage } from '../../src/peer/codec.ts'
+import { decodeMessage, encodeMessage } from '../../src/peer/codec.ts'
 import type { Message } from '../../src/peer/messages.ts'
 import { keyPairFrom, randomSecret } from '../../src/trust/keys.ts'
 import { signLaneCall } from '../../src/trust/lane-call.ts'
-import { connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
+import { ownWord } from '../../src/trust/publication.ts'
+import { CATALOG, connect, emptyCatalog, HandPlayed, type Member, member, until } from '../support/members.ts'
 import { MemoryStore } from '../support/memory-blobs.ts'
 
 const secret = randomSecret()
@@ -79,6 +80,44 @@ async function fetchOver(client: Member, holder: Member, contents: readonly Uint
   expect(store.blobs.size).toBe(refs.length)
   return totals
 }
+
+describe('a catalog', () => {
+  const wish = { waitMs: 5_000, judge: () => ownWord } as const
+
+  async function found(client: Member, holder: Member) {
+    holder.library.hold(catalog)
+    connect(client, holder, '127.0.0.1')
+    return client.swarm.find(CATALOG, wish, never)
+  }
+
+  // Beside the pieces that other machines fetch over lanes a session starves.
+  test('comes over a lane', async () => {
+    const types: string[] = []
+    const onLink = (link: LaneLink) => {
+      const { onFrame } = link
+      link.onFrame = (listener) =>
+        onFrame.call(link, (frame) => {
+          types.push(decodeMessage(frame).type)
+          listener(frame)
+        })
+    }
+    const sha256 = (await found(laneMember('client', { onLink }), laneMember('daemon')))?.catalog.sha256
+    expect([sha256, types]).toEqual([catalog.held.sha256, ['parts']])
+  })
+
+  test('comes over the session where no lane can be had, or the lane is cut before it has come', async () => {
+    const closed = await found(laneMember('client'), laneMember('daemon', { port: 1 }))
+    const none = await found(member(secret, 'client'), laneMember('daemon'))
+    const onLink = (link: LaneLink) => {
+      link.send = () => {
+        link.destroy()
+        return true
+      }
+    }
+    const cut = await found(laneMember('client', { onLink }), laneMember('daemon'))
+    expect([closed, none, cut].map((each) => each?.catalog.sha256)).toEqual(Array(3).fill(catalog.held.sha256))
+  })
+})
 
 describe('a fetch', () => {
   test('goes over a lane, which carries a large blob whole', async () => {
