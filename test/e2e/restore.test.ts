@@ -69,11 +69,15 @@ describe('restore', () => {
     const [b, second] = [await member(), FleetHost.withSmallLibrary(lan)]
     await second.join(fleet)
     const daemon = await second.startDaemon()
+    // A command of its own might have all of it from the first one that it meets.
+    await b.startDaemon()
+    while ((await b.peers()).length < 2) await Bun.sleep(50)
     const report = await b.restoreSmall(1)
     expect(Object.values(report.fetched.bySource as Record<string, number>).reduce((sum, blobs) => sum + blobs)).toBe(
       402,
     )
     expect(Object.keys(report.fetched.bySource)).toHaveLength(2)
+    await b.stopDaemon()
     daemon.process.kill('SIGTERM')
     await daemon.process.exited
   })

@@ -153,15 +153,18 @@ describe('a peer that dies', () => {
 describe('a peer with altered bytes', () => {
   const lan = fileLan(obstacle === undefined)
 
-  /** A host that serves the environment, some of its larger blobs altered on its disk, and knows or denies it. */
+  /**
+   * A host that serves the environment, some of its larger blobs altered on its disk. One that denies it has them
+   * everywhere, so that whatever is asked of it is wrong.
+   */
   async function startLiar(
     alteredBlobs: number,
     { denies = false } = {},
   ): Promise<{ liar: FleetHost; invite: string; address: string; altered: BlobRef[] }> {
     const liar = FleetHost.withLibrary(lan())
-    const altered = blobsOf('v1')
-      .filter(({ sizeBytes }) => sizeBytes > 1000)
-      .slice(0, alteredBlobs)
+    const larger = blobsOf('v1').filter(({ sizeBytes }) => sizeBytes > 1000)
+    const step = denies ? Math.floor(larger.length / alteredBlobs) : 1
+    const altered = larger.filter((_ref, index) => index % step === 0).slice(0, alteredBlobs)
     for (const { digest, sizeBytes } of altered)
       fs.writeFileSync(blobPath(rootsIn(liar.host.home), digest), Bun.gzipSync(Buffer.alloc(sizeBytes, 'x')))
     if (denies)

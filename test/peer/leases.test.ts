@@ -16,7 +16,8 @@ function withDesk(role: 'daemon' | 'client' = 'daemon'): Member & { readonly des
   const keyPair = keyPairFrom(randomSecret())
   const desk = new LeaseDesk({ key: keyPair.publicKey, serves: role === 'daemon' }, systemClock)
   const made = member(secret, role, systemClock, { leases: desk })
-  return { ...made, desk }
+  // Both sides rank a machine by the key of its links.
+  return { ...made, keys: keyPair, desk }
 }
 
 const nameOf = (number: number) =>
