@@ -10,7 +10,7 @@ import type { FrameLink } from './link.ts'
 /** What of a link a lane has. */
 export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFrame' | 'closed' | 'close' | 'destroy'> {
   /**
-   * Queue one frame, in two parts where that spares a copy of the larger one, which is not to be changed after that.
+   * Queue one frame, in two parts where that spares a copy of the larger one. Both are the caller's again after that.
    *
    * @returns, as `FrameLink.send`
    */

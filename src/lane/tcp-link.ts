@@ -69,7 +69,8 @@ export class TcpLink implements LaneLink, Endpoint {
   #write(bytes: Uint8Array): void {
     const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(bytes))
     if (taken === bytes.byteLength) return
-    this.#queue.push(bytes.subarray(taken))
+    // A copy: whoever sent it may free its memory now.
+    this.#queue.push(bytes.slice(taken))
     this.#queuedBytes += bytes.byteLength - taken
   }
 

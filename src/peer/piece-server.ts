@@ -6,6 +6,7 @@
  */
 import { type Clock, nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
+import { freeNow } from '../base/free-now.ts'
 import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
@@ -287,6 +288,8 @@ export class PieceUploads {
       this.sentBytes += chunk.byteLength
       if (!hasRoom) await channel.drained(signal)
     } while (at < wireBytes)
+    // Each is up to 1 MiB, and the collector would let them pile up: 200 MB with eight peers.
+    freeNow(bytes)
     // So that other connections get their turn.
     await nextTurn()
     this.#sending = undefined

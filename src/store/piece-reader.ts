@@ -7,6 +7,7 @@
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { type FileStamp, STAMP_LENGTH, sameStamp } from '../base/file-stamp.ts'
+import { freeNow } from '../base/free-now.ts'
 import { sha256Hasher, sha256Of } from '../blob/digest.ts'
 import { GzipError } from '../blob/gzip.ts'
 import type { BlobNotes } from '../blob/notes.ts'
@@ -74,6 +75,7 @@ export class PieceReader implements Disposable {
         this.notes.add(ref.digest, read.form, read.stamp, 0)
       }
       content.set(read.content, at)
+      freeNow(read.content)
       at += ref.sizeBytes
     }
     return content
