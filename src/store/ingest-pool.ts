@@ -66,8 +66,9 @@ export class IngestPool implements BlobStore, AsyncDisposable {
   /** Those that were started ahead, or new ones. @throws as the constructor */
   static of(library: Library, options: IngestPoolOptions): IngestPool {
     const started = options.workers === undefined ? ahead.get(library) : undefined
+    if (started === undefined) return new IngestPool(library, options)
     ahead.delete(library)
-    return started ?? new IngestPool(library, options)
+    return started
   }
 
   readonly lanes: readonly IngestLane[]

@@ -20,7 +20,7 @@ import { contentFault, corrupt, formAtRest } from './ingest.ts'
 import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
 import type { LibraryFiles } from './library-files.ts'
 import type { NoteRecords } from './note-records.ts'
-import { membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
+import { contentBytes, membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
 import { RangedBlob, type RangeOutcome, type RangeTable } from './ranged-blob.ts'
 import { sentError } from './sent-error.ts'
 
@@ -81,7 +81,7 @@ export class PieceIngest implements Disposable {
   ): Promise<PieceOutcome> {
     const place = rangeOf(this.pieces, piece)
     const members = membersOf(this.pieces, piece)
-    const sizeBytes = place?.bytes ?? members.reduce((sum, blob) => sum + (this.pieces.sizes[blob] ?? 0), 0)
+    const sizeBytes = contentBytes(this.pieces, piece)
     let content: Uint8Array
     try {
       content = encoding === 'zstd' ? unzstdExactly(bytes, sizeBytes) : bytes

@@ -16,7 +16,7 @@ import { blobPath, type Roots, statePaths } from '../catalog/layout.ts'
 import { type OpenBlob, openBlobFile, readBlobFile } from './blob-file.ts'
 import { DecodedCopies } from './decoded-copies.ts'
 import { contentFault } from './ingest.ts'
-import { membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
+import { contentBytes, membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
 import type { PiecePlace } from './piece-sink.ts'
 
 export class PieceReader implements Disposable {
@@ -64,7 +64,7 @@ export class PieceReader implements Disposable {
 
   #group(pieces: PackedPieces, piece: number): Uint8Array<ArrayBuffer> | undefined {
     const members = membersOf(pieces, piece)
-    const content = new Uint8Array(members.reduce((sum, blob) => sum + (pieces.sizes[blob] ?? 0), 0))
+    const content = new Uint8Array(contentBytes(pieces, piece))
     let at = 0
     for (const blob of members) {
       const ref = refOf(pieces, blob)
