@@ -275,7 +275,7 @@ export class PieceUploads {
     let at = 0
     do {
       const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
-      if (catalogTurns.isTaken) await catalogTurns.free(signal)
+      if (catalogTurns.holdsPieces) await catalogTurns.free(signal)
       if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
       if (sending.cancelled) {
         channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { never } from '../../src/base/clock.ts'
 import { CATALOG_TURN_MS } from '../../src/base/limits.ts'
-import { CatalogTurns } from '../../src/peer/catalog-turns.ts'
+import { CatalogTurns, PIECES_HELD_MS_MAX } from '../../src/peer/catalog-turns.ts'
 import { failureOf } from '../support/failure-of.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
@@ -32,7 +32,7 @@ test('CatalogTurns gives one turn after the other, in the order of asking, and f
   ;(await third)[Symbol.dispose]()
   await soon()
   expect(order).toEqual(['second', 'third', 'free'])
-  expect(turns.isTaken).toBeFalse()
+  expect(turns.holdsPieces).toBeFalse()
 })
 
 // A peer that takes nothing must not keep everybody else's pieces waiting.
@@ -56,9 +56,9 @@ test('CatalogTurns takes a turn back that does not end', async () => {
   // Each ends once, however often it is ended.
   first[Symbol.dispose]()
   ;(await second)[Symbol.dispose]()
-  expect(turns.isTaken).toBeFalse()
+  expect(turns.holdsPieces).toBeFalse()
   const last = await turns.enter(never)
-  expect(turns.isTaken).toBeTrue()
+  expect(turns.holdsPieces).toBeTrue()
   last[Symbol.dispose]()
 })
 
@@ -79,5 +79,37 @@ test('CatalogTurns lets nobody pass by one that has left, and none waits for it'
   expect(hasThird).toBeFalse()
   first[Symbol.dispose]()
   ;(await third)[Symbol.dispose]()
-  expect(turns.isTaken).toBeFalse()
+  expect(turns.holdsPieces).toBeFalse()
+})
+
+// A member that asks for catalogs again and again would else stop all pieces.
+test('CatalogTurns holds pieces back for a bounded time only, and again after they had theirs', async () => {
+  const clock = new ManualClock()
+  const turns = new CatalogTurns(clock)
+  const askAgain = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += CATALOG_TURN_MS / 2) {
+      const turn = await turns.enter(never)
+      await clock.advance(CATALOG_TURN_MS / 2)
+      turn[Symbol.dispose]()
+    }
+  }
+  const asking = askAgain(2 * PIECES_HELD_MS_MAX)
+  let isFree = false
+  const freed = (async () => {
+    while (clock.nowMs() < PIECES_HELD_MS_MAX - 1) {
+      await soon()
+      await turns.free(never)
+    }
+    isFree = true
+  })()
+  await asking
+  await freed
+  expect([isFree, turns.holdsPieces]).toEqual([true, false])
+  const held = await turns.enter(never)
+  expect(turns.holdsPieces).toBeFalse()
+  held[Symbol.dispose]()
+  await clock.advance(PIECES_HELD_MS_MAX)
+  const later = await turns.enter(never)
+  expect(turns.holdsPieces).toBeTrue()
+  later[Symbol.dispose]()
 })
