@@ -5,22 +5,11 @@
  * costs little more than what the kernel takes. Elsewhere by `LibraryFiles`. What is written was verified by the caller.
  */
 import { hostError, systemCodeOf } from '../base/errors.ts'
-import { type FileStamp, STAMP_LENGTH } from '../base/file-stamp.ts'
-import {
-  AT_FDCWD,
-  cString,
-  EEXIST,
-  errnoError,
-  libc,
-  O_CLOEXEC,
-  O_CREAT,
-  O_DIRECTORY,
-  O_EXCL,
-  O_WRONLY,
-  Status,
-} from '../base/libc.ts'
+import type { FileStamp } from '../base/file-stamp.ts'
+import { AT_FDCWD, cString, ENOENT, errnoError, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { blobPath, libraryDirectory, type Roots } from '../catalog/layout.ts'
+import { NativeCalls } from './file-calls.ts'
 import { directoryMode, fileMode, type LibraryFiles } from './library-files.ts'
 import { temporaryName } from './temporary.ts'
 
@@ -80,6 +69,7 @@ export class BlobPlaces implements Disposable {
 /** Errors are as those of `node:fs`, with a `code`. */
 class NativePlaces implements Disposable {
   readonly #libc = libc()
+  readonly #calls = new NativeCalls()
   readonly #status = new Status()
   // With buffers of their own: others are moved when somebody asks for them.
   readonly #name = Buffer.from(new ArrayBuffer(NAME_BYTES_MAX))
@@ -135,40 +125,17 @@ class NativePlaces implements Disposable {
   /** @returns whether it was not there */
   #makeDirectory(): boolean {
     const mode = directoryMode(this.shared)
-    if (this.#libc.mkdirat(this.#directory, this.#name, mode) === 0) {
-      // mkdir subtracts the umask, which other users of a shared library must not suffer from.
-      if (this.shared) this.#checked(this.#libc.fchmodat(this.#directory, this.#name, mode, 0))
-      return true
-    }
-    const errno = this.#libc.errno()
-    if (errno !== EEXIST) throw errnoError(errno)
-    return false
+    const result = this.#calls.makeDirectoryAt(this.#directory, this.#name, mode)
+    if (result === 'absent') throw errnoError(ENOENT)
+    // mkdir subtracts the umask, which other users of a shared library must not suffer from.
+    if (result === 'made' && this.shared) this.#checked(this.#libc.fchmodat(this.#directory, this.#name, mode, 0))
+    return result === 'made'
   }
 
   #write(bytes: Uint8Array): FileStamp {
-    const { shared } = this
-    const mode = fileMode(shared)
     const temporary = this.#temporary
     temporary[temporary.write(temporaryName())] = 0
-    const flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
-    const descriptor = this.#checked(this.#libc.openat(this.#directory, temporary, flags, mode))
-    try {
-      if (shared) this.#checked(this.#libc.fchmod(descriptor, mode))
-      for (let at = 0; at < bytes.byteLength; ) {
-        const rest = at === 0 ? bytes : bytes.subarray(at)
-        at += this.#checked(Number(this.#libc.pwrite(descriptor, rest, rest.byteLength, at)))
-      }
-      this.#checked(this.#libc.renameat(this.#directory, temporary, this.#directory, this.#name))
-      this.#checked(this.#status.of(descriptor) ? 0 : -1)
-      const stamp = new Uint32Array(STAMP_LENGTH)
-      this.#status.copyStamp(stamp, 0)
-      return stamp
-    } catch (error) {
-      this.#libc.unlinkat(this.#directory, temporary, 0)
-      throw error
-    } finally {
-      this.#libc.close(descriptor)
-    }
+    return this.#calls.writeNamedAt(this.#directory, temporary, this.#name, bytes, fileMode(this.shared), this.shared)
   }
 
   #open(): number {

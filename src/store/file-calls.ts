@@ -6,6 +6,7 @@ import * as fs from 'node:fs'
 import { type FileStamp, STAMP_LENGTH, stampOf } from '../base/file-stamp.ts'
 import {
   AT_FDCWD,
+  type CString,
   cString,
   EEXIST,
   ENOENT,
@@ -37,7 +38,8 @@ export function fileCalls(): FileCalls {
   return process.platform === 'linux' ? new NativeCalls() : portableCalls
 }
 
-class NativeCalls implements FileCalls {
+/** Those of Linux, also below a directory descriptor and with names that are C strings already. */
+export class NativeCalls implements FileCalls {
   readonly #libc = libc()
   readonly #status = new Status()
 
@@ -46,7 +48,11 @@ class NativeCalls implements FileCalls {
   }
 
   makeDirectory(path: string, mode: number): 'made' | 'exists' | 'absent' {
-    if (this.#libc.mkdirat(AT_FDCWD, cString(path), mode) === 0) return 'made'
+    return this.makeDirectoryAt(AT_FDCWD, cString(path), mode)
+  }
+
+  makeDirectoryAt(directory: number, name: CString, mode: number): 'made' | 'exists' | 'absent' {
+    if (this.#libc.mkdirat(directory, name, mode) === 0) return 'made'
     const errno = this.#libc.errno()
     if (errno === EEXIST) return 'exists'
     if (errno === ENOENT) return 'absent'
@@ -54,20 +60,30 @@ class NativeCalls implements FileCalls {
   }
 
   writeNamed(temporary: string, path: string, bytes: Uint8Array, mode: number, exactMode: boolean): FileStamp {
-    const from = cString(temporary)
+    return this.writeNamedAt(AT_FDCWD, cString(temporary), cString(path), bytes, mode, exactMode)
+  }
+
+  writeNamedAt(
+    directory: number,
+    from: CString,
+    to: CString,
+    bytes: Uint8Array,
+    mode: number,
+    exactMode: boolean,
+  ): FileStamp {
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
-    const descriptor = this.#libc.openat(AT_FDCWD, from, flags, mode)
+    const descriptor = this.#libc.openat(directory, from, flags, mode)
     if (descriptor < 0) throw errnoError(this.#libc.errno())
     try {
       if (exactMode) this.#checked(this.#libc.fchmod(descriptor, mode))
       this.#write(descriptor, bytes)
-      this.#checked(this.#libc.renameat(AT_FDCWD, from, AT_FDCWD, cString(path)))
+      this.#checked(this.#libc.renameat(directory, from, directory, to))
       this.#checked(this.#status.of(descriptor) ? 0 : -1)
       const stamp = new Uint32Array(STAMP_LENGTH)
       this.#status.copyStamp(stamp, 0)
       return stamp
     } catch (error) {
-      this.#libc.unlinkat(AT_FDCWD, from, 0)
+      this.#libc.unlinkat(directory, from, 0)
       throw error
     } finally {
       this.#libc.close(descriptor)
