@@ -11,13 +11,13 @@ import { systemRandom } from '../base/random.ts'
 import { type Digest, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { FetchIncompleteError, type FetchTotals, fetchAll, type SourceSet } from '../blob/fetch-all.ts'
 import type { BlobRef } from '../blob/source.ts'
-import { type Pieces, piecesOf } from '../catalog/pieces.ts'
+import type { Pieces } from '../catalog/pieces.ts'
 import { PieceFetch } from '../peer/piece-fetch.ts'
 import type { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
-import { LibraryPieceSink } from '../store/piece-sink.ts'
+import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { type SinkLender, sinkFor } from './lent-sink.ts'
+import { type SinkLender, sinkFor, sinkOf } from './lent-sink.ts'
 import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
@@ -61,10 +61,9 @@ export async function fetchEnvironment(
   const blobs = totals.blobs + missing.length
   onProgress(totals, blobs)
   if (missing.length === 0) return await settleCatalog(library, verified, signal)
-  const pieces = piecesOf(verified.catalog)
-  const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
-  const lent = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+  const lent = sinkFor(lend, () => sinkOf(library, verified, exchange))
   const { sink } = lent
+  const { pieces } = sink
   let ended: PromiseLike<void> | undefined
   // Only pieces can be waited for, so none is left to its blobs then.
   const { wanted: lacking, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)

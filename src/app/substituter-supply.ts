@@ -2,16 +2,14 @@
 import { systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { FETCH_SILENCE_MS } from '../base/substituter-limits.ts'
-import { piecesOf } from '../catalog/pieces.ts'
 import type { SubstituterSetting } from '../config/settings.ts'
 import type { Library } from '../store/library.ts'
-import { LibraryPieceSink } from '../store/piece-sink.ts'
 import { fetchBlobs } from '../substituters/fetch-blobs.ts'
 import type { Guarded } from '../substituters/guarded.ts'
 import { parseKey } from '../trust/key-text.ts'
 import { signatureLines } from '../trust/signature-json.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
-import { sinkFor } from './lent-sink.ts'
+import { sinkFor, sinkOf } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { OrderedEntry } from './ordered-supply.ts'
 import { passOn } from './passing-sink.ts'
@@ -64,9 +62,7 @@ export function substituterSupply(
       if (missing.length === 0) return await settleCatalog(library, verified, signal)
       const blobs = totals.blobs + missing.length
       const startedMs = systemClock.nowMs()
-      const pieces = piecesOf(verified.catalog)
-      const onFrame = (piece: number, frame: Uint8Array) => exchange?.keepFrame(verified.sha256, piece, frame)
-      const lent = sinkFor(lend, () => new LibraryPieceSink(library, pieces, { onFrame }))
+      const lent = sinkFor(lend, () => sinkOf(library, verified, exchange))
       const { sink } = lent
       const ahead = tailAhead(verified, missing.length)
       let ended: PromiseLike<void> | undefined
@@ -80,7 +76,7 @@ export function substituterSupply(
             {
               sink: passing?.sink ?? sink,
               onTable: passing?.onTable,
-              pieces,
+              pieces: sink.pieces,
               isHere: (piece) => sink.has(piece),
               lacking: (refs, inner) => library.missingOf(refs, inner),
               onBytes: (bytes) => {

@@ -19,15 +19,14 @@ import {
 } from '../base/substituter-limits.ts'
 import type { Digest, Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
-import { piecesOf } from '../catalog/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { WantedLease } from '../peer/lease-desk.ts'
 import type { Library } from '../store/library.ts'
-import { LibraryPieceSink } from '../store/piece-sink.ts'
+import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { fetchEnvironment } from './fetch-environment.ts'
 import type { FleetNode } from './fleet-node.ts'
-import type { SinkLender } from './lent-sink.ts'
+import { type SinkLender, sinkOf } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { FetchProgress, FoundEnvironment } from './supply.ts'
 import { offerJudge, type TrustOptions } from './trust.ts'
@@ -190,10 +189,9 @@ export class WanVisit {
   }
 
   /** Those who take over from each other go on with one sink, so that parts of large blobs are not lost. */
-  #lender(node: FleetNode, { catalog, sha256 }: VerifiedCatalog): SinkLender {
+  #lender(node: FleetNode, catalog: VerifiedCatalog): SinkLender {
     return () => {
-      const onFrame = (piece: number, frame: Uint8Array) => node.exchange.keepFrame(sha256, piece, frame)
-      this.#sink ??= new LibraryPieceSink(this.place.library, piecesOf(catalog), { onFrame })
+      this.#sink ??= sinkOf(this.place.library, catalog, node.exchange)
       return this.#sink
     }
   }
