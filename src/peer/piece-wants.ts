@@ -21,7 +21,12 @@ export interface PieceChannel {
 
 /** What happens to one request; called in the order in which it comes. */
 export interface WantEvents {
-  /** A piece begins. @returns false where it is not wanted any more: it is then passed over */
+  /**
+   * A piece begins.
+   *
+   * @returns false where it is not wanted any more: it is then passed over, and ends by `onRefused` as cancelled, whether
+   *   the peer breaks it off or has sent it all by then
+   */
   onHead(piece: number, wireBytes: number): boolean
   /** So many bytes of it have come. */
   onBytes(piece: number, bytes: number): void
@@ -155,6 +160,7 @@ export class PieceWants {
     this.#underWay.delete(channel)
     this.#closeIfEnded(request, open, channel)
     if (bytes !== undefined) open.events.onReceived(piece, { encoding, bytes })
+    else open.events.onRefused([piece], 'cancelled')
   }
 
   #find(channel: PieceChannel, request: number): Open {
