@@ -85,7 +85,14 @@ export async function runDaemon(
   await looked.promise
   await using servedPieces = new LibraryPieces(library, served, { bytesMax: settings.limits.pieceStore })
   served.pieces = servedPieces
-  const options = { machine, settings, fleets, mode: 'daemon', served, servedPieces } as const
+  const options = {
+    machine,
+    settings,
+    fleets,
+    mode: 'daemon',
+    served,
+    passing: { pieces: servedPieces, transit: served },
+  } as const
   await using node = await FleetNode.start(options, signal)
   const passingOn = { exchange: node.exchange, transit: served }
   await using outside = openOutside({ machine, library, settings, passingOn }, async () => node)

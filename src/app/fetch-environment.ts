@@ -68,7 +68,7 @@ export async function fetchEnvironment(
   // Only pieces can be waited for, so none is left to its blobs then.
   const { wanted: lacking, held } = piecesLacking(pieces, missing, isAwaited ? 0 : PIECE_MISSING_SHARE_MIN)
   const wanted = lacking.filter((piece) => !sink.has(piece))
-  using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified.sha256, sink, held)
+  using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified, sink, held)
   passedOn?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
   const ahead = tailAhead(verified, missing.length)
   const told = () => {

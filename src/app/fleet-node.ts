@@ -34,7 +34,7 @@ import { nextExpiryMs } from '../trust/rotation.ts'
 import { bootstrapsOf, countingSecrets } from './fleet.ts'
 import type { Machine } from './machine.ts'
 import { environmentNowhere, noFleet, noPeer } from './nobody-has-it.ts'
-import { PieceExchange, pieceServerOf } from './piece-exchange.ts'
+import { type CatalogsInTransit, PieceExchange, pieceServerOf } from './piece-exchange.ts'
 import { RareAnnouncer } from './rare-catalogs.ts'
 import type { FoundEnvironment } from './supply.ts'
 import { VERSION } from './version.ts'
@@ -48,8 +48,8 @@ export interface FleetNodeOptions {
   /** `daemon` announces itself and hosts bootstrap nodes, `client` only looks. */
   readonly mode: 'daemon' | 'client'
   readonly served: ServedLibrary
-  /** What a daemon sends in pieces; undefined for a command, which sends nothing. */
-  readonly servedPieces: LibraryPieces | undefined
+  /** What a daemon sends in pieces, and passes on; undefined for a command, which sends nothing. */
+  readonly passing: { readonly pieces: LibraryPieces; readonly transit: CatalogsInTransit } | undefined
 }
 
 export class FleetNode implements AsyncDisposable {
@@ -92,7 +92,7 @@ export class FleetNode implements AsyncDisposable {
    * @throws {HoloError} blame `host`: the machine key cannot be used, no UDP port is free; `signal.reason`
    */
   static async start(options: FleetNodeOptions, signal: AbortSignal): Promise<FleetNode> {
-    const { machine, settings, fleets, mode, served, servedPieces } = options
+    const { machine, settings, fleets, mode, served, passing } = options
     const machineKey = await loadMachineKey(machine.state)
     // One key cannot be in a swarm twice, and a daemon may run beside this command.
     const session = mode === 'client' ? deriveSessionKey(machineKey, randomSecret()) : undefined
@@ -103,7 +103,7 @@ export class FleetNode implements AsyncDisposable {
     const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, limits.connectionMemory, systemClock)
     const ownHoldings = new OwnHoldings(systemClock)
     const leases = new LeaseDesk({ key: machineKey.publicKey, serves: mode === 'daemon' }, systemClock)
-    const pieceServer = servedPieces === undefined ? undefined : pieceServerOf(servedPieces, limits)
+    const pieceServer = passing === undefined ? undefined : pieceServerOf(passing.pieces, limits)
     const swarm = new FleetSwarm({
       secrets,
       role: mode,
@@ -141,7 +141,7 @@ export class FleetNode implements AsyncDisposable {
       swarm,
       clock: systemClock,
       passingOn:
-        servedPieces === undefined ? undefined : { served: servedPieces, holdings: ownHoldings, complete: served },
+        passing === undefined ? undefined : { served: passing.pieces, holdings: ownHoldings, transit: passing.transit },
       downloadLimit: new RateLimit(limits.download, systemClock),
     })
     const print = fingerprint(machineKey.publicKey)

@@ -12,13 +12,12 @@ import type { FleetNode } from './fleet-node.ts'
 import type { Machine } from './machine.ts'
 import { OrderedSupply } from './ordered-supply.ts'
 import { peersSupply } from './peers-supply.ts'
-import type { PieceExchange } from './piece-exchange.ts'
+import type { CatalogsInTransit, PieceExchange } from './piece-exchange.ts'
 import { settingsOf } from './settings-of.ts'
 import { substituterSupply } from './substituter-supply.ts'
 import type { Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
 import { WanTurns } from './wan-turns.ts'
-import type { CatalogsInTransit } from './wan-visit.ts'
 import { zipSubstituter } from './zip-substituter.ts'
 
 export interface OutsideOptions {
@@ -78,7 +77,7 @@ export async function openOwnOutside(
     const { FleetNode } = await import('./fleet-node.ts')
     const { nothingServed } = await import('../peer/serve.ts')
     return FleetNode.start(
-      { machine, settings, fleets, mode: 'client', served: nothingServed, servedPieces: undefined },
+      { machine, settings, fleets, mode: 'client', served: nothingServed, passing: undefined },
       signal,
     )
   }

@@ -26,7 +26,7 @@ export interface PassingSink extends Disposable, Pick<PassedOn, 'handOver'> {
  */
 export function passOn(
   exchange: PieceExchange | undefined,
-  { name, sha256, publication }: VerifiedCatalog,
+  catalog: VerifiedCatalog,
   sink: LibraryPieceSink,
   {
     missing,
@@ -34,12 +34,13 @@ export function passOn(
     signal,
   }: { readonly missing: readonly BlobRef[]; readonly source: string; readonly signal: AbortSignal },
 ): PassingSink | undefined {
+  const { name, publication } = catalog
   const { pieces } = sink
   const tally = new PieceTally(
     pieces,
     missing.map(({ digest }) => digest),
   )
-  const holding = exchange?.begin(sha256, sink, tally.whole())
+  const holding = exchange?.begin(catalog, sink, tally.whole())
   if (holding === undefined) return undefined
   // Ranges of blobs that another source began with.
   holding.add([...pieces.pieces.keys()].filter((piece) => sink.placeOf(piece) !== undefined))

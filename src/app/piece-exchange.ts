@@ -14,14 +14,24 @@ import type { FleetSwarm } from '../peer/fleet-swarm.ts'
 import type { OwnHoldings, PartialHolding } from '../peer/own-holdings.ts'
 import type { PieceFetch } from '../peer/piece-fetch.ts'
 import { PieceServer } from '../peer/piece-server.ts'
-import type { ServedLibrary } from '../peer/serve.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { LibraryPieces } from '../store/served-pieces.ts'
+import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 
 /** What has come of an environment, told to the peers and served to them. Disposing of it takes that back. */
 export interface PassedOn extends PartialHolding {
   /** All of it is in the library: this ends once peers are told so, and they are served without a gap. */
   handOver(): void
+}
+
+/** Where peers get the catalog from that this machine is bringing. */
+export interface CatalogsInTransit {
+  /** Answer questions for it from now on. @returns ends that */
+  passOn(catalog: VerifiedCatalog): Disposable
+  /** Whether it is held whole, and announced. @param sha256 of the decoded catalog */
+  has(sha256: Sha256Digest): boolean
+  /** Call `listener` whenever what is held whole has changed. @returns ends the subscription */
+  subscribe(listener: () => void): () => void
 }
 
 export interface PieceExchangeOptions {
@@ -32,7 +42,7 @@ export interface PieceExchangeOptions {
     | {
         readonly served: LibraryPieces
         readonly holdings: OwnHoldings
-        readonly complete: Pick<ServedLibrary, 'catalogs' | 'subscribe'>
+        readonly transit: CatalogsInTransit
       }
     | undefined
   readonly downloadLimit: RateLimit | undefined
@@ -50,23 +60,26 @@ export class PieceExchange {
     return this.options.passingOn !== undefined
   }
 
-  /** Serve what comes to `sink`, and tell the peers. @param held pieces that are here already */
-  begin(catalog: Sha256Digest, sink: LibraryPieceSink, held: readonly number[]): PassedOn | undefined {
+  /** Serve the catalog, and what comes to `sink`, and tell the peers. @param held pieces that are here already */
+  begin(catalog: VerifiedCatalog, sink: LibraryPieceSink, held: readonly number[]): PassedOn | undefined {
     const { passingOn } = this.options
     if (passingOn === undefined) return undefined
+    const { sha256 } = catalog
     sink.hold(held)
-    const partial = passingOn.served.serve(catalog, sink)
-    const holding = passingOn.holdings.begin(catalog, sink.pieces.pieces.length, held)
+    const passing = passingOn.transit.passOn(catalog)
+    const partial = passingOn.served.serve(sha256, sink)
+    const holding = passingOn.holdings.begin(sha256, sink.pieces.pieces.length, held)
     let handedOver = false
     const end = () => {
       holding[Symbol.dispose]()
       partial[Symbol.dispose]()
+      passing[Symbol.dispose]()
     }
     return {
       add: (pieces) => holding.add(pieces),
       handOver: () => {
         handedOver = true
-        this.#onceComplete(catalog, passingOn.complete, end)
+        this.#onceComplete(sha256, passingOn.transit, end)
       },
       [Symbol.dispose]: () => {
         if (!handedOver) end()
@@ -75,16 +88,12 @@ export class PieceExchange {
   }
 
   /** The watch of the library takes a moment to see a catalog; where it never does, there is an end to it, too. */
-  #onceComplete(
-    catalog: Sha256Digest,
-    complete: Pick<ServedLibrary, 'catalogs' | 'subscribe'>,
-    then: () => void,
-  ): void {
+  #onceComplete(catalog: Sha256Digest, transit: CatalogsInTransit, then: () => void): void {
     const late = new AbortController()
     const look = () => {
-      if (complete.catalogs().some(({ sha256 }) => sha256 === catalog)) late.abort(new Error('the catalog is served'))
+      if (transit.has(catalog)) late.abort(new Error('the catalog is served'))
     }
-    const unsubscribe = complete.subscribe(look)
+    const unsubscribe = transit.subscribe(look)
     const end = () => {
       unsubscribe()
       then()

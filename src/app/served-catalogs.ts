@@ -21,8 +21,8 @@ import { encodeSignatures } from '../trust/signature-json.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localPublication } from './local-judge.ts'
+import type { CatalogsInTransit } from './piece-exchange.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
-import type { CatalogsInTransit } from './wan-visit.ts'
 
 const log = roomLogger('app')
 

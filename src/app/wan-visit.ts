@@ -28,20 +28,13 @@ import { fetchEnvironment } from './fetch-environment.ts'
 import type { FleetNode } from './fleet-node.ts'
 import { type SinkLender, sinkOf } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
+import type { CatalogsInTransit } from './piece-exchange.ts'
 import type { FetchProgress, FoundEnvironment } from './supply.ts'
 import { offerJudge, type TrustOptions } from './trust.ts'
 
 const log = roomLogger('app')
 /** How often is looked whether something has come. */
 const LOOK_MS = LEASE_RENEWAL_MS / 4
-
-/** Where peers get the catalog from that this machine is bringing. */
-export interface CatalogsInTransit {
-  /** Answer questions for it from now on. @returns ends that */
-  passOn(catalog: VerifiedCatalog): Disposable
-  /** Whether it is held whole, and announced. @param sha256 of the decoded catalog */
-  has(sha256: Sha256Digest): boolean
-}
 
 export interface WanPlace {
   readonly machine: Machine

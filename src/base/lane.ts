@@ -15,6 +15,8 @@ export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFra
    * @returns, as `FrameLink.send`
    */
   send(frame: Uint8Array, rest?: Uint8Array): boolean
+  /** Resolve once the system has taken all of the send queue, or the link is closed. @throws `signal.reason` */
+  emptied(signal: AbortSignal): Promise<void>
 }
 
 /** Where a lane leads. */

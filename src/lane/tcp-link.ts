@@ -30,7 +30,7 @@ export class TcpLink implements LaneLink, Endpoint {
   #small: Uint8Array[] = []
   #queue: Uint8Array[] = []
   #queuedBytes = 0
-  #waiters: (() => void)[] = []
+  #waiters: { readonly belowBytes: number; readonly resolve: () => void }[] = []
   #ending = false
   #error: Error | undefined
 
@@ -74,10 +74,18 @@ export class TcpLink implements LaneLink, Endpoint {
     this.#queuedBytes += bytes.byteLength - taken
   }
 
-  async drained(signal: AbortSignal): Promise<void> {
+  drained(signal: AbortSignal): Promise<void> {
+    return this.#below(this.queueBytes, signal)
+  }
+
+  emptied(signal: AbortSignal): Promise<void> {
+    return this.#below(1, signal)
+  }
+
+  async #below(belowBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#queuedBytes < this.queueBytes || this.#over.signal.aborted) return
-    await abortable(new Promise<void>((resolve) => this.#waiters.push(resolve)), signal)
+    if (this.#queuedBytes < belowBytes || this.#over.signal.aborted) return
+    await abortable(new Promise<void>((resolve) => this.#waiters.push({ belowBytes, resolve })), signal)
   }
 
   onFrame(listener: (frame: Uint8Array) => void): void {
@@ -127,7 +135,7 @@ export class TcpLink implements LaneLink, Endpoint {
       }
       this.#queue.shift()
     }
-    if (this.#queuedBytes < this.queueBytes) this.#release()
+    this.#release()
     if (this.#ending && this.#queue.length === 0) this.socket.end()
   }
 
@@ -154,6 +162,8 @@ export class TcpLink implements LaneLink, Endpoint {
   }
 
   #release(): void {
-    for (const waiter of this.#waiters.splice(0)) waiter()
+    const waiters = this.#waiters
+    this.#waiters = waiters.filter(({ belowBytes }) => this.#queuedBytes >= belowBytes)
+    for (const { belowBytes, resolve } of waiters) if (this.#queuedBytes < belowBytes) resolve()
   }
 }

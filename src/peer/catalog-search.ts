@@ -9,7 +9,8 @@ import { MAJORITY_GRACE_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { OfferJudge } from '../trust/judge.ts'
-import { type FoundCatalog, type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
+import { type CatalogPassers, catalogBytes, type OfferedCatalog } from './catalog-bytes.ts'
 import { type Choice, chooseCatalog } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
 import { offersOf } from './holders.ts'
@@ -29,17 +30,11 @@ export interface FoundInSwarm {
   readonly warnings: readonly string[]
 }
 
-/** What came, unjudged: the next holder of the same is asked for its signatures only. */
-type OfferedCatalog = Omit<FoundCatalog, 'judge'>
-
 /** Where to look. */
-export interface CatalogSearch {
+export interface CatalogSearch extends CatalogPassers {
   readonly clock: Clock
-  members(): Iterable<PeerConnection>
   /** When the first member came; a fresh swarm is given time to hear of others. */
   sinceMs(): number | undefined
-  /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
-  subscribe(listener: () => void): () => void
   /** This one sent something else than it had announced. */
   onLie(connection: PeerConnection, error: HoloError): void
 }
@@ -57,10 +52,11 @@ export async function findCatalog(
   const warnings: string[] = []
   const missed = new Set<PeerConnection>()
   let untrusted: HoloError | undefined
+  // The next holder of the same is asked for its signatures only.
   const come = new Map<Sha256Digest, OfferedCatalog>()
   const asked = new Map<PeerConnection, Promise<VerifiedCatalog | undefined>>()
   const ask = (connection: PeerConnection) => {
-    const answer = asked.get(connection) ?? fetchCatalog(connection, name, { judge, come }, signal)
+    const answer = asked.get(connection) ?? fetchCatalog(connection, name, { judge, come, search }, signal)
     asked.set(connection, answer)
     // Whoever awaits it hears of its failure; where nobody does, another one was chosen.
     answer.catch(() => {})
@@ -119,19 +115,24 @@ async function awaitChoice(
   }
 }
 
+interface CatalogFetch {
+  readonly judge: OfferJudge
+  readonly come: Map<Sha256Digest, OfferedCatalog>
+  readonly search: CatalogSearch
+}
+
 async function fetchCatalog(
   connection: PeerConnection,
   name: CatalogName,
-  { judge, come }: { readonly judge: OfferJudge; readonly come: Map<Sha256Digest, OfferedCatalog> },
+  { judge, come, search }: CatalogFetch,
   signal: AbortSignal,
 ): Promise<VerifiedCatalog | undefined> {
   const held = connection.offered(name)
   const { remote, source } = connection
   if (held === undefined || remote === undefined) return undefined
-  connection.expectBulk()
   // Asked for at once, so that they cost no round trip; version 1 knows of none.
   const [found, signatures] = await Promise.all([
-    come.get(held.sha256) ?? source.findCatalog(held, { overLane: remote.version >= 3 }, signal),
+    come.get(held.sha256) ?? catalogBytes(connection, held, search, signal),
     remote.version < 2 ? [] : source.findSignatures(held.sha256, signal),
   ])
   if (found === undefined) return undefined

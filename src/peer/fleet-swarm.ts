@@ -309,6 +309,8 @@ export class FleetSwarm implements AsyncDisposable {
       if (pieces === undefined) fetch.look(peer)
       else fetch.got(peer, pieces)
     }
+    // Who begins to fetch has the catalog, and can pass it on.
+    if (pieces === undefined) this.#changed()
   }
 
   #changed(): void {

@@ -64,6 +64,7 @@ export class PeerLane {
       turns,
       send,
       drained: (signal) => link.drained(signal),
+      emptied: (signal) => link.emptied(signal),
       onAnswered: (request, count) => this.#questions.answered(request, count),
       onCrash: (error) => {
         log.error(`Serving ${peerName} over its lane crashed: ${messageOf(error)}`)

@@ -51,6 +51,8 @@ export interface UploadOptions {
   /** Queue one frame. @returns false when `drained` should be awaited before the next */
   send(message: Message): boolean
   drained(signal: AbortSignal): Promise<void>
+  /** Resolves once all of it is on its way; undefined where the link does not tell. */
+  emptied?(signal: AbortSignal): Promise<void>
   /** `count` things of `request` have been answered. */
   onAnswered(request: number, count: number): void
   /** A bug: something else than a HoloError was thrown. */
@@ -173,8 +175,9 @@ export class Uploads {
       using stored = job.cancelled ? undefined : await this.#open(job)
       if (stored !== undefined) reason = await this.#gather(job, stored)
       else reason = job.cancelled ? 'cancelled' : 'not-held'
-      // Else its end might wait for the next frame, and be sent in nobody's turn.
+      // Else its end might wait for the next frame, or in the queue of the link, and be sent in nobody's turn.
       if (isCatalog) await this.#flush()
+      if (isCatalog && stored !== undefined) await this.#options.emptied?.(this.#stopped.signal)
     } catch (error) {
       this.#stopped.signal.throwIfAborted()
       if (!(error instanceof HoloError)) throw error

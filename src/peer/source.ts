@@ -107,16 +107,17 @@ export class PeerSource implements BlobSource {
    * Fetch the stored form of a catalog that this peer has announced.
    *
    * @param overLane the peer takes the question on a lane, too: beside pieces over other lanes a session would starve
+   * @param onBegun called when the first of it comes
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
   async findCatalog(
     { name, sha256 }: HeldCatalog,
-    { overLane }: { readonly overLane: boolean },
+    { overLane, onBegun }: { readonly overLane: boolean; readonly onBegun: () => void },
     signal: AbortSignal,
   ): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
     const ask = (request: number): Message => ({ type: 'catalog', request, name })
-    const bounds = { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX }
+    const bounds = { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX, onBegun }
     const lane = overLane ? await this.#laneSoon(signal) : undefined
     let stored: Uint8Array | undefined
     try {
@@ -176,7 +177,11 @@ export class PeerSource implements BlobSource {
   /** Something that is no blob, and small enough to be kept whole. */
   async #whole(
     ask: (request: number) => Message,
-    { label, storedBytesMax }: { readonly label: string; readonly storedBytesMax: number },
+    {
+      label,
+      storedBytesMax,
+      onBegun,
+    }: { readonly label: string; readonly storedBytesMax: number; readonly onBegun?: () => void },
     signal: AbortSignal,
     channel: Channel = this.session,
   ): Promise<Uint8Array | undefined> {
@@ -198,6 +203,7 @@ export class PeerSource implements BlobSource {
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       if ((await incoming.head) === undefined) return undefined
+      onBegun?.()
       const chunks: Uint8Array[] = []
       for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
       return Buffer.concat(chunks)

@@ -43,7 +43,7 @@ for (let index = 0; index < count; index++) {
   const served = new MemoryLibrary()
   served.hold(emptyCatalog('v18.18.1', nameOf(index)))
   const own = { machine: machine(index), settings: settings(index), fleets }
-  const options = { ...own, mode: 'daemon', served, servedPieces: undefined } as const
+  const options = { ...own, mode: 'daemon', served, passing: undefined } as const
   nodes.push(await FleetNode.start(options, never))
 }
 // Until then a machine may hope that everybody is its neighbour, and announces nothing.
@@ -57,7 +57,7 @@ const options = {
   settings: settings(count),
   fleets,
   served: new MemoryLibrary(),
-  servedPieces: undefined,
+  passing: undefined,
 }
 const command = await FleetNode.start({ ...options, mode: 'client' }, never)
 let mostPeers = 0

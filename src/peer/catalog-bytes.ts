@@ -1,0 +1,117 @@
+/**
+ * The bytes of a catalog that a member holds: from that member, or from one that has just got them.
+ *
+ * In a crowd that starts together a seed would send each of them the catalog, one after the other. Whoever fetches has
+ * it already, and its digest is known by the holder's word: so those who are not being sent it yet ask such members,
+ * too, and take it from whoever begins first. Those who can send it double with each round.
+ */
+import { deadline } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
+import { HoloError } from '../base/errors.ts'
+import { CATALOG_TURN_MS } from '../base/limits.ts'
+import { checkAnnounced, type FoundCatalog } from '../trust/verify-catalog.ts'
+import type { PeerConnection } from './connection.ts'
+import type { HeldCatalog } from './messages.ts'
+
+/** What came, unjudged. */
+export type OfferedCatalog = Omit<FoundCatalog, 'judge'>
+
+/** Who else may have it. */
+export interface CatalogPassers {
+  members(): Iterable<PeerConnection>
+  /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
+  subscribe(listener: () => void): () => void
+}
+
+interface Begun {
+  readonly connection: PeerConnection
+  readonly answer: Promise<OfferedCatalog | undefined>
+}
+
+/**
+ * @returns what `holder` sent, unverified, or what another one did, which is what `holder` announced; undefined where
+ *   `holder` does not have it any more
+ * @throws {HoloError} blame `source`: the holder failed; `signal.reason`
+ */
+export async function catalogBytes(
+  holder: PeerConnection,
+  held: HeldCatalog,
+  passers: CatalogPassers,
+  signal: AbortSignal,
+): Promise<OfferedCatalog | undefined> {
+  const { connection, answer } = await firstToBegin(holder, held, passers, signal)
+  if (connection === holder) return answer
+  // One that began and does not end costs a moment; nobody but the holder is trusted with another one.
+  return (await passedOn(answer, signal)) ?? ask(holder, held, signal)
+}
+
+/** Ask the holder, and whoever is here or comes and has it, until one of them begins: the others are told to leave it. */
+async function firstToBegin(
+  holder: PeerConnection,
+  held: HeldCatalog,
+  { members, subscribe }: CatalogPassers,
+  signal: AbortSignal,
+): Promise<Begun> {
+  const asked = new Map<PeerConnection, AbortController>()
+  const { promise, resolve } = Promise.withResolvers<Begun>()
+  const enter = (connection: PeerConnection): void => {
+    if (asked.has(connection)) return
+    const over = new AbortController()
+    asked.set(connection, over)
+    const begins = () => resolve({ connection, answer })
+    const answer = ask(connection, held, AbortSignal.any([signal, over.signal]), begins)
+    // That the holder has nothing, or fails, is an answer; that another one does is none.
+    if (connection === holder) answer.then(begins, begins)
+    else answer.catch(() => {})
+  }
+  enter(holder)
+  const look = () => {
+    for (const each of members()) if (passesOn(each, held)) enter(each)
+  }
+  const unsubscribe = subscribe(look)
+  try {
+    look()
+    const begun = await promise
+    for (const [other, over] of asked) if (other !== begun.connection) over.abort(new Error('another one has begun'))
+    return begun
+  } finally {
+    unsubscribe()
+  }
+}
+
+/**
+ * @returns undefined where it does not come to its end in time, or is another one: who sent it has announced nothing, and
+ *   may have had another of the same name, so that is no lie
+ */
+async function passedOn(answer: Begun['answer'], signal: AbortSignal): Promise<OfferedCatalog | undefined> {
+  const limit = deadline(CATALOG_TURN_MS, new Error('it takes too long'), signal)
+  try {
+    const found = await abortable(answer, limit.signal)
+    if (found !== undefined) checkAnnounced(found)
+    return found
+  } catch (error) {
+    signal.throwIfAborted()
+    if (limit.signal.aborted) return undefined
+    if (!(error instanceof HoloError)) throw error
+    return undefined
+  } finally {
+    limit.clear()
+  }
+}
+
+/** Whether a member fetches this very catalog, and so has it; one that holds another of that name would send that. */
+function passesOn(member: PeerConnection, { name, sha256 }: HeldCatalog): boolean {
+  const isNew = (member.remote?.version ?? 0) >= 3
+  return isNew && member.offered(name) === undefined && member.pieces?.holdings(sha256) !== undefined
+}
+
+function ask(
+  connection: PeerConnection,
+  held: HeldCatalog,
+  signal: AbortSignal,
+  onBegun: () => void = () => {},
+): Promise<OfferedCatalog | undefined> {
+  connection.expectBulk()
+  const overLane = (connection.remote?.version ?? 0) >= 3
+  return connection.source.findCatalog(held, { overLane, onBegun }, signal)
+}
