@@ -2,8 +2,9 @@
  * Which pieces to ask one peer for next.
  *
  * Rarest first. What only seeds hold is offered to a seed as a choice, so that it can send what it has served least:
- * then what it sends to one machine, that one passes on to the others. With seeds alone pieces go in order from a
- * random start, so that the ranges of a blob are hashed as they come. Pure.
+ * then what it sends to one machine, that one passes on to the others, of whom it is asked as long as one of them has
+ * room. With seeds alone pieces go in order from a random start, so that the ranges of a blob are hashed as they come.
+ * Pure.
  */
 import { PIECE_CHOICES_MAX } from '../base/limits.ts'
 import type { Random } from '../base/random.ts'
@@ -21,6 +22,8 @@ export interface ChoiceContext {
   readonly crowd: boolean
   /** Wants that seeds have room for, this one included: the free pieces are shared out among them. */
   readonly seedRoom: number
+  /** Whether this much could be asked of a peer besides. */
+  hasRoom(peer: ExchangePeer): boolean
 }
 
 /** @returns one piece, or several of which the peer may choose one; none where it holds nothing that is open */
@@ -33,6 +36,7 @@ export function choosePieces(peer: ExchangePeer, context: ChoiceContext): readon
     const choices = onlyAtSeeds(peer, context, from)
     if (choices.length > 0) return choices
   }
+  const others = peer.holdings === 'all' ? withRoom(context) : []
   let rarest: number | undefined
   let rarestHolders = Number.POSITIVE_INFINITY
   let looked = 0
@@ -40,10 +44,16 @@ export function choosePieces(peer: ExchangePeer, context: ChoiceContext): readon
     if (++looked > SAMPLE && rarest !== undefined) break
     const holders = pieces.partialHolders(piece)
     if (holders >= rarestHolders || !mayAsk(peer, piece, context)) continue
+    if (holders > 0 && others.some((each) => mayAsk(each, piece, context))) continue
     rarest = piece
     rarestHolders = holders
   }
   return rarest === undefined ? [] : [rarest]
+}
+
+/** Machines that fetch, too, and could send something now. */
+function withRoom({ peers, hasRoom }: ChoiceContext): readonly ExchangePeer[] {
+  return [...peers].filter((each) => each.isPartial && each.isOpen && hasRoom(each))
 }
 
 function firstInOrder(peer: ExchangePeer, context: ChoiceContext): readonly number[] {

@@ -121,13 +121,17 @@ export class ExchangePeer {
     return rate === undefined ? Math.max(ms, this.#fruitless(nowMs)) : ms
   }
 
-  /** The same for one want of it: what it was asked before comes first. */
-  expectWantMs(wanted: Want, pieceWireBytes: number, fallback: number, nowMs: number): number {
+  /**
+   * The same for one want of it: what it was asked before comes first.
+   *
+   * @param patient its silence up to now means nothing: it has others to serve
+   */
+  expectWantMs(wanted: Want, pieceWireBytes: number, fallback: number, nowMs: number, patient = false): number {
     let bytes = 0
     for (const want of this.wants.values()) {
       if (want.request <= wanted.request || want.transfer !== undefined) bytes += owedBytes(want, pieceWireBytes)
     }
-    const rate = this.#rate.perSecond(nowMs)
+    const rate = patient ? this.#rate.perSecondAtLast : this.#rate.perSecond(nowMs)
     if (rate !== undefined) return (bytes * 1000) / Math.max(1, rate)
     return Math.max(nowMs - wanted.askedMs, (bytes * 1000) / Math.max(1, fallback))
   }

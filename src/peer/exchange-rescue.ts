@@ -14,6 +14,8 @@ const MOVE_FACTOR = 2
 const REPEAT_FACTOR = 4
 /** Beyond what may be lost, only from a peer that is ten times slower. */
 const STEAL_FACTOR = 10
+/** A piece is late that has not begun to come after so many times what is usual: before, it waits for those of others. */
+const LATE_FACTOR = 2
 /** Differences below this are noise. */
 const MARGIN_MS = 30
 
@@ -26,10 +28,14 @@ export interface RescueContext {
   readonly pieceWireBytes: number
   /** Bytes a second of a peer that has sent nothing yet. */
   readonly fallbackRate: number
-  /** How long nearly all pieces took from question to head, ms. */
+  /** How long nearly all pieces took from question to head, ms; undefined before enough came to tell. */
   readonly usualMs: number | undefined
   /** Whether more may be lost by fetching twice. */
   readonly mayLose: boolean
+  /** Whether nothing is left for the idle peer but what others were asked for: else there is no haste. */
+  readonly isLast: boolean
+  /** Whether it is a seed among many that fetch: only what hardly comes otherwise is asked of it. */
+  readonly spared: boolean
 }
 
 /** @returns the piece that gains most by being asked of `peer` as well */
@@ -42,7 +48,8 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): number
     for (const want of other.wants.values()) {
       const piece = pieceFor(peer, want, pieces)
       if (piece === undefined) continue
-      const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs)
+      const patient = want.transfer === undefined && !isLate(want, context)
+      const otherMs = other.expectWantMs(want, pieceWireBytes, fallbackRate, nowMs, patient)
       if (otherMs <= bestMs || !isWorth(want, otherMs, context)) continue
       best = piece
       bestMs = otherMs
@@ -51,10 +58,18 @@ export function chooseRescue(peer: ExchangePeer, context: RescueContext): number
   return best
 }
 
-function isWorth(want: Want, otherMs: number, { ownMs, nowMs, usualMs, mayLose }: RescueContext): boolean {
-  if (want.transfer !== undefined) return otherMs > MARGIN_MS + (mayLose ? REPEAT_FACTOR : STEAL_FACTOR) * ownMs
-  const overdue = usualMs !== undefined && nowMs - want.askedMs > usualMs + MARGIN_MS
-  return otherMs > MARGIN_MS + MOVE_FACTOR * ownMs || (overdue && otherMs > ownMs)
+function isLate({ askedMs }: Want, { nowMs, usualMs }: RescueContext): boolean {
+  return usualMs === undefined || nowMs - askedMs > LATE_FACTOR * usualMs + MARGIN_MS
+}
+
+function isWorth(want: Want, otherMs: number, context: RescueContext): boolean {
+  const { ownMs, usualMs, mayLose, spared, isLast } = context
+  if (spared) return otherMs > MARGIN_MS + STEAL_FACTOR * ownMs
+  if (want.transfer !== undefined) {
+    return otherMs > MARGIN_MS + (mayLose && isLast ? REPEAT_FACTOR : STEAL_FACTOR) * ownMs
+  }
+  const late = usualMs !== undefined && isLate(want, context)
+  return otherMs > MARGIN_MS + (isLast ? MOVE_FACTOR : STEAL_FACTOR) * ownMs || (late && otherMs > ownMs)
 }
 
 /** What of `want` could be asked of `peer` as well: what nobody else is asked for yet. */

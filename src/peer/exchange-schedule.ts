@@ -64,12 +64,20 @@ function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean 
   while (able.length > 0 && asked < most && pieces.openCount > 0) {
     // In a crowd everybody waits for what only a seed has: it shall never be idle.
     const idleSeed = crowd ? able.find(({ holdings, wants }) => holdings === 'all' && wants.size === 0) : undefined
-    const peer = idleSeed ?? pick(able, state, (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs))
+    const peer =
+      idleSeed ??
+      pick(able, state, {
+        load: (each) => each.wants.size / each.depth(wireBytes, nowMs),
+        expectMs: (each) => each.expectMs(wireBytes, wireBytes, fallbackRate, nowMs),
+      })
     if (peer === undefined) break
     const seedRoom = seeds.reduce((sum, seed) => sum + Math.max(0, room(seed)), 0)
-    const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom })
-    if (choices.length === 0) peer.barren = true
-    else if (!hasMemory(state, choices)) break
+    const choices = choosePieces(peer, { pieces, peers, random, crowd, seedRoom, hasRoom: (each) => room(each) > 0 })
+    if (choices.length === 0) {
+      // A seed may hold what others are to be asked for, as long as they have room.
+      if (crowd && peer.holdings === 'all') able = able.filter((each) => each !== peer)
+      else peer.barren = true
+    } else if (!hasMemory(state, choices)) break
     else {
       state.ask(peer, choices, nowMs)
       asked++
@@ -90,18 +98,27 @@ function piecesAtOnce(state: ExchangeState, latencyMs: number, nowMs: number): n
   return Math.max(PIECES_AT_ONCE_MIN, Math.ceil(pieces))
 }
 
-function pick(
-  able: readonly ExchangePeer[],
-  { random }: ExchangeState,
-  expectMs: (peer: ExchangePeer) => number,
-): ExchangePeer | undefined {
+interface Ranking {
+  /** What it owes us, of what its wire holds. */
+  load(peer: ExchangePeer): number
+  expectMs(peer: ExchangePeer): number
+}
+
+/**
+ * The one that has least to do for us; among equals the one that will be first with another piece. Were it the fastest
+ * only, machines that fetch, too, would all ask the same few, whose speed is known, and never learn that of the others.
+ */
+function pick(able: readonly ExchangePeer[], { random }: ExchangeState, rank: Ranking): ExchangePeer | undefined {
   if (random.next() * EXPLORE_ONE_IN < 1) return able[Math.floor(random.next() * able.length)]
   let best: ExchangePeer | undefined
-  let bestMs = Number.POSITIVE_INFINITY
+  let [bestLoad, bestMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
   for (const peer of able) {
-    const ms = expectMs(peer)
-    if (ms >= bestMs) continue
+    const load = rank.load(peer)
+    if (load > bestLoad) continue
+    const ms = rank.expectMs(peer)
+    if (load === bestLoad && ms >= bestMs) continue
     best = peer
+    bestLoad = load
     bestMs = ms
   }
   return best
@@ -116,6 +133,7 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
   const { pieces, pieceWireBytes } = state
   const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()]
+  const crowd = peers.some(({ isPartial, isOpen }) => isPartial && isOpen)
   // The fastest first: two that never finish would else take the work from each other for ever.
   const idle = peers
     .filter((peer) => peer.isOpen && peer.wants.size === 0)
@@ -131,6 +149,8 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
       pieceWireBytes,
       fallbackRate,
       usualMs: state.headMs.value,
+      isLast: pieces.openCount === 0 || peer.barren,
+      spared: crowd && peer.holdings === 'all',
       mayLose: state.lostBytes + pieceWireBytes <= mayLoseBytes,
     })
     if (piece !== undefined && hasMemory(state, [piece])) state.ask(peer, [piece], nowMs)

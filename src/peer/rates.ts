@@ -40,6 +40,11 @@ export class BusyRate {
     const silentMs = Math.max(0, nowMs - (this.#sinceMs ?? nowMs))
     return (this.#bytes * 1000) / Math.max(1, this.#busyMs + silentMs)
   }
+
+  /** The same as of the last bytes: silence since then means nothing yet. */
+  get perSecondAtLast(): number | undefined {
+    return this.#bytes === 0 ? undefined : (this.#bytes * 1000) / Math.max(1, this.#busyMs)
+  }
 }
 
 /** The mean of a quantity; each observation counts half after `halfLife` further ones. */

@@ -254,6 +254,23 @@ describe('Exchange gives up on a peer', () => {
   })
 })
 
+describe('Exchange spares a seed', () => {
+  test('what a machine that fetches, too, has room to send', () => {
+    const exchange = exchangeWith(6, { seed: 'all', fetching: [0, 1, 2, 3] })
+    const sent: number[] = []
+    for (let nowMs = 0; sent.length < 4; nowMs++) {
+      for (const want of wantsOf(exchange.next(nowMs))) {
+        if (want.peer !== 'seed') continue
+        sent.push(deliver(exchange, want, nowMs))
+        exchange.onStored(sent.slice(-1), nowMs)
+      }
+    }
+    // The other one owes us two pieces then, which is all that it may.
+    expect(sent.slice(0, 2).sort()).toEqual([4, 5])
+    expect(exchange.peers(0).map(({ inFlight }) => inFlight)).toEqual([0, 2])
+  })
+})
+
 describe('Exchange takes over from a slow peer', () => {
   test('what has not begun, and takes it back once it comes', () => {
     const exchange = exchangeWith(1, { slow: [0] })
