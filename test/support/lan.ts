@@ -43,6 +43,14 @@ function bucket(megabits: number): string[] {
   return ['rate', `${Math.round(megabits * 1e6)}bit`, 'burst', String(burstBytes), 'latency', `${queueMs}ms`]
 }
 
+/** What the token buckets of a namespace have let through, in bytes, by device. */
+function passedBytes(namespace: string): ReadonlyMap<string, number> {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(['tc', '-n', namespace, '-s', '-j', 'qdisc', 'show'])
+  if (exitCode !== 0) throw new Error(`tc qdisc show: ${stderr.toString().trim()}`)
+  const qdiscs = JSON.parse(stdout.toString()) as readonly { kind: string; dev: string; bytes: number }[]
+  return new Map(qdiscs.filter(({ kind }) => kind === 'tbf').map(({ dev, bytes }) => [dev, bytes]))
+}
+
 let lans = 0
 
 /** Bytes on a host's link since it was made. */
@@ -61,6 +69,8 @@ export class Lan implements AsyncDisposable {
   readonly #net: number
   readonly #folder: string
   readonly #hosts: Host[] = []
+  /** Hosts with a limit. */
+  readonly #shaped = new Set<Host>()
 
   /**
    * @param net the LAN's addresses are 10.`net`.0.0/24 and fd00:`net`::/64
@@ -109,10 +119,26 @@ export class Lan implements AsyncDisposable {
       if (megabits === undefined) Bun.spawnSync([...tc, 'del', 'dev', device, 'root'])
       else must([...tc, 'replace', 'dev', device, 'root', 'tbf', ...bucket(megabits)])
     }
+    if (megabits === undefined) this.#shaped.delete(host)
+    else this.#shaped.add(host)
   }
 
-  /** Bytes that each host has sent into this LAN and received from it so far, as Ethernet frames. */
+  /**
+   * Bytes that each host has sent into this LAN and received from it so far, as Ethernet frames: of a host with a limit
+   * since that was set, and as the limit counts them; of others as this kernel hands them over, with one head for many.
+   */
   traffic(): ReadonlyMap<Host, Traffic> {
+    const traffic = new Map(this.#linkTraffic())
+    if (this.#shaped.size === 0) return traffic
+    const ports = passedBytes(this.#namespace)
+    for (const host of this.#shaped) {
+      const sentBytes = passedBytes(host.namespace).get('eth0') ?? 0
+      traffic.set(host, { sentBytes, receivedBytes: ports.get(this.#portOf(host)) ?? 0 })
+    }
+    return traffic
+  }
+
+  #linkTraffic(): ReadonlyMap<Host, Traffic> {
     const { exitCode, stdout, stderr } = Bun.spawnSync(['ip', '-n', this.#namespace, '-s', '-j', 'link', 'show'])
     if (exitCode !== 0) throw new Error(`ip link show: ${stderr.toString().trim()}`)
     const links = JSON.parse(stdout.toString()) as {
