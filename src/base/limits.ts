@@ -224,18 +224,6 @@ export const PEER_PIECES_IN_FLIGHT_MAX = 32
 export const PEER_STALL_BYTES = 16 * KIB
 /** Pieces that a peer may refuse though it announced them, before nothing more is asked of it. */
 export const PEER_REFUSALS_MAX = 64
-/**
- * Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. Simulated, a crowd
- * of 32 takes 1.3 to 1.8 times as long as one alone with 4 slots, 1.13 with 8, 1.09 with 16 and 1.17 with 32 (test/sim).
- */
-export const UPLOAD_SLOTS = 16
-/** How long a choked peer waits at least until the slots are dealt out anew: some pieces of a slow wire. */
-export const UPLOAD_TURN_MS = 2_000
-/** Wants of one peer that wait here, and the choices in them: as many as eight fetches at once have in their pipelines. */
-export const UPLOAD_WANTS_MAX = 256
-export const UPLOAD_CHOICES_MAX = 8192
-/** Catalogs of which is remembered how often each piece was served. */
-export const UPLOAD_CATALOGS_MAX = 64
 /** Digests in one want or ask. */
 export const WANT_DIGESTS_MAX = 1024
 /** Questions that one peer may have open at us, and the digests in them. */

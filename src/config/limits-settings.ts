@@ -2,8 +2,8 @@
  * The section `holo-peer.limits` of settings.yaml: what this machine gives to its fleet, and takes, at most.
  */
 import { z } from 'zod'
-import { UPLOAD_WANTS_MAX } from '../base/limits.ts'
 import { parseRate, parseSize } from '../base/quantity.ts'
+import { UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import { DEFAULT_SETTINGS, type Settings } from './settings.ts'
 
 const MEMORY_MIN = 64 * 1024

@@ -6,8 +6,9 @@
  */
 import { existsSync } from 'node:fs'
 import { LANE_QUEUE_BYTES } from '../base/lane-limits.ts'
-import { PIECE_STORE_BYTES, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { PIECE_STORE_BYTES } from '../base/limits.ts'
 import { SUBSTITUTER_CONNECT_MS, SUBSTITUTER_RETRIES, SUBSTITUTER_SILENCE_MS } from '../base/substituter-limits.ts'
+import { UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import type { SourceAddress } from '../blob/source-address.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import type { DoorSettings } from './door-settings.ts'

@@ -7,10 +7,11 @@
 import { type Clock, nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { freeNow } from '../base/free-now.ts'
-import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
+import { UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import { parseSha256 } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
 import { CatalogTurns } from './catalog-turns.ts'
@@ -87,6 +88,12 @@ export class PieceServer {
       else uploads?.refuse(action.request, action.pieces, action.reason)
     }
     for (const uploads of this.#peers.values()) uploads.pump()
+    this.lookLater()
+  }
+
+  /** Look again when it is time, as of now. */
+  lookLater(): void {
+    const { clock } = this.options
     this.#wake?.abort(new Error('another time has been set'))
     const { wakeMs } = this.#queue
     if (wakeMs === undefined || this.#peers.size === 0) return
@@ -204,6 +211,8 @@ export class PieceUploads {
     this.#send().then(
       () => {
         this.#pumping = false
+        // What rests has been found only now.
+        this.server.lookLater()
       },
       (error: unknown) => {
         this.#pumping = false
@@ -266,12 +275,13 @@ export class PieceUploads {
   /** Chunk by chunk, as far as the peer still wants it. */
   async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
     const { signal } = this.#over
-    const { uploadLimit } = this.server.options
+    const { uploadLimit, clock } = this.server.options
     const { catalogTurns } = this.server
     const { channel } = asked
     const wireBytes = bytes.byteLength
     const sending = { request, piece, cancelled: false }
     this.#sending = sending
+    const startedMs = clock.nowMs()
     let at = 0
     do {
       const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
@@ -288,6 +298,7 @@ export class PieceUploads {
       this.sentBytes += chunk.byteLength
       if (!hasRoom) await channel.drained(signal)
     } while (at < wireBytes)
+    if (!sending.cancelled) this.queue.noteSending(clock.nowMs() - startedMs)
     // Each is up to 1 MiB, and the collector would let them pile up: 200 MB with eight peers.
     freeNow(bytes)
     // So that other connections get their turn.

@@ -2,12 +2,15 @@
  * The serving side of one machine, over all its connections: who gets which piece next, and who has to wait.
  *
  * Of the choices that a peer gives, this machine sends what it has served least: so a crowd soon holds one copy of
- * everything between them. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
+ * everything between them. Where all of them are on their way to others, a want rests for about as long as that takes:
+ * they will pass them on. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
  * whoever sends asks `next` when a connection has nothing to send.
  */
-import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_WANTS_MAX } from '../base/limits.ts'
+
 import type { Random } from '../base/random.ts'
+import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_REST_MS_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import type { RefusalReason } from './exchange-want.ts'
+import { MovingAverage } from './rates.ts'
 import { UploadSlots } from './upload-slots.ts'
 
 export interface UploadQueueOptions {
@@ -45,6 +48,8 @@ export type UploadAction =
 
 interface QueuedWant {
   readonly request: number
+  /** Whether the peer left the choice to this machine; it then hears from others what they hold. */
+  readonly isOffer: boolean
   readonly catalog: string
   /** What is left of it, in the order given. */
   readonly choices: Set<number>
@@ -57,12 +62,26 @@ interface Line {
   sending: { readonly want: QueuedWant; readonly piece: number } | undefined
 }
 
+interface Served {
+  /** How often it was handed out. */
+  readonly times: number
+  readonly lastMs: number
+}
+
+/** A piece is passed on after some times what it takes to send one: it is sent, told of, asked for, and waits for its turn. */
+const PASSED_ON_FACTOR = 4
+/** Pieces whose sending counts for what the next one takes. */
+const SENDING_HALF_LIFE = 8
+
 export class UploadQueue {
   readonly #slots: UploadSlots
   readonly #random: Random
   readonly #lines = new Map<string, Line>()
   /** How often each piece was served, by catalog, the one that was asked for longest ago first. */
-  readonly #served = new Map<string, Map<number, number>>()
+  readonly #served = new Map<string, Map<number, Served>>()
+  readonly #sendingMs = new MovingAverage(SENDING_HALF_LIFE)
+  /** When the first want that rests is to be looked at again. */
+  #restsMs: number | undefined
   #refusals: UploadAction[] = []
   /** Whether anything happened that may change who has a slot. */
   #changed = false
@@ -101,7 +120,7 @@ export class UploadQueue {
       this.#refuse(peer, request, 'all', 'choked')
       return 'expected'
     }
-    line.wants.push({ request, catalog, choices: distinct, left: count })
+    line.wants.push({ request, isOffer: count < distinct.size, catalog, choices: distinct, left: count })
     line.choices += distinct.size
     this.#slots.onWant(peer, nowMs)
     this.#changed = true
@@ -130,23 +149,29 @@ export class UploadQueue {
   /**
    * The piece for a peer to whom nothing is being sent. It counts as being sent until `onSent` or `onUnsent`.
    *
-   * @returns undefined where it wants nothing
+   * @returns undefined where it wants nothing that is to be sent now
    */
   next(peer: string, nowMs: number): Upload | undefined {
     const line = this.#lines.get(peer)
-    const want = line?.wants[0]
-    if (line === undefined || want === undefined || line.sending !== undefined) return undefined
+    if (line === undefined || line.sending !== undefined) return undefined
+    const want = line.wants.find((each) => !this.#rests(each, nowMs))
+    if (want === undefined) return undefined
     const served = this.#servedOf(want.catalog)
     const piece = want.left === want.choices.size ? first(want.choices) : this.#leastServed(want.choices, served)
     want.choices.delete(piece)
     line.choices--
     want.left--
     if (want.left === 0) this.#leave(line, want)
-    served.set(piece, (served.get(piece) ?? 0) + 1)
+    served.set(piece, { times: (served.get(piece)?.times ?? 0) + 1, lastMs: nowMs })
     line.sending = { want, piece }
     this.#slots.onBegin(peer, nowMs)
     this.#changed = true
     return { request: want.request, catalog: want.catalog, piece }
+  }
+
+  /** A piece has gone out, which took so long. */
+  noteSending(tookMs: number): void {
+    this.#sendingMs.add(tookMs)
   }
 
   /** @param bytes of the wire form */
@@ -171,7 +196,8 @@ export class UploadQueue {
     this.#slots.onEnd(peer, 0, nowMs)
     this.#changed = true
     const served = this.#servedOf(catalog)
-    served.set(piece, Math.max(0, (served.get(piece) ?? 0) - 1))
+    const { times, lastMs } = served.get(piece) ?? { times: 0, lastMs: 0 }
+    served.set(piece, { times: Math.max(0, times - 1), lastMs })
     const { want } = sending
     if (begun || want.choices.size === 0) return
     if (this.#slots.isChoked(peer)) {
@@ -190,6 +216,7 @@ export class UploadQueue {
     const { wakeMs } = this
     if (!this.#changed && this.#refusals.length === 0 && (wakeMs === undefined || nowMs < wakeMs)) return []
     this.#changed = false
+    this.#restsMs = undefined
     const isBusy = (peer: string) => {
       const line = this.#lines.get(peer)
       return line !== undefined && (line.wants.length > 0 || line.sending !== undefined)
@@ -211,9 +238,10 @@ export class UploadQueue {
     return actions
   }
 
-  /** When `tick` has something to do without an event, as of its last call; undefined where never. */
+  /** When `tick`, and `next` after it, have something to do without an event; undefined where never. */
   get wakeMs(): number | undefined {
-    return this.#slots.wakeMs
+    const [slotsMs, restsMs] = [this.#slots.wakeMs, this.#restsMs]
+    return slotsMs === undefined || restsMs === undefined ? (slotsMs ?? restsMs) : Math.min(slotsMs, restsMs)
   }
 
   isChoked(peer: string): boolean {
@@ -222,7 +250,24 @@ export class UploadQueue {
 
   /** How often a piece was handed out. */
   servedCount(catalog: string, piece: number): number {
-    return this.#served.get(catalog)?.get(piece) ?? 0
+    return this.#served.get(catalog)?.get(piece)?.times ?? 0
+  }
+
+  /** Whether all that it leaves to our choice was handed out so lately that others are about to pass it on. */
+  #rests({ isOffer, catalog, choices }: QueuedWant, nowMs: number): boolean {
+    const tookMs = this.#sendingMs.value
+    if (!isOffer || tookMs === undefined) return false
+    const served = this.#served.get(catalog)
+    const restMs = Math.min(UPLOAD_REST_MS_MAX, PASSED_ON_FACTOR * tookMs)
+    let untilMs = Number.POSITIVE_INFINITY
+    for (const choice of choices) {
+      const { times, lastMs } = served?.get(choice) ?? { times: 0, lastMs: 0 }
+      if (times === 0) return false
+      untilMs = Math.min(untilMs, lastMs + restMs)
+    }
+    if (nowMs >= untilMs) return false
+    this.#restsMs = Math.min(this.#restsMs ?? untilMs, untilMs)
+    return true
   }
 
   #refuse(peer: string, request: number, pieces: 'all' | readonly number[], reason: RefusalReason): void {
@@ -235,11 +280,11 @@ export class UploadQueue {
     line.choices -= want.choices.size
   }
 
-  #leastServed(choices: ReadonlySet<number>, served: ReadonlyMap<number, number>): number {
+  #leastServed(choices: ReadonlySet<number>, served: ReadonlyMap<number, Served>): number {
     let least: number[] = []
     let leastServed = Number.POSITIVE_INFINITY
     for (const piece of choices) {
-      const count = served.get(piece) ?? 0
+      const count = served.get(piece)?.times ?? 0
       if (count > leastServed) continue
       if (count < leastServed) least = []
       leastServed = count
@@ -248,8 +293,8 @@ export class UploadQueue {
     return least[Math.floor(this.#random.next() * least.length)] ?? first(choices)
   }
 
-  #servedOf(catalog: string): Map<number, number> {
-    const served = this.#served.get(catalog) ?? new Map<number, number>()
+  #servedOf(catalog: string): Map<number, Served> {
+    const served = this.#served.get(catalog) ?? new Map<number, Served>()
     this.#served.delete(catalog)
     this.#served.set(catalog, served)
     if (this.#served.size > UPLOAD_CATALOGS_MAX) {

@@ -5,8 +5,9 @@
  * slot falls free, or, at each turn, some of the slots pass from those that take most slowly to those that have waited
  * longest. A choked peer is taken to be waiting; one that then wants nothing leaves its slot at once. Pure.
  */
-import { UPLOAD_TURN_MS } from '../base/limits.ts'
+
 import type { Random } from '../base/random.ts'
+import { UPLOAD_TURN_MS } from '../base/upload-limits.ts'
 import { BusyRate } from './rates.ts'
 
 /** A peer that has wanted nothing for so long has left its slot; for less, its next want may be on its way. */

@@ -1,10 +1,11 @@
 /** Pieces between members: whole fetches over in-memory links, and peers played by hand that break the rules. */
 import { describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
-import { BAD_REQUESTS_MAX, PIECE_BYTES, UPLOAD_WANTS_MAX } from '../../src/base/limits.ts'
+import { BAD_REQUESTS_MAX, PIECE_BYTES } from '../../src/base/limits.ts'
 import { roomLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { RateLimit } from '../../src/base/rate-limit.ts'
+import { UPLOAD_WANTS_MAX } from '../../src/base/upload-limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../../src/blob/fetch-all.ts'
 import type { Message } from '../../src/peer/messages.ts'

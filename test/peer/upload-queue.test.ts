@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { UPLOAD_TURN_MS, UPLOAD_WANTS_MAX } from '../../src/base/limits.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { UPLOAD_REST_MS_MAX, UPLOAD_TURN_MS, UPLOAD_WANTS_MAX } from '../../src/base/upload-limits.ts'
 import { type UploadAction, UploadQueue } from '../../src/peer/upload-queue.ts'
 import { runs } from '../support/runs.ts'
 
@@ -44,6 +44,48 @@ describe('UploadQueue.next()', () => {
       queue.onSent('a', upload, 1, 0)
     }
     expect(sent).toEqual(['1x5', '1x3', '1x4', '2y5'])
+  })
+})
+
+describe('UploadQueue, of choices that are all on their way to others,', () => {
+  const TOOK_MS = 100
+
+  /** Two pieces were handed out to `a` and `b`, each taking 100 ms; `c` leaves the choice between them to us. */
+  function resting() {
+    const queue = queueOf(8, ['a', 'b', 'c'])
+    for (const [piece, peer] of ['a', 'b'].entries()) {
+      queue.onWant(peer, { request: 1, catalog: 'x', count: 1, choices: [piece] }, 0)
+      queue.next(peer, 0)
+    }
+    queue.noteSending(TOOK_MS)
+    queue.onWant('c', { request: 1, catalog: 'x', count: 1, choices: [0, 1] }, 10)
+    queue.tick(10)
+    return queue
+  }
+
+  test('sends none until they could have been passed on, and then one', () => {
+    const queue = resting()
+    expect(queue.next('c', 10)).toBeUndefined()
+    expect(queue.wakeMs).toBe(4 * TOOK_MS)
+    queue.tick(4 * TOOK_MS)
+    expect([0, 1]).toContain(queue.next('c', 4 * TOOK_MS)?.piece ?? -1)
+  })
+
+  test('sends meanwhile what a peer asks for by name, and what nobody has yet', () => {
+    const queue = resting()
+    queue.onWant('c', { request: 2, catalog: 'x', count: 1, choices: [1] }, 20)
+    queue.onWant('b', { request: 2, catalog: 'x', count: 1, choices: [0, 1, 2] }, 20)
+    expect(queue.next('c', 20)).toMatchObject({ request: 2, piece: 1 })
+    const upload = { request: 1, catalog: 'x', piece: 1 }
+    queue.onSent('b', upload, 1, 20)
+    expect(queue.next('b', 20)).toMatchObject({ request: 2, piece: 2 })
+  })
+
+  test('waits no longer than the bound, however slow the link', () => {
+    const queue = resting()
+    for (let count = 0; count < 100; count++) queue.noteSending(1e6)
+    expect(queue.next('c', 20)).toBeUndefined()
+    expect(queue.wakeMs).toBe(UPLOAD_REST_MS_MAX)
   })
 })
 

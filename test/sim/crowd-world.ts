@@ -1,8 +1,9 @@
 /**
  * Crowds to measure: an environment, hosts with links of one speed, and figures as the benches of real transfers have.
  */
-import { FETCH_IN_FLIGHT_BYTES_MAX, UPLOAD_SLOTS } from '../../src/base/limits.ts'
+import { FETCH_IN_FLIGHT_BYTES_MAX } from '../../src/base/limits.ts'
 import { seededRandom } from '../../src/base/random.ts'
+import { UPLOAD_SLOTS } from '../../src/base/upload-limits.ts'
 import { growFleet } from './fleet-graph.ts'
 import { fullMesh, type HostPlan, somePieces, World, type WorldOptions } from './transfer-world.ts'
 

@@ -224,6 +224,7 @@ export class SimHost {
     const copy = { source: this.name, wrong: this.behaviour === 'liar' && this.#random.next() < LIE_SHARE }
     const { peer } = connection
     let arrived = false
+    const beganMs = nowMs
     const parcel: Parcel = {
       leftBytes: wireBytes,
       onChunk: (bytes) => {
@@ -236,6 +237,7 @@ export class SimHost {
         if (connection.sending?.parcel !== parcel) return
         connection.sending = undefined
         this.uploads.onSent(to, upload, wireBytes, this.world.queue.nowMs)
+        this.uploads.noteSending(this.world.queue.nowMs - beganMs)
         this.#turn()
       },
       onArrived: () => {
