@@ -12,5 +12,10 @@ export const UPLOAD_WANTS_MAX = 256
 export const UPLOAD_CHOICES_MAX = 8192
 /** Catalogs of which is remembered how often each piece was served. */
 export const UPLOAD_CATALOGS_MAX = 64
+/**
+ * Peers for which the next piece is made ready while one goes out: with fewer one peer alone waits for disks; with more,
+ * each has two pieces in memory, 1 MiB each where nothing is prepared, and the others keep the disks busy anyway.
+ */
+export const UPLOAD_AHEAD_MAX = 2
 /** A peer that left the choice to us waits so long at most for others to pass on what they were sent. */
 export const UPLOAD_REST_MS_MAX = 5_000

@@ -7,6 +7,7 @@
 import type { Socket } from 'bun'
 import type { Clock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
+import { freeNow } from '../base/free-now.ts'
 import type { LaneLink } from '../base/lane.ts'
 import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -28,7 +29,8 @@ export class TcpLink implements LaneLink, Endpoint {
   #keptBytes = 0
   /** Small frames of this turn, in order. */
   #small: Uint8Array[] = []
-  #queue: Uint8Array[] = []
+  /** Copies of our own, each with what of it the socket has taken. */
+  #queue: { readonly bytes: Uint8Array; at: number }[] = []
   #queuedBytes = 0
   #waiters: { readonly belowBytes: number; readonly resolve: () => void }[] = []
   #ending = false
@@ -70,7 +72,7 @@ export class TcpLink implements LaneLink, Endpoint {
     const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(bytes))
     if (taken === bytes.byteLength) return
     // A copy: whoever sent it may free its memory now.
-    this.#queue.push(bytes.slice(taken))
+    this.#queue.push({ bytes: bytes.slice(taken), at: 0 })
     this.#queuedBytes += bytes.byteLength - taken
   }
 
@@ -125,15 +127,15 @@ export class TcpLink implements LaneLink, Endpoint {
   }
 
   writable(): void {
-    while (this.#queue.length > 0) {
-      const [first = new Uint8Array(0)] = this.#queue
-      const taken = Math.max(0, this.socket.write(first))
+    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
+      const rest = first.bytes.subarray(first.at)
+      const taken = Math.max(0, this.socket.write(rest))
       this.#queuedBytes -= taken
-      if (taken < first.byteLength) {
-        this.#queue[0] = first.subarray(taken)
-        break
-      }
+      first.at += taken
+      if (taken < rest.byteLength) break
       this.#queue.shift()
+      // Those of many peers would pile up: nearly every chunk waits here for a while.
+      freeNow(first.bytes)
     }
     this.#release()
     if (this.#ending && this.#queue.length === 0) this.socket.end()

@@ -11,7 +11,7 @@ import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
-import { UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
+import { UPLOAD_AHEAD_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import { parseSha256 } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
 import { CatalogTurns } from './catalog-turns.ts'
@@ -57,6 +57,8 @@ export class PieceServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
   #wake: AbortController | undefined
+  /** Peers to whom a piece goes out, and whose next one is being made ready, or is. */
+  ahead = 0
   /** Pieces wait while anybody has one. */
   readonly catalogTurns: CatalogTurns
 
@@ -228,6 +230,10 @@ export class PieceUploads {
     const { id } = this.client
     let transmission: Promise<void> | undefined
     for (;;) {
+      if (transmission !== undefined && this.server.ahead >= UPLOAD_AHEAD_MAX) {
+        await transmission
+        transmission = undefined
+      }
       const upload = this.queue.next(id, clock.nowMs())
       if (upload === undefined) {
         if (transmission === undefined) return
@@ -239,8 +245,15 @@ export class PieceUploads {
       const asked = this.#asked.get(request)
       asked?.left.delete(piece)
       this.#reading = { upload, cancelled: false }
-      const wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
-      await transmission
+      const isAhead = transmission !== undefined
+      if (isAhead) this.server.ahead++
+      let wire: PieceOnWire | undefined
+      try {
+        wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
+        await transmission
+      } finally {
+        if (isAhead) this.server.ahead--
+      }
       signal.throwIfAborted()
       const { cancelled } = this.#reading
       this.#reading = undefined

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { type FileStamp, stampOf } from '../base/file-stamp.ts'
+import { freeNow } from '../base/free-now.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import {
@@ -114,7 +115,9 @@ export function readBlobFile(path: string, { digest, sizeBytes }: BlobRef): Read
     const stored = new Uint8Array(storedBytes)
     readFully(descriptor, stored, path)
     const form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
-    return { content: decodeWhole(stored, form, sizeBytes), form, stamp }
+    const content = decodeWhole(stored, form, sizeBytes)
+    if (content !== stored) freeNow(stored)
+    return { content, form, stamp }
   })
 }
 
