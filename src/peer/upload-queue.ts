@@ -6,7 +6,6 @@
  * they will pass them on. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
  * whoever sends asks `next` when a connection has nothing to send.
  */
-
 import type { Random } from '../base/random.ts'
 import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_REST_MS_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import type { RefusalReason } from './exchange-want.ts'

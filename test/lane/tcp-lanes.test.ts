@@ -99,6 +99,21 @@ describe('a lane', () => {
     expect(got).toBe(sent)
   })
 
+  test('tells when nothing waits in its queue any more, also where it ends before', async () => {
+    const listening = listener()
+    const { links } = open(listening)
+    const link = await call(listening.port, listening.certificate)
+    links[0]?.onFrame(() => {})
+    while (link.send(new Uint8Array(1_000_000))) {}
+    const emptied = link.emptied(never).then(() => 'empty')
+    expect(await Promise.race([emptied, Promise.resolve('waits')])).toBe('waits')
+    expect(await emptied).toBe('empty')
+    while (link.send(new Uint8Array(1_000_000))) {}
+    const late = link.emptied(never)
+    link.destroy()
+    await late
+  })
+
   test('delivers what was sent before it was closed', async () => {
     const listening = listener()
     const { links } = open(listening)
