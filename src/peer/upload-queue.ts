@@ -9,7 +9,7 @@
 import type { Random } from '../base/random.ts'
 import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_REST_MS_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import type { RefusalReason } from './exchange-want.ts'
-import { MovingAverage } from './rates.ts'
+import { RecentPercentile } from './rates.ts'
 import { UploadSlots } from './upload-slots.ts'
 
 export interface UploadQueueOptions {
@@ -69,8 +69,8 @@ interface Served {
 
 /** A piece is passed on after some times what it takes to send one: it is sent, told of, asked for, and waits for its turn. */
 const PASSED_ON_FACTOR = 4
-/** Pieces whose sending counts for what the next one takes. */
-const SENDING_HALF_LIFE = 8
+/** Of so many pieces the middle one counts for what the next one takes: one slow peer makes nobody else wait. */
+const SENDING_WINDOW = 16
 
 export class UploadQueue {
   readonly #slots: UploadSlots
@@ -78,7 +78,7 @@ export class UploadQueue {
   readonly #lines = new Map<string, Line>()
   /** How often each piece was served, by catalog, the one that was asked for longest ago first. */
   readonly #served = new Map<string, Map<number, Served>>()
-  readonly #sendingMs = new MovingAverage(SENDING_HALF_LIFE)
+  readonly #sendingMs = new RecentPercentile(0.5, SENDING_WINDOW)
   /** When the first want that rests is to be looked at again. */
   #restsMs: number | undefined
   #refusals: UploadAction[] = []
