@@ -12,6 +12,10 @@ import { CATALOG_TURN_MS } from '../base/limits.ts'
 /** So long pieces are held back in all, less the time in which they are not: who asks for catalogs for ever stops nobody. */
 export const PIECES_HELD_MS_MAX = 5_000
 
+export interface CatalogTurn extends Disposable {
+  readonly over: AbortSignal
+}
+
 export class CatalogTurns {
   /** The end of the last turn that was given. */
   #last: Promise<void> = Promise.resolve()
@@ -54,10 +58,10 @@ export class CatalogTurns {
   /**
    * Wait for a turn behind those who asked before.
    *
-   * @returns ends the turn, which otherwise ends after `CATALOG_TURN_MS`
+   * @returns ends the turn, which otherwise ends after `CATALOG_TURN_MS`; `over` aborts then
    * @throws `signal.reason`
    */
-  async enter(signal: AbortSignal): Promise<Disposable> {
+  async enter(signal: AbortSignal): Promise<CatalogTurn> {
     const before = this.#last
     const over = new AbortController()
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -79,6 +83,6 @@ export class CatalogTurns {
       throw error
     }
     this.clock.sleep(CATALOG_TURN_MS, over.signal).then(end, () => {})
-    return { [Symbol.dispose]: end }
+    return { over: over.signal, [Symbol.dispose]: end }
   }
 }

@@ -14,7 +14,7 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
-import type { CatalogTurns } from './catalog-turns.ts'
+import type { CatalogTurn, CatalogTurns } from './catalog-turns.ts'
 import type { HeldCatalog, Message, Missing, Part } from './messages.ts'
 
 /** What this machine offers to the members of its fleets. */
@@ -171,13 +171,13 @@ export class Uploads {
     let reason: Missing['reason'] | undefined
     const isCatalog = typeof job.wanted !== 'string' && 'catalog' in job.wanted
     try {
-      using _turn = isCatalog ? await this.#options.turns?.enter(this.#stopped.signal) : undefined
+      using turn = isCatalog ? await this.#options.turns?.enter(this.#stopped.signal) : undefined
       using stored = job.cancelled ? undefined : await this.#open(job)
       if (stored !== undefined) reason = await this.#gather(job, stored)
       else reason = job.cancelled ? 'cancelled' : 'not-held'
       // Else its end might wait for the next frame, or in the queue of the link, and be sent in nobody's turn.
       if (isCatalog) await this.#flush()
-      if (isCatalog && stored !== undefined) await this.#options.emptied?.(this.#stopped.signal)
+      if (turn !== undefined && stored !== undefined) await this.#onItsWay(turn)
     } catch (error) {
       this.#stopped.signal.throwIfAborted()
       if (!(error instanceof HoloError)) throw error
@@ -185,6 +185,17 @@ export class Uploads {
       reason = 'failed'
     }
     if (reason !== undefined) this.#missing.push({ job, reason })
+  }
+
+  /** As long as the turn lasts: on a slow link others may fill the queue again and again. */
+  async #onItsWay({ over }: CatalogTurn): Promise<void> {
+    const { signal } = this.#stopped
+    try {
+      await this.#options.emptied?.(AbortSignal.any([signal, over]))
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!over.aborted) throw error
+    }
   }
 
   /** @returns why it was not sent whole, undefined where it was */

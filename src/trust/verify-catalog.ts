@@ -83,16 +83,6 @@ export function verifyCatalog(found: FoundCatalog, packed?: PackedCatalogs): Ver
 }
 
 function decoded(found: FoundCatalog): { catalog: Catalog; sha256: Sha256Digest } {
-  const { json, sha256 } = checkAnnounced(found)
-  return { catalog: decodeCatalog(json, originOf(found)), sha256 }
-}
-
-/**
- * Whether these are the bytes that were announced; whether they are a catalog is not looked at.
- *
- * @throws {HoloError} blame `source`: code `catalog-invalid` (not gzip, or beyond a limit), `catalog-differs`
- */
-export function checkAnnounced(found: Omit<FoundCatalog, 'judge'>): { json: Uint8Array; sha256: Sha256Digest } {
   const origin = originOf(found)
   const json = inflateCatalog(found.stored, origin)
   const sha256 = sha256Of(json)
@@ -103,9 +93,9 @@ export function checkAnnounced(found: Omit<FoundCatalog, 'judge'>): { json: Uint
       hint: 'that machine is faulty or lies: look at it before you let it back into the fleet',
     })
   }
-  return { json, sha256 }
+  return { catalog: decodeCatalog(json, origin), sha256 }
 }
 
-function originOf({ name, source }: Pick<FoundCatalog, 'name' | 'source'>): string {
+function originOf({ name, source }: FoundCatalog): string {
   return `Catalog ${name} of ${source}`
 }

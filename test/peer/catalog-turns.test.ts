@@ -1,9 +1,13 @@
 import { expect, test } from 'bun:test'
 import { never } from '../../src/base/clock.ts'
+import { abortable } from '../../src/base/concurrency.ts'
 import { CATALOG_TURN_MS } from '../../src/base/limits.ts'
+import { roomLogger } from '../../src/base/log.ts'
 import { CatalogTurns, PIECES_HELD_MS_MAX } from '../../src/peer/catalog-turns.ts'
+import { nothingServed, Uploads } from '../../src/peer/serve.ts'
 import { failureOf } from '../support/failure-of.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { emptyCatalog } from '../support/members.ts'
 
 /** What has resolved by now. */
 async function soon(): Promise<void> {
@@ -112,4 +116,31 @@ test('CatalogTurns holds pieces back for a bounded time only, and again after th
   const later = await turns.enter(never)
   expect(turns.holdsPieces).toBeTrue()
   later[Symbol.dispose]()
+})
+
+// Pieces to the same peer may fill the queue of a slow link for ever: nothing else was answered on it then.
+test('Uploads waits no longer than its turn for a catalog to be on its way', async () => {
+  const clock = new ManualClock()
+  const { held, stored } = emptyCatalog()
+  const answered: number[] = []
+  const uploads = new Uploads({
+    library: { ...nothingServed, storedCatalog: async () => stored },
+    log: roomLogger('peer'),
+    turns: new CatalogTurns(clock),
+    send: () => true,
+    drained: async () => {},
+    emptied: (signal) => abortable(new Promise<void>(() => {}), signal),
+    onAnswered: (request) => answered.push(request),
+    onCrash: (error) => {
+      throw error
+    },
+  })
+  uploads.catalog(0, held.name)
+  uploads.catalog(1, held.name)
+  await clock.advance(CATALOG_TURN_MS - 1)
+  expect(answered).toEqual([0])
+  await clock.advance(1)
+  await soon()
+  expect(answered).toEqual([0, 1])
+  uploads.stop()
 })
