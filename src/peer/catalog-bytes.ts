@@ -9,7 +9,7 @@ import { deadline } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import { CATALOG_TURN_MS } from '../base/limits.ts'
-import { checkAnnounced, type FoundCatalog } from '../trust/verify-catalog.ts'
+import type { FoundCatalog } from '../trust/verify-catalog.ts'
 import type { PeerConnection } from './connection.ts'
 import type { HeldCatalog } from './messages.ts'
 
@@ -26,11 +26,12 @@ export interface CatalogPassers {
 interface Begun {
   readonly connection: PeerConnection
   readonly answer: Promise<OfferedCatalog | undefined>
+  /** Ends the question. */
+  readonly over: AbortController
 }
 
 /**
- * @returns what `holder` sent, unverified, or what another one did, which is what `holder` announced; undefined where
- *   `holder` does not have it any more
+ * @returns what `holder` sent, or another one, unverified; undefined where `holder` does not have it any more
  * @throws {HoloError} blame `source`: the holder failed; `signal.reason`
  */
 export async function catalogBytes(
@@ -39,10 +40,10 @@ export async function catalogBytes(
   passers: CatalogPassers,
   signal: AbortSignal,
 ): Promise<OfferedCatalog | undefined> {
-  const { connection, answer } = await firstToBegin(holder, held, passers, signal)
-  if (connection === holder) return answer
+  const begun = await firstToBegin(holder, held, passers, signal)
+  if (begun.connection === holder) return begun.answer
   // One that began and does not end costs a moment; nobody but the holder is trusted with another one.
-  return (await passedOn(answer, signal)) ?? ask(holder, held, signal)
+  return (await passedOn(begun, signal)) ?? askCatalog(holder, held, signal)
 }
 
 /** Ask the holder, and whoever is here or comes and has it, until one of them begins: the others are told to leave it. */
@@ -58,8 +59,8 @@ async function firstToBegin(
     if (asked.has(connection)) return
     const over = new AbortController()
     asked.set(connection, over)
-    const begins = () => resolve({ connection, answer })
-    const answer = ask(connection, held, AbortSignal.any([signal, over.signal]), begins)
+    const begins = () => resolve({ connection, answer, over })
+    const answer = askCatalog(connection, held, AbortSignal.any([signal, over.signal]), begins)
     // That the holder has nothing, or fails, is an answer; that another one does is none.
     if (connection === holder) answer.then(begins, begins)
     else answer.catch(() => {})
@@ -79,20 +80,15 @@ async function firstToBegin(
   }
 }
 
-/**
- * @returns undefined where it does not come to its end in time, or is another one: who sent it has announced nothing, and
- *   may have had another of the same name, so that is no lie
- */
-async function passedOn(answer: Begun['answer'], signal: AbortSignal): Promise<OfferedCatalog | undefined> {
+/** @returns undefined where it does not come to its end in time */
+async function passedOn({ answer, over }: Begun, signal: AbortSignal): Promise<OfferedCatalog | undefined> {
   const limit = deadline(CATALOG_TURN_MS, new Error('it takes too long'), signal)
   try {
-    const found = await abortable(answer, limit.signal)
-    if (found !== undefined) checkAnnounced(found)
-    return found
+    return await abortable(answer, limit.signal)
   } catch (error) {
     signal.throwIfAborted()
-    if (limit.signal.aborted) return undefined
-    if (!(error instanceof HoloError)) throw error
+    if (!limit.signal.aborted && !(error instanceof HoloError)) throw error
+    over.abort(new Error('the holder is asked again'))
     return undefined
   } finally {
     limit.clear()
@@ -105,7 +101,8 @@ function passesOn(member: PeerConnection, { name, sha256 }: HeldCatalog): boolea
   return isNew && member.offered(name) === undefined && member.pieces?.holdings(sha256) !== undefined
 }
 
-function ask(
+/** Ask one member for a catalog. @param onBegun called when the first of it comes @returns, @throws as `PeerSource.findCatalog` */
+export function askCatalog(
   connection: PeerConnection,
   held: HeldCatalog,
   signal: AbortSignal,

@@ -10,7 +10,7 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { OfferJudge } from '../trust/judge.ts'
 import { type VerifiedCatalog, verifyCatalog } from '../trust/verify-catalog.ts'
-import { type CatalogPassers, catalogBytes, type OfferedCatalog } from './catalog-bytes.ts'
+import { askCatalog, type CatalogPassers, catalogBytes, type OfferedCatalog } from './catalog-bytes.ts'
 import { type Choice, chooseCatalog } from './choose.ts'
 import type { PeerConnection } from './connection.ts'
 import { offersOf } from './holders.ts'
@@ -137,15 +137,25 @@ async function fetchCatalog(
   ])
   if (found === undefined) return undefined
   const judged = judge({ kind: 'member', machineKey: remote.machineKey }, signatures)
-  return verifyCatalog({
-    ...found,
-    source: source.name,
-    judge: (facts) => {
-      // Asked only once the bytes are known to be what was announced: a liar's are nobody else's.
-      come.set(held.sha256, found)
-      return judged(facts)
-    },
-  })
+  const verified = (offered: OfferedCatalog) =>
+    verifyCatalog({
+      ...offered,
+      source: source.name,
+      judge: (facts) => {
+        // Asked only once the bytes are known to be what was announced: a liar's are nobody else's.
+        come.set(held.sha256, offered)
+        return judged(facts)
+      },
+    })
+  try {
+    return verified(found)
+  } catch (error) {
+    const isProved = found.source === source.name || come.get(held.sha256) === found
+    if (isProved || !(error instanceof HoloError) || error.blame !== 'source') throw error
+  }
+  // Who passed it on has announced nothing, and may have had another one of that name: that is nobody's lie.
+  const own = await askCatalog(connection, held, signal)
+  return own === undefined ? undefined : verified(own)
 }
 
 /** Resolves at the next change, or when `signal` aborts. */

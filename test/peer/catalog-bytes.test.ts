@@ -93,4 +93,15 @@ describe('FleetSwarm.find()', () => {
     expect((await found)?.warnings).toEqual([])
     expect(taker.swarm.bans()).toEqual([])
   })
+
+  // Else it would send on, and be waited for, for as long as it liked.
+  test('takes its question back from one that begins and does not go on', async () => {
+    const { holder, passer, found, fetches } = await crowd()
+    fetches()
+    const { request } = await passer.hear('catalog')
+    passer.say(part(request, new Uint8Array(1), catalog.stored.byteLength))
+    expect(await passer.hear('cancel')).toMatchObject({ request, indexes: [0] })
+    holder.link.destroy()
+    await found.catch(() => {})
+  })
 })
