@@ -58,7 +58,7 @@ function askForOpen(state: ExchangeState, most: number, nowMs: number): boolean 
   if (able.length === 0) return false
   const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()].filter(({ isOpen }) => isOpen)
-  const crowd = peers.some(({ isPartial }) => isPartial)
+  const crowd = state.isCrowd
   const seeds = peers.filter(({ holdings }) => holdings === 'all')
   let asked = 0
   while (able.length > 0 && asked < most && pieces.openCount > 0) {
@@ -133,7 +133,7 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
   const { pieces, pieceWireBytes } = state
   const fallbackRate = state.fallbackRate(nowMs)
   const peers = [...state.peers.values()]
-  const crowd = peers.some(({ isPartial, isOpen }) => isPartial && isOpen)
+  const crowd = state.isCrowd
   // The fastest first: two that never finish would else take the work from each other for ever.
   const idle = peers
     .filter((peer) => peer.isOpen && peer.wants.size === 0)

@@ -84,6 +84,12 @@ export class ExchangeState {
     return actions
   }
 
+  /** Whether anybody else who fetches, too, can be asked. */
+  get isCrowd(): boolean {
+    for (const { isPartial, isOpen } of this.peers.values()) if (isPartial && isOpen) return true
+    return false
+  }
+
   /** What a piece usually takes on the wire, bytes. */
   get pieceWireBytes(): number {
     return (this.wireShare * this.wantedBytes) / Math.max(1, this.pieces.wantedCount)
