@@ -14,7 +14,8 @@ import { compared, figure, type Row } from './row.ts'
 const PAIR_MEGABITS = 100
 const SLOW_SHARE = 0.01
 const KILLED_SHARE = 1 / 4
-const POLL_MS = 100
+/** Each look at the counters starts a process a host. */
+const POLL_MS = 500
 
 function formOf({ form }: Measuring): Form {
   return form ?? 'gzip'
