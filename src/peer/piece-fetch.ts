@@ -178,7 +178,8 @@ export class PieceFetch {
     if (!stuck) this.#stuckSinceMs = undefined
     else this.#stuckSinceMs ??= nowMs
     const graceEndMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + this.#options.graceMs
-    if ((this.#exchange.isDone && this.#sinking === 0) || nowMs >= graceEndMs) this.#settle?.(undefined)
+    const isThrough = this.#exchange.isDone && this.#sinking === 0 && !this.#heldBack
+    if (isThrough || nowMs >= graceEndMs) this.#settle?.(undefined)
     else this.#wakeAt(Math.min(this.#exchange.wakeMs ?? Number.POSITIVE_INFINITY, graceEndMs), nowMs)
   }
 
@@ -235,7 +236,7 @@ export class PieceFetch {
         if (!present()) return
         const wanted = this.#exchange.onReceived(name, request, piece, this.#nowMs()) === 'expected'
         if (wanted) void this.#rest(peer, piece, wire)
-        this.#holdBack(wire.bytes.byteLength)
+        void this.#holdBack(wire.bytes.byteLength)
         this.#soon()
       },
       onRefused: (pieces, reason) => {
@@ -294,20 +295,21 @@ export class PieceFetch {
     this.leave(name)
   }
 
-  /** With a limit, nothing more is asked for until what has come is within it. */
-  #holdBack(bytes: number): void {
-    const { downloadLimit } = this.#options
-    if (downloadLimit === undefined) return
-    const waitMs = downloadLimit.spend(bytes)
+  /**
+   * With a limit, nothing more is asked for until what has come is within it, what comes meanwhile included; nor does the
+   * fetch end before, else what comes at once would know no limit.
+   */
+  async #holdBack(bytes: number): Promise<void> {
+    const { downloadLimit, clock } = this.#options
+    let waitMs = downloadLimit?.spend(bytes) ?? 0
     if (waitMs <= 0 || this.#heldBack) return
     this.#heldBack = true
-    this.#options.clock.sleep(waitMs, this.#over.signal).then(
-      () => {
-        this.#heldBack = false
-        this.#soon()
-      },
-      () => {},
-    )
+    for (; waitMs > 0; waitMs = downloadLimit?.spend(0) ?? 0) {
+      await clock.sleep(waitMs, this.#over.signal).catch(() => {})
+      if (this.#over.signal.aborted) return
+    }
+    this.#heldBack = false
+    this.#soon()
   }
 
   #cancel(key: string, pieces: readonly number[]): void {

@@ -1,7 +1,7 @@
 /** Pieces between members: whole fetches over in-memory links, and peers played by hand that break the rules. */
 import { describe, expect, test } from 'bun:test'
 import { never, systemClock } from '../../src/base/clock.ts'
-import { BAD_REQUESTS_MAX, PIECE_BYTES } from '../../src/base/limits.ts'
+import { BAD_REQUESTS_MAX, PIECE_BYTES, RATE_BURST_MS } from '../../src/base/limits.ts'
 import { roomLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import { RateLimit } from '../../src/base/rate-limit.ts'
@@ -45,7 +45,13 @@ function node(held?: readonly number[]): Node {
 
 function fetchOf(
   taker: Member,
-  { totals = emptyTotals(), wanted = made.numbers, passesOn = false, graceMs = 1_000 } = {},
+  {
+    totals = emptyTotals(),
+    wanted = made.numbers,
+    passesOn = false,
+    graceMs = 1_000,
+    downloadLimit = undefined as RateLimit | undefined,
+  } = {},
 ) {
   const sink = new MemorySink(made)
   const own = taker as Partial<Node>
@@ -66,7 +72,7 @@ function fetchOf(
     random: seededRandom(11),
     log: roomLogger('peer'),
     holding,
-    downloadLimit: undefined,
+    downloadLimit,
     graceMs,
     totals,
     onProgress: () => {},
@@ -131,6 +137,32 @@ describe('fetchPieces()', () => {
     expect(taker.swarm.isBanned(liar.keys.publicKey)).toBe(true)
     expect(taker.swarm.bans().map(({ reason }) => reason.code)).toEqual(['blob-corrupt'])
     expect(taker.swarm.isBanned(honest.keys.publicKey)).toBe(false)
+  })
+
+  // Only the first of several that came together was waited for: the others went beyond the limit.
+  test('asks for more only once all that has come is within its limit', async () => {
+    const taker = member(secret, 'client')
+    const holder = new HandPlayed(taker, secret, 2)
+    holder.say({ type: 'have', added: [catalog.held], removed: [] })
+    await until(taker.swarm, () => taker.swarm.peers().some(({ catalogs }) => catalogs === 1))
+    const wanted = made.numbers.filter((piece) => (made.contents[piece]?.byteLength ?? 0) > 40_000).slice(0, 3)
+    const bytesPerSecond = 200_000
+    const { run } = fetchOf(taker, { wanted, downloadLimit: new RateLimit(bytesPerSecond, systemClock) })
+    run.catch(() => {})
+    const wants = () => holder.heard.filter((message) => message.type === 'want-pieces')
+    while (wants().length < 2) await Bun.sleep(1)
+    const startedMs = systemClock.nowMs()
+    let bytes = 0
+    for (const { request, choices } of wants()) {
+      const [piece = -1] = choices
+      const chunk = made.contents[piece] ?? new Uint8Array()
+      bytes += chunk.byteLength
+      holder.say({ type: 'piece', request, piece, encoding: 'identity', wireBytes: chunk.byteLength, chunk })
+    }
+    while (wants().length < 3) await Bun.sleep(1)
+    const dueMs = (bytes / bytesPerSecond) * 1000 - RATE_BURST_MS
+    expect(systemClock.nowMs() - startedMs).toBeGreaterThanOrEqual(Math.floor(dueMs))
+    holder.link.destroy()
   })
 
   test('asks others for what a member announces and cannot send', async () => {
