@@ -10,10 +10,13 @@ import { dirname } from 'node:path'
 /** Embedded files stand here: on unix, and on windows. */
 const EMBEDDED = /^(?:\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/
 
+/** Whether this is the compiled binary. */
+export const isCompiled = EMBEDDED.test(Bun.main)
+
 /** Every Worker of holo-peer, as its path below src without extension. */
 export type WorkerName = 'restore/place-thread' | 'store/ingest-worker' | 'store/piece-worker' | 'store/recode-worker'
 
 /** @returns what `new Worker` of node:worker_threads takes */
 export function workerEntry(name: WorkerName): URL | string {
-  return EMBEDDED.test(Bun.main) ? `${dirname(Bun.main)}/${name}.js` : new URL(`../${name}.ts`, import.meta.url)
+  return isCompiled ? `${dirname(Bun.main)}/${name}.js` : new URL(`../${name}.ts`, import.meta.url)
 }

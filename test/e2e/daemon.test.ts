@@ -55,6 +55,18 @@ describe('daemon', () => {
     expect(await third.process.exited).toBe(0)
   })
 
+  hostTest('it starts itself anew with the options of its runtime, as the same process', async () => {
+    const host = FleetHost.on(lan)
+    await host.join(fleet)
+    const { process: daemon } = await host.startDaemon()
+    const environment = fs.readFileSync(`/proc/${daemon.pid}/environ`, 'utf8').split('\0')
+    expect(environment.filter((each) => each.startsWith('MIMALLOC_'))).toEqual(['MIMALLOC_PURGE_DELAY=0'])
+    const words = fs.readFileSync(`/proc/${daemon.pid}/cmdline`, 'utf8').split('\0')
+    expect(words[1]).toBe('daemon')
+    daemon.kill('SIGTERM')
+    expect(await daemon.exited).toBe(0)
+  })
+
   hostTest('a taken port moves to a free one, which is announced', async () => {
     const host = FleetHost.on(lan)
     const listen =

@@ -1,0 +1,19 @@
+import { expect, test } from 'bun:test'
+import { optionsLacking } from '../../src/base/runtime-options.ts'
+
+test('a daemon gives memory back at once, a fetch compiles less, others start once', () => {
+  expect(optionsLacking(['daemon'], {})).toEqual({ MIMALLOC_PURGE_DELAY: '0' })
+  expect(optionsLacking(['--json', 'fetch', 'robot.yaml'], {})).toEqual({ BUN_JSC_useDFGJIT: '0' })
+  for (const words of [[], ['--version'], ['restore', 'daemon'], ['fleet', 'create'], ['constructor']]) {
+    expect(optionsLacking(words, {})).toBeUndefined()
+  }
+})
+
+test('a process that was started anew is not started again, and what the user has set stays', () => {
+  for (const words of [['daemon'], ['fetch']]) {
+    const lacking = optionsLacking(words, { HOME: '/root' })
+    expect(optionsLacking(words, { HOME: '/root', ...lacking })).toBeUndefined()
+  }
+  expect(optionsLacking(['daemon'], { MIMALLOC_PURGE_DELAY: '100' })).toBeUndefined()
+  expect(optionsLacking(['fetch'], { BUN_JSC_useDFGJIT: '' })).toBeUndefined()
+})
