@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import { optionsLacking } from '../../src/base/runtime-options.ts'
 
-test('a daemon gives memory back at once, a fetch compiles less, others start once', () => {
-  expect(optionsLacking(['daemon'], {})).toEqual({ MIMALLOC_PURGE_DELAY: '0' })
+test('a daemon gives memory back soon, a fetch compiles less, others start once', () => {
+  expect(optionsLacking(['daemon'], {})).toEqual({ MIMALLOC_PURGE_DELAY: '10' })
   expect(optionsLacking(['--json', 'fetch', 'robot.yaml'], {})).toEqual({ BUN_JSC_useDFGJIT: '0' })
   for (const words of [[], ['--version'], ['restore', 'daemon'], ['fleet', 'create'], ['constructor']]) {
     expect(optionsLacking(words, {})).toBeUndefined()

@@ -60,7 +60,7 @@ describe('daemon', () => {
     await host.join(fleet)
     const { process: daemon } = await host.startDaemon()
     const environment = fs.readFileSync(`/proc/${daemon.pid}/environ`, 'utf8').split('\0')
-    expect(environment.filter((each) => each.startsWith('MIMALLOC_'))).toEqual(['MIMALLOC_PURGE_DELAY=0'])
+    expect(environment.filter((each) => each.startsWith('MIMALLOC_'))).toEqual(['MIMALLOC_PURGE_DELAY=10'])
     const words = fs.readFileSync(`/proc/${daemon.pid}/cmdline`, 'utf8').split('\0')
     expect(words[1]).toBe('daemon')
     daemon.kill('SIGTERM')
