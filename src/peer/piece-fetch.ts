@@ -172,14 +172,14 @@ export class PieceFetch {
   }
 
   #step(): void {
+    if (this.#heldBack) return
     const nowMs = this.#nowMs()
-    if (!this.#heldBack) for (const action of this.#exchange.next(nowMs)) this.#carryOut(action)
+    for (const action of this.#exchange.next(nowMs)) this.#carryOut(action)
     const stuck = this.#exchange.isStuck && this.#sinking === 0
     if (!stuck) this.#stuckSinceMs = undefined
     else this.#stuckSinceMs ??= nowMs
     const graceEndMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + this.#options.graceMs
-    const isThrough = this.#exchange.isDone && this.#sinking === 0 && !this.#heldBack
-    if (isThrough || nowMs >= graceEndMs) this.#settle?.(undefined)
+    if ((this.#exchange.isDone && this.#sinking === 0) || nowMs >= graceEndMs) this.#settle?.(undefined)
     else this.#wakeAt(Math.min(this.#exchange.wakeMs ?? Number.POSITIVE_INFINITY, graceEndMs), nowMs)
   }
 
@@ -235,8 +235,9 @@ export class PieceFetch {
       onReceived: (piece, wire) => {
         if (!present()) return
         const wanted = this.#exchange.onReceived(name, request, piece, this.#nowMs()) === 'expected'
-        if (wanted) void this.#rest(peer, piece, wire)
+        // First: the bytes belong to the sink from when it has them, and have no length any more.
         void this.#holdBack(wire.bytes.byteLength)
+        if (wanted) void this.#rest(peer, piece, wire)
         this.#soon()
       },
       onRefused: (pieces, reason) => {
@@ -297,7 +298,7 @@ export class PieceFetch {
 
   /**
    * With a limit, nothing more is asked for until what has come is within it, what comes meanwhile included; nor does the
-   * fetch end before, else what comes at once would know no limit.
+   * fetch end before, or give up, else what comes at once would know no limit.
    */
   async #holdBack(bytes: number): Promise<void> {
     const { downloadLimit, clock } = this.#options

@@ -165,6 +165,21 @@ describe('fetchPieces()', () => {
     holder.link.destroy()
   })
 
+  // Bytes that the sink had taken over counted as none: no limit held.
+  test('ends only once all that has come is within its limit, and the sink has it', async () => {
+    const taker = member(secret, 'client')
+    connect(taker, node())
+    await until(taker.swarm, () => taker.swarm.peers().length === 1)
+    const bytesPerSecond = 400_000
+    const startedMs = systemClock.nowMs()
+    const downloadLimit = new RateLimit(bytesPerSecond, systemClock)
+    const { run, totals } = fetchOf(taker, { downloadLimit })
+    expect(await run).toEqual([])
+    const dueMs = (totals.wireBytes / bytesPerSecond) * 1000 - RATE_BURST_MS
+    expect(dueMs).toBeGreaterThan(100)
+    expect(systemClock.nowMs() - startedMs).toBeGreaterThanOrEqual(Math.floor(dueMs))
+  })
+
   test('asks others for what a member announces and cannot send', async () => {
     const taker = member(secret, 'client')
     const [broken, whole] = [node(), node()]

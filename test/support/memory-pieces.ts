@@ -4,6 +4,7 @@ import { PIECE_BYTES } from '../../src/base/limits.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
 import type { PieceOnWire, PiecePreference, PieceReceipt, PieceSink, ServedPieces } from '../../src/blob/pieces.ts'
 import type { Piece } from '../../src/catalog/pieces.ts'
+import { ownBuffer } from '../../src/store/worker-lane.ts'
 
 /** One environment of one-blob groups: numbers, and contents that differ. */
 export class MadePieces {
@@ -64,14 +65,16 @@ export class MemoryServed implements ServedPieces {
   }
 }
 
-/** Takes pieces, and knows which of them are right. */
+/** Takes pieces, their memory included, as the one of a library does, and knows which of them are right. */
 export class MemorySink implements PieceSink {
   readonly stored = new Map<number, Uint8Array>()
 
   constructor(private readonly made: MadePieces) {}
 
-  async put(piece: number, { encoding, bytes }: PieceOnWire, source: string): Promise<PieceReceipt> {
-    const content = encoding === 'zstd' ? Bun.zstdDecompressSync(bytes as Uint8Array<ArrayBuffer>) : bytes
+  async put(piece: number, { encoding, bytes: given }: PieceOnWire, source: string): Promise<PieceReceipt> {
+    const own = ownBuffer(given)
+    const bytes = structuredClone(own, { transfer: [own.buffer] })
+    const content = encoding === 'zstd' ? Bun.zstdDecompressSync(bytes) : bytes
     const nothing = { proved: [], liars: new Map<string, HoloError>() }
     if (!Buffer.from(content).equals(this.made.contents[piece] ?? new Uint8Array(0))) {
       const error = new HoloError(`${source} sent a wrong piece ${piece}`, { code: 'blob-corrupt', blame: 'source' })
