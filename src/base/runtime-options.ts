@@ -17,10 +17,10 @@ const FREE_SOON = { MIMALLOC_PURGE_DELAY: '10' }
  */
 const NO_LATE_JIT = { BUN_JSC_useDFGJIT: '0' }
 
-const OPTIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  daemon: FREE_SOON,
-  fetch: NO_LATE_JIT,
-}
+const OPTIONS = new Map<string, Readonly<Record<string, string>>>([
+  ['daemon', FREE_SOON],
+  ['fetch', NO_LATE_JIT],
+])
 
 /**
  * What the environment lacks for a command line. What is set there already is left as it is, by whomever.
@@ -32,9 +32,8 @@ export function optionsLacking(
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string>> | undefined {
-  const command = words.find((word) => !word.startsWith('-'))
-  const wanted = command === undefined || !Object.hasOwn(OPTIONS, command) ? {} : OPTIONS[command]
-  const lacking = Object.entries(wanted ?? {}).filter(([name]) => environment[name] === undefined)
+  const command = words.find((word) => !word.startsWith('-')) ?? ''
+  const lacking = Object.entries(OPTIONS.get(command) ?? {}).filter(([name]) => environment[name] === undefined)
   return lacking.length === 0 ? undefined : Object.fromEntries(lacking)
 }
 

@@ -54,6 +54,7 @@ export interface PieceSink extends AsyncDisposable {
   /**
    * Decode, verify and write one piece. Many may be under way; each holds its bytes until it is through.
    *
+   * @param wire belongs to the sink from the call on: its bytes have no length any more once a thread has them
    * @param source who sent it, for errors and for tracing liars
    * @throws {HoloError} blame `host` when writing fails; `signal.reason`
    */
