@@ -230,13 +230,12 @@ export class PieceFetch {
       },
       onBytes: (piece, bytes) => {
         totals.wireBytes += bytes
+        void this.#holdBack(bytes)
         if (present()) this.#exchange.onBytes(name, request, piece, bytes, this.#nowMs())
       },
       onReceived: (piece, wire) => {
         if (!present()) return
         const wanted = this.#exchange.onReceived(name, request, piece, this.#nowMs()) === 'expected'
-        // First: the bytes belong to the sink from when it has them, and have no length any more.
-        void this.#holdBack(wire.bytes.byteLength)
         if (wanted) void this.#rest(peer, piece, wire)
         this.#soon()
       },
