@@ -103,6 +103,7 @@ export class FleetNode implements AsyncDisposable {
     const lanes = startLanes(mode === 'daemon' ? settings.lane.port : undefined, limits.connectionMemory, systemClock)
     const ownHoldings = new OwnHoldings(systemClock)
     const leases = new LeaseDesk({ key: machineKey.publicKey, serves: mode === 'daemon' }, systemClock)
+    const downloadLimit = new RateLimit(limits.download, systemClock)
     const pieceServer = passing === undefined ? undefined : pieceServerOf(passing.pieces, limits)
     const swarm = new FleetSwarm({
       secrets,
@@ -113,6 +114,7 @@ export class FleetNode implements AsyncDisposable {
       rules: new KeyRules(settings.peers),
       lanes: { lanes, keyPair },
       leases,
+      downloadLimit,
       ...(pieceServer === undefined ? {} : { pieceServer, ownHoldings }),
       clock: systemClock,
     })
@@ -142,7 +144,7 @@ export class FleetNode implements AsyncDisposable {
       clock: systemClock,
       passingOn:
         passing === undefined ? undefined : { served: passing.pieces, holdings: ownHoldings, transit: passing.transit },
-      downloadLimit: new RateLimit(limits.download, systemClock),
+      downloadLimit,
     })
     const print = fingerprint(machineKey.publicKey)
     node = new FleetNode(print, `${os}_${arch}`, swarm, discovery, lanes, exchange, leases, served, settings)

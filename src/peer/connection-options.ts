@@ -1,6 +1,7 @@
 /** What a connection is made of, and whom it tells. */
 import type { Clock } from '../base/clock.ts'
 import type { HoloError } from '../base/errors.ts'
+import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { Delegation } from '../trust/keys.ts'
 import type { LaneAccess } from './lane-keeper.ts'
@@ -20,6 +21,8 @@ export interface ConnectionOptions {
   readonly library: ServedLibrary
   /** Sends pieces, for all connections; undefined where this process sends none. */
   readonly pieceServer?: PieceServer
+  /** What comes from all peers, beside pieces, for which a fetch has it; undefined for as much as goes. */
+  readonly downloadLimit?: RateLimit
   /** What this machine is fetching, and may be asked for already. */
   readonly ownHoldings?: OwnHoldings
   /** Who brings what from substituters; undefined where this process says and hears nothing of that. */

@@ -64,7 +64,7 @@ export class PeerConnection {
     this.#uploads = new Uploads({
       library: options.library,
       log: this.#log,
-      turns: options.pieceServer?.catalogTurns,
+      shared: options.pieceServer,
       send: (message) => this.#send(message),
       drained: (signal) => link.drained(signal),
       onAnswered: (request, count) => this.#session.answered(request, count),
@@ -318,7 +318,7 @@ export class PeerConnection {
   }
 
   #sourceNamed(name: string): PeerSource {
-    return new PeerSource(name, (message) => this.#send(message), this.#options.clock, {
+    return new PeerSource(name, (message) => this.#send(message), this.#options, {
       onOwed: () => this.#stallWatch.watch(() => this.#source),
       onWanted: () => this.expectBulk(),
     })

@@ -1,9 +1,10 @@
 /**
  * One thing on its way from a peer: a blob or a catalog, chunk by chunk, to one reader.
  *
- * What the reader has not taken yet is held here; the peer's credit bounds how much that can be. Does not look at the
- * bytes.
+ * What the reader has not taken yet is held here; the peer's credit bounds how much that can be, and a limit on what
+ * comes holds that credit back. Does not look at the bytes.
  */
+import type { RateLimit } from '../base/rate-limit.ts'
 
 export class Incoming {
   /** Resolves with the form of what comes, or undefined where the peer does not have it; rejects where it fails. */
@@ -15,9 +16,17 @@ export class Incoming {
   #wake: (() => void) | undefined
   #outcome: { readonly error: unknown } | 'whole' | undefined
   #discarded = false
+  /** Nothing more is delivered. */
+  readonly #over = new AbortController()
 
-  /** @param onConsumed called with the length of every chunk that needs no memory any more */
-  constructor(onConsumed: (bytes: number) => void) {
+  /**
+   * @param onConsumed called with the length of every chunk that needs no memory any more
+   * @param limit what the reader is given counts against it; what it is not given, little else
+   */
+  constructor(
+    onConsumed: (bytes: number) => void,
+    private readonly limit?: RateLimit,
+  ) {
     const { promise, resolve, reject } = Promise.withResolvers<'identity' | 'gzip' | undefined>()
     this.head = promise
     // Whoever asked may have left before the failure; the failure is then nobody's.
@@ -58,6 +67,7 @@ export class Incoming {
   fail(error: unknown): void {
     this.#rejectHead(error)
     this.#outcome ??= { error }
+    this.#over.abort(error)
     this.#release()
     this.#wake?.()
   }
@@ -66,6 +76,7 @@ export class Incoming {
   discard(): void {
     this.#discarded = true
     this.#outcome ??= 'whole'
+    this.#over.abort(new Error('nobody reads it any more'))
     this.#release()
     this.#wake?.()
   }
@@ -81,8 +92,11 @@ export class Incoming {
     try {
       for (;;) {
         for (let chunk = this.#chunks.shift(); chunk !== undefined; chunk = this.#chunks.shift()) {
+          // The credit that goes back only then keeps the peer from sending more.
+          await this.limit?.pass(chunk.byteLength, this.#over.signal).catch(() => {})
           // Its memory is the reader's from here on.
           this.#onConsumed(chunk.byteLength)
+          if (this.#over.signal.aborted) break
           yield chunk
         }
         if (this.#outcome !== undefined) break

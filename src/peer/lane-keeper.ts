@@ -176,7 +176,7 @@ export class LaneKeeper implements TicketHolder {
     const { library, clock, log, peerName, source, pieces, pieceServer, onViolation } = this.#options
     const lane = new PeerLane(
       link,
-      { library, clock, log, peerName: peerName(), pieces, turns: pieceServer?.catalogTurns },
+      { library, clock, log, peerName: peerName(), pieces, shared: pieceServer },
       {
         onProgress: () => source().advance(),
         onViolation,

@@ -9,14 +9,13 @@ import type { Clock } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import type { LaneLink } from '../base/lane.ts'
 import type { Logger } from '../base/log.ts'
-import type { CatalogTurns } from './catalog-turns.ts'
 import { Channel } from './channel.ts'
 import { decodeMessage, encodeInTwo } from './codec.ts'
 import type { Message } from './messages.ts'
 import { OpenQuestions } from './open-questions.ts'
 import { isPieceTraffic, type PieceTraffic } from './piece-traffic.ts'
 import type { PieceChannel } from './piece-wants.ts'
-import { type ServedLibrary, Uploads } from './serve.ts'
+import { type ServedLibrary, type SharedUploads, Uploads } from './serve.ts'
 import { violation } from './wire.ts'
 
 export interface PeerLaneOptions {
@@ -26,8 +25,8 @@ export interface PeerLaneOptions {
   /** Of the peer, in errors. */
   readonly peerName: string
   readonly pieces: PieceTraffic
-  /** As `UploadOptions.turns`. */
-  readonly turns?: CatalogTurns | undefined
+  /** As `UploadOptions.shared`. */
+  readonly shared?: SharedUploads | undefined
 }
 
 export interface PeerLaneEvents {
@@ -51,7 +50,7 @@ export class PeerLane {
     private readonly options: PeerLaneOptions,
     private readonly events: PeerLaneEvents,
   ) {
-    const { library, log, peerName, turns } = options
+    const { library, log, peerName, shared } = options
     const send = (message: Message) => {
       const { head, chunk } = encodeInTwo(message)
       return link.send(head, chunk)
@@ -61,7 +60,7 @@ export class PeerLane {
     this.#uploads = new Uploads({
       library,
       log,
-      turns,
+      shared,
       send,
       drained: (signal) => link.drained(signal),
       emptied: (signal) => link.emptied(signal),

@@ -17,6 +17,7 @@ import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.
 import { CatalogTurns } from './catalog-turns.ts'
 import type { CancelPieces, Choke, Refusal, WantPieces } from './piece-messages.ts'
 import type { PieceChannel } from './piece-wants.ts'
+import type { SharedUploads } from './serve.ts'
 import { type Upload, UploadQueue } from './upload-queue.ts'
 import { violation } from './wire.ts'
 
@@ -53,7 +54,7 @@ interface Asked {
 }
 
 /** The pieces of one process for all its peers. */
-export class PieceServer {
+export class PieceServer implements SharedUploads {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
   #wake: AbortController | undefined
@@ -65,6 +66,10 @@ export class PieceServer {
   constructor(readonly options: PieceServerOptions) {
     this.catalogTurns = new CatalogTurns(options.clock)
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
+  }
+
+  get uploadLimit(): RateLimit | undefined {
+    return this.options.uploadLimit
   }
 
   /** A member has come. */
@@ -288,8 +293,8 @@ export class PieceUploads {
   /** Chunk by chunk, as far as the peer still wants it. */
   async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
     const { signal } = this.#over
-    const { uploadLimit, clock } = this.server.options
-    const { catalogTurns } = this.server
+    const { clock } = this.server.options
+    const { catalogTurns, uploadLimit } = this.server
     const { channel } = asked
     const wireBytes = bytes.byteLength
     const sending = { request, piece, cancelled: false }

@@ -10,6 +10,7 @@ import { nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES_MAX, PEER_CREDIT_BYTES } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
+import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
@@ -43,11 +44,19 @@ export const nothingServed: ServedLibrary = {
   holds: () => false,
 }
 
+/** What all connections of a process share when they send. */
+export interface SharedUploads {
+  /** Whose turn it is to be sent a catalog. */
+  readonly catalogTurns: CatalogTurns
+  /** What leaves this machine; undefined for as much as goes. */
+  readonly uploadLimit: RateLimit | undefined
+}
+
 export interface UploadOptions {
   readonly library: ServedLibrary
   readonly log: Logger
-  /** Whose turn it is to be sent a catalog; undefined where nobody else is served. */
-  readonly turns?: CatalogTurns | undefined
+  /** Undefined where nobody else is served. */
+  readonly shared?: SharedUploads | undefined
   /** Queue one frame. @returns false when `drained` should be awaited before the next */
   send(message: Message): boolean
   drained(signal: AbortSignal): Promise<void>
@@ -171,7 +180,7 @@ export class Uploads {
     let reason: Missing['reason'] | undefined
     const isCatalog = typeof job.wanted !== 'string' && 'catalog' in job.wanted
     try {
-      using turn = isCatalog ? await this.#options.turns?.enter(this.#stopped.signal) : undefined
+      using turn = isCatalog ? await this.#options.shared?.catalogTurns.enter(this.#stopped.signal) : undefined
       using stored = job.cancelled ? undefined : await this.#open(job)
       if (stored !== undefined) reason = await this.#gather(job, stored)
       else reason = job.cancelled ? 'cancelled' : 'not-held'
@@ -232,10 +241,11 @@ export class Uploads {
 
   /** Send what is gathered, as soon as the remote and the link have room for it. */
   async #flush(): Promise<void> {
-    const { send, drained, onAnswered } = this.#options
+    const { send, drained, onAnswered, shared } = this.#options
     const { signal } = this.#stopped
     let hasRoom = true
     if (this.#frame.length > 0) {
+      await shared?.uploadLimit?.pass(this.#frameBytes, signal)
       while (this.#credit < this.#frameBytes) {
         await new Promise<void>((resolve) => {
           this.#wakeCredit = resolve

@@ -19,6 +19,7 @@ import {
   SIGNATURES_MAX,
   WANT_DIGESTS_MAX,
 } from '../base/limits.ts'
+import type { RateLimit } from '../base/rate-limit.ts'
 import { type Digest, isSha256, type Sha256Digest } from '../blob/digest.ts'
 import { gzipBytesMax } from '../blob/gzip.ts'
 import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
@@ -33,6 +34,12 @@ interface Pending {
   readonly incoming: Incoming
   /** Set once the want is out. */
   sent: { readonly channel: Channel; readonly request: number; readonly index: number } | undefined
+}
+
+export interface PeerSourceOptions {
+  readonly clock: Clock
+  /** As `ConnectionOptions.downloadLimit`. */
+  readonly downloadLimit?: RateLimit | undefined
 }
 
 export interface PeerSourceEvents {
@@ -61,7 +68,7 @@ export class PeerSource implements BlobSource {
   constructor(
     readonly name: string,
     send: (message: Message) => void,
-    private readonly clock: Clock,
+    private readonly options: PeerSourceOptions,
     private readonly events: PeerSourceEvents,
   ) {
     this.session = new Channel(send)
@@ -79,7 +86,7 @@ export class PeerSource implements BlobSource {
       signal.throwIfAborted()
       if (this.#ended !== undefined) throw this.#ended
       const some = asked.slice(from, from + WANT_DIGESTS_MAX)
-      const { request, answer } = this.session.requests.ask(some.length, this.clock.nowMs())
+      const { request, answer } = this.session.requests.ask(some.length, this.options.clock.nowMs())
       this.session.send({ type: 'ask', request, digests: some })
       this.events.onOwed()
       for (const index of await abortable(answer, signal)) {
@@ -187,9 +194,9 @@ export class PeerSource implements BlobSource {
   ): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
-    const incoming = new Incoming((bytes) => channel.consumed(bytes))
+    const incoming = new Incoming((bytes) => channel.consumed(bytes), this.options.downloadLimit)
     const wanted = { incoming, sizeBytes: undefined, storedBytesMax, label }
-    const request = channel.requests.open([wanted], this.clock.nowMs())
+    const request = channel.requests.open([wanted], this.options.clock.nowMs())
     channel.send(ask(request))
     this.events.onOwed()
     const abandon = () => {
@@ -231,7 +238,7 @@ export class PeerSource implements BlobSource {
   async #getOnce(ref: Pending['ref'], signal: AbortSignal): Promise<BlobStream | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
-    const incoming = new Incoming((bytes) => pending.sent?.channel.consumed(bytes))
+    const incoming = new Incoming((bytes) => pending.sent?.channel.consumed(bytes), this.options.downloadLimit)
     const pending: Pending = { ref, incoming, sent: undefined }
     this.#pending.push(pending)
     this.#flushSoon()
@@ -283,7 +290,7 @@ export class PeerSource implements BlobSource {
       storedBytesMax: gzipBytesMax(ref.sizeBytes),
       label: `Blob ${ref.digest} of ${this.name}`,
     }))
-    const request = channel.requests.open(wanted, this.clock.nowMs())
+    const request = channel.requests.open(wanted, this.options.clock.nowMs())
     for (const [index, pending] of batch.entries()) pending.sent = { channel, request, index }
     channel.send({ type: 'want', request, digests: batch.map(({ ref }) => ref.digest) })
     this.events.onOwed()

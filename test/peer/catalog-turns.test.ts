@@ -126,7 +126,7 @@ test('Uploads waits no longer than its turn for a catalog to be on its way', asy
   const uploads = new Uploads({
     library: { ...nothingServed, storedCatalog: async () => stored },
     log: roomLogger('peer'),
-    turns: new CatalogTurns(clock),
+    shared: { catalogTurns: new CatalogTurns(clock), uploadLimit: undefined },
     send: () => true,
     drained: async () => {},
     emptied: (signal) => abortable(new Promise<void>(() => {}), signal),
