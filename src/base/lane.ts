@@ -7,6 +7,14 @@
  */
 import type { FrameLink } from './link.ts'
 
+/** What the system has of a lane's bytes. */
+export interface Backlog {
+  /** Sent and not acknowledged, or about to be sent. */
+  readonly bytes: number
+  /** How much longer a round trip takes now than at best, ms. */
+  readonly queueMs: number
+}
+
 /** What of a link a lane has. */
 export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFrame' | 'closed' | 'close' | 'destroy'> {
   /**
@@ -17,6 +25,8 @@ export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFra
   send(frame: Uint8Array, rest?: Uint8Array): boolean
   /** Resolve once the system has taken all of the send queue, or the link is closed. @throws `signal.reason` */
   emptied(signal: AbortSignal): Promise<void>
+  /** @returns undefined where the system does not tell */
+  backlog(): Backlog | undefined
 }
 
 /** Where a lane leads. */

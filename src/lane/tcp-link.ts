@@ -8,11 +8,12 @@ import type { Socket } from 'bun'
 import type { Clock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { freeNow } from '../base/free-now.ts'
-import type { LaneLink } from '../base/lane.ts'
+import type { Backlog, LaneLink } from '../base/lane.ts'
 import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, framed } from './frame-reader.ts'
 import { limitUnsent } from './limit-unsent.ts'
+import { tcpBacklog } from './tcp-backlog.ts'
 
 const NOTHING = new Uint8Array(0)
 /** Frames up to this leave together at the end of a turn: each write costs a TLS record, a call and a packet. */
@@ -45,9 +46,19 @@ export class TcpLink implements LaneLink, Endpoint {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.closed = promise
     this.#resolveClosed = resolve
+    const descriptor = this.#descriptor
+    if (descriptor !== undefined) limitUnsent(descriptor)
+  }
+
+  get #descriptor(): number | undefined {
     // Bun's types do not tell of it.
-    const { fd } = socket as Socket<Endpoint> & { readonly fd?: number }
-    if (fd !== undefined && fd >= 0) limitUnsent(fd)
+    const { fd } = this.socket as Socket<Endpoint> & { readonly fd?: number }
+    return fd !== undefined && fd >= 0 && !this.#over.signal.aborted ? fd : undefined
+  }
+
+  backlog(): Backlog | undefined {
+    const descriptor = this.#descriptor
+    return descriptor === undefined ? undefined : tcpBacklog(descriptor)
   }
 
   send(frame: Uint8Array, rest: Uint8Array = NOTHING): boolean {

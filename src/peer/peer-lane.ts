@@ -56,7 +56,7 @@ export class PeerLane {
       return link.send(head, chunk)
     }
     this.channel = new Channel(send)
-    this.pieceChannel = { send, drained: (signal) => link.drained(signal) }
+    this.pieceChannel = { send, drained: (signal) => link.drained(signal), backlog: () => link.backlog() }
     this.#uploads = new Uploads({
       library,
       log,

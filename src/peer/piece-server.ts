@@ -1,25 +1,19 @@
 /**
  * The pieces that this machine sends, over all its connections.
  *
- * Which piece goes to whom, and who has to wait, is `UploadQueue`'s; here it is carried out: one piece at a time per
- * peer, the next one made ready meanwhile. A piece that cannot be read is refused, and the peer asks others.
+ * Which piece goes to whom, and who has to wait, is `UploadQueue`'s, and how much goes at once `UploadGate`'s; here it is
+ * carried out.
  */
-import { type Clock, nextTurn } from '../base/clock.ts'
-import { HoloError, messageOf } from '../base/errors.ts'
-import { freeNow } from '../base/free-now.ts'
-import { BAD_REQUESTS_MAX, PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
-import { UPLOAD_AHEAD_MAX, UPLOAD_SLOTS, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
-import { parseSha256 } from '../blob/digest.ts'
-import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import { UPLOAD_SLOTS } from '../base/upload-limits.ts'
+import type { ServedPieces } from '../blob/pieces.ts'
 import { CatalogTurns } from './catalog-turns.ts'
-import type { CancelPieces, Choke, Refusal, WantPieces } from './piece-messages.ts'
-import type { PieceChannel } from './piece-wants.ts'
-import type { SharedUploads } from './serve.ts'
-import { type Upload, UploadQueue } from './upload-queue.ts'
-import { violation } from './wire.ts'
+import { type PieceClient, PieceUploads, type PieceUploadsServer } from './piece-uploads.ts'
+import { UploadGate } from './upload-gate.ts'
+import { UploadQueue } from './upload-queue.ts'
 
 export interface PieceServerOptions {
   readonly served: ServedPieces
@@ -34,37 +28,20 @@ export interface PieceServerOptions {
   readonly uploadLimit?: RateLimit | undefined
 }
 
-/** What the server needs of one connection. */
-export interface PieceClient {
-  /** Unique among the connections of this process. */
-  readonly id: string
-  /** On the session. */
-  send(message: Choke): void
-  /** A bug: something else than a HoloError was thrown. */
-  onCrash(error: unknown): void
-}
-
-interface Asked {
-  readonly channel: PieceChannel
-  readonly preference: PiecePreference
-  /** Choices that were neither sent nor refused. */
-  readonly left: Set<number>
-  /** How many of them are owed. */
-  remaining: number
-}
-
 /** The pieces of one process for all its peers. */
-export class PieceServer implements SharedUploads {
+export class PieceServer implements PieceUploadsServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
   #wake: AbortController | undefined
-  /** Peers to whom a piece goes out, and whose next one is being made ready, or is. */
   ahead = 0
   /** Pieces wait while anybody has one. */
   readonly catalogTurns: CatalogTurns
+  readonly gate: UploadGate
 
   constructor(readonly options: PieceServerOptions) {
     this.catalogTurns = new CatalogTurns(options.clock)
+    const backlogs = () => [...this.#peers.values()].flatMap(({ backlog }) => backlog ?? [])
+    this.gate = new UploadGate(options.clock, backlogs)
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
   }
 
@@ -109,219 +86,5 @@ export class PieceServer implements SharedUploads {
       () => this.advance(),
       () => {},
     )
-  }
-}
-
-/** What one peer wants of us. */
-export class PieceUploads {
-  readonly #asked = new Map<number, Asked>()
-  readonly #over = new AbortController()
-  #pumping = false
-  /** What is made ready, and what goes out. */
-  #reading: { readonly upload: Upload; cancelled: boolean } | undefined
-  #sending: { readonly request: number; readonly piece: number; cancelled: boolean } | undefined
-  /** Wants of catalogs that are neither here nor on their way here, and those beyond what may be open. */
-  #badRequests = 0
-  /** Bytes of wire forms sent so far. */
-  sentBytes = 0
-
-  constructor(
-    private readonly server: PieceServer,
-    private readonly client: PieceClient,
-    private readonly queue: UploadQueue,
-  ) {}
-
-  /** Whether the peer waits for something. */
-  get isAsked(): boolean {
-    return this.#asked.size > 0
-  }
-
-  /** @throws {HoloError} `protocol-violation` */
-  want(channel: PieceChannel, { request, catalog, count, preference, choices }: WantPieces): void {
-    if (this.#asked.has(request)) throw violation(`request ${request} twice`)
-    const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
-    const pieces = served.pieceCount(catalog)
-    const refusal = pieces === undefined ? 'not-held' : this.#asked.size >= wantsPerPeer ? 'choked' : undefined
-    if (refusal !== undefined && ++this.#badRequests > BAD_REQUESTS_MAX) {
-      throw violation(`${this.#badRequests} wants of what we never told of, or beyond what may be open`)
-    }
-    if (pieces !== undefined && choices.some((piece) => piece >= pieces)) {
-      throw violation(`a want beyond the ${pieces} pieces of its catalog`)
-    }
-    if (refusal !== undefined) {
-      channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
-      return
-    }
-    this.#asked.set(request, { channel, preference, left: new Set(choices), remaining: count })
-    const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
-    if (verdict === 'violation') throw violation('a want that asks for too much')
-    this.server.advance()
-  }
-
-  /** What ended while the cancel was on its way is passed over. */
-  cancel({ request, pieces }: CancelPieces): void {
-    const asked = this.#asked.get(request)
-    if (asked === undefined) return
-    this.#cancel(request, pieces.length === 0 ? 'all' : pieces, asked)
-    this.server.advance()
-  }
-
-  #cancel(request: number, pieces: 'all' | readonly number[], { left }: Asked): void {
-    const named = (each: { readonly request: number; readonly piece: number } | undefined) =>
-      each?.request === request && (pieces === 'all' || pieces.includes(each.piece))
-    if (this.#sending !== undefined && named(this.#sending)) this.#sending.cancelled = true
-    if (this.#reading !== undefined && named(this.#reading.upload)) this.#reading.cancelled = true
-    for (const piece of pieces === 'all' ? left : pieces) this.queue.onCancel(this.client.id, request, piece)
-  }
-
-  /** Nothing more can be said over this channel. */
-  channelLost(channel: PieceChannel): void {
-    for (const [request, asked] of [...this.#asked]) {
-      if (asked.channel !== channel) continue
-      this.#cancel(request, 'all', asked)
-      this.#asked.delete(request)
-    }
-    this.server.advance()
-  }
-
-  choke(choked: boolean): void {
-    this.client.send({ type: 'choke', choked })
-  }
-
-  refuse(request: number, pieces: 'all' | readonly number[], reason: Refusal): void {
-    const asked = this.#asked.get(request)
-    if (asked === undefined) return
-    asked.channel.send({ type: 'refuse-pieces', request, reason, pieces: pieces === 'all' ? [] : pieces })
-    if (pieces === 'all') asked.left.clear()
-    else for (const piece of pieces) asked.left.delete(piece)
-    this.#settle(request, asked)
-  }
-
-  /** It has ended where nothing more is owed, and nothing of it is under way. */
-  #settle(request: number, asked: Asked): void {
-    const isReady = this.#reading?.upload.request === request ? 1 : 0
-    asked.remaining = Math.min(asked.remaining, asked.left.size + isReady)
-    if (asked.remaining === 0 && this.#sending?.request !== request) this.#asked.delete(request)
-  }
-
-  stop(): void {
-    if (this.#over.signal.aborted) return
-    this.#over.abort(new Error('the connection has ended'))
-    this.#asked.clear()
-    this.server.detach(this.client.id)
-  }
-
-  /** Send what is wanted, unless that is being done. */
-  pump(): void {
-    if (this.#pumping || this.#over.signal.aborted) return
-    this.#pumping = true
-    this.#send().then(
-      () => {
-        this.#pumping = false
-        // What rests has been found only now.
-        this.server.lookLater()
-      },
-      (error: unknown) => {
-        this.#pumping = false
-        if (!this.#over.signal.aborted) this.client.onCrash(error)
-      },
-    )
-  }
-
-  /** One piece is made ready while the one before it goes out. */
-  async #send(): Promise<void> {
-    const { signal } = this.#over
-    const { clock } = this.server.options
-    const { id } = this.client
-    let transmission: Promise<void> | undefined
-    for (;;) {
-      if (transmission !== undefined && this.server.ahead >= UPLOAD_AHEAD_MAX) {
-        await transmission
-        transmission = undefined
-      }
-      const upload = this.queue.next(id, clock.nowMs())
-      if (upload === undefined) {
-        if (transmission === undefined) return
-        await transmission
-        transmission = undefined
-        continue
-      }
-      const { request, piece } = upload
-      const asked = this.#asked.get(request)
-      asked?.left.delete(piece)
-      this.#reading = { upload, cancelled: false }
-      const isAhead = transmission !== undefined
-      if (isAhead) this.server.ahead++
-      let wire: PieceOnWire | undefined
-      try {
-        wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
-        await transmission
-      } finally {
-        if (isAhead) this.server.ahead--
-      }
-      signal.throwIfAborted()
-      const { cancelled } = this.#reading
-      this.#reading = undefined
-      if (asked === undefined || wire === undefined || cancelled) {
-        this.queue.onUnsent(id, upload, { begun: false }, clock.nowMs())
-        this.refuse(request, [piece], cancelled ? 'cancelled' : 'failed')
-      } else {
-        this.queue.onSent(id, upload, wire.bytes.byteLength, clock.nowMs())
-        asked.remaining--
-        transmission = this.#transmit(upload, asked, wire)
-        // Whoever awaits it hears of its failure; until then it is nobody's.
-        transmission.catch(() => {})
-      }
-      this.server.advance()
-    }
-  }
-
-  async #read({ catalog, piece }: Upload, preference: PiecePreference): Promise<PieceOnWire | undefined> {
-    const { served, log } = this.server.options
-    const sha256 = parseSha256(catalog)
-    if (sha256 === undefined) return undefined
-    try {
-      return await served.piece(sha256, piece, preference, this.#over.signal)
-    } catch (error) {
-      this.#over.signal.throwIfAborted()
-      if (!(error instanceof HoloError)) throw error
-      log.warn(`A peer was not served: ${messageOf(error)}`)
-      return undefined
-    }
-  }
-
-  /** Chunk by chunk, as far as the peer still wants it. */
-  async #transmit({ request, piece }: Upload, asked: Asked, { encoding, bytes }: PieceOnWire): Promise<void> {
-    const { signal } = this.#over
-    const { clock } = this.server.options
-    const { catalogTurns, uploadLimit } = this.server
-    const { channel } = asked
-    const wireBytes = bytes.byteLength
-    const sending = { request, piece, cancelled: false }
-    this.#sending = sending
-    const startedMs = clock.nowMs()
-    let at = 0
-    do {
-      const chunk = bytes.subarray(at, at + PIECE_CHUNK_BYTES_MAX)
-      if (catalogTurns.holdsPieces) await catalogTurns.free(signal)
-      if (uploadLimit !== undefined) await uploadLimit.pass(chunk.byteLength, signal)
-      if (sending.cancelled) {
-        channel.send({ type: 'refuse-pieces', request, reason: 'cancelled', pieces: [piece] })
-        break
-      }
-      const hasRoom = channel.send(
-        at === 0 ? { type: 'piece', request, piece, encoding, wireBytes, chunk } : { type: 'piece-more', chunk },
-      )
-      at += chunk.byteLength
-      this.sentBytes += chunk.byteLength
-      if (!hasRoom) await channel.drained(signal)
-    } while (at < wireBytes)
-    if (!sending.cancelled) this.queue.noteSending(clock.nowMs() - startedMs)
-    // Each is up to 1 MiB, and the collector would let them pile up: 200 MB with eight peers.
-    freeNow(bytes)
-    // So that other connections get their turn.
-    await nextTurn()
-    this.#sending = undefined
-    this.#settle(request, asked)
   }
 }

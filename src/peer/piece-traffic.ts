@@ -9,7 +9,7 @@ import type { Bitfield } from './bitfield.ts'
 import type { HeldCatalog } from './messages.ts'
 import type { PiecePeer } from './piece-fetch.ts'
 import type { PieceMessage, PieceTrafficMessage, TableRequest } from './piece-messages.ts'
-import type { PieceUploads } from './piece-server.ts'
+import type { PieceUploads } from './piece-uploads.ts'
 import { type PieceChannel, type PieceQuestion, PieceWants, type WantEvents } from './piece-wants.ts'
 import { RemoteHoldings } from './remote-holdings.ts'
 
@@ -102,6 +102,7 @@ export class PieceTraffic implements PiecePeer {
         break
       case 'pieces-got':
         this.#holdings.onGot(message)
+        this.#uploads?.onGot(message)
         this.#ends.onGot(message.catalog, message.pieces)
         break
       case 'choke':

@@ -6,6 +6,7 @@
  * What was asked for bounds what can come, so no credit is needed: memory is that of the pieces under way.
  */
 import type { HoloError } from '../base/errors.ts'
+import type { Backlog } from '../base/lane.ts'
 import { PIECE_WIRE_BYTES_MAX } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference } from '../blob/pieces.ts'
@@ -17,6 +18,8 @@ export interface PieceChannel {
   /** @returns false when `drained` should be awaited before the next */
   send(message: WantPieces | PieceHead | PieceMore | RefusePieces | CancelPieces): boolean
   drained(signal: AbortSignal): Promise<void>
+  /** As `LaneLink.backlog`. */
+  backlog?(): Backlog | undefined
 }
 
 /** What happens to one request; called in the order in which it comes. */

@@ -2,14 +2,14 @@
  * The serving side of one machine, over all its connections: who gets which piece next, and who has to wait.
  *
  * Of the choices that a peer gives, this machine sends what it has served least: so a crowd soon holds one copy of
- * everything between them. Where all of them are on their way to others, a want rests for about as long as that takes:
- * they will pass them on. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
+ * everything between them. Where all of them are on their way to others that pass on what they get, a want rests until
+ * these have told of them. Every want ends by its pieces or by a refusal. Pure: it knows nothing of bytes and sockets;
  * whoever sends asks `next` when a connection has nothing to send.
  */
 import type { Random } from '../base/random.ts'
-import { UPLOAD_CATALOGS_MAX, UPLOAD_CHOICES_MAX, UPLOAD_REST_MS_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
+import { UPLOAD_CHOICES_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import type { RefusalReason } from './exchange-want.ts'
-import { RecentPercentile } from './rates.ts'
+import { HandedOut } from './handed-out.ts'
 import { UploadSlots } from './upload-slots.ts'
 
 export interface UploadQueueOptions {
@@ -58,27 +58,15 @@ interface QueuedWant {
 interface Line {
   readonly wants: QueuedWant[]
   choices: number
+  /** Whether it tells what it has got, and so passes it on. */
+  passesOn: boolean
   sending: { readonly want: QueuedWant; readonly piece: number } | undefined
 }
 
-interface Served {
-  /** How often it was handed out. */
-  readonly times: number
-  readonly lastMs: number
-}
-
-/** A piece is passed on after some times what it takes to send one: it is sent, told of, asked for, and waits for its turn. */
-const PASSED_ON_FACTOR = 4
-/** Of so many pieces the middle one counts for what the next one takes: one slow peer makes nobody else wait. */
-const SENDING_WINDOW = 16
-
 export class UploadQueue {
   readonly #slots: UploadSlots
-  readonly #random: Random
   readonly #lines = new Map<string, Line>()
-  /** How often each piece was served, by catalog, the one that was asked for longest ago first. */
-  readonly #served = new Map<string, Map<number, Served>>()
-  readonly #sendingMs = new RecentPercentile(0.5, SENDING_WINDOW)
+  readonly #handedOut: HandedOut
   /** When the first want that rests is to be looked at again. */
   #restsMs: number | undefined
   #refusals: UploadAction[] = []
@@ -87,12 +75,12 @@ export class UploadQueue {
 
   constructor({ slots, random }: UploadQueueOptions) {
     this.#slots = new UploadSlots(slots, random)
-    this.#random = random
+    this.#handedOut = new HandedOut(random)
   }
 
   addPeer(peer: string, nowMs: number): void {
     if (this.#lines.has(peer)) return
-    this.#lines.set(peer, { wants: [], choices: 0, sending: undefined })
+    this.#lines.set(peer, { wants: [], choices: 0, passesOn: false, sending: undefined })
     this.#slots.add(peer, nowMs)
     this.#changed = true
   }
@@ -155,22 +143,27 @@ export class UploadQueue {
     if (line === undefined || line.sending !== undefined) return undefined
     const want = line.wants.find((each) => !this.#rests(each, nowMs))
     if (want === undefined) return undefined
-    const served = this.#servedOf(want.catalog)
-    const piece = want.left === want.choices.size ? first(want.choices) : this.#leastServed(want.choices, served)
-    want.choices.delete(piece)
+    const { catalog, choices } = want
+    const piece = want.left === choices.size ? first(choices) : this.#handedOut.leastOf(catalog, choices)
+    choices.delete(piece)
     line.choices--
     want.left--
     if (want.left === 0) this.#leave(line, want)
-    served.set(piece, { times: (served.get(piece)?.times ?? 0) + 1, lastMs: nowMs })
+    this.#handedOut.note(catalog, piece, peer, nowMs)
     line.sending = { want, piece }
     this.#slots.onBegin(peer, nowMs)
     this.#changed = true
-    return { request: want.request, catalog: want.catalog, piece }
+    return { request: want.request, catalog, piece }
   }
 
-  /** A piece has gone out, which took so long. */
-  noteSending(tookMs: number): void {
-    this.#sendingMs.add(tookMs)
+  /** A peer tells others that it has these pieces. */
+  onGot(peer: string, catalog: string, pieces: readonly number[], nowMs: number): void {
+    const line = this.#lines.get(peer)
+    if (line === undefined) return
+    line.passesOn = true
+    const heardMs = this.#handedOut.onGot(peer, catalog, pieces, nowMs)
+    // It may be what a want rests for, and sooner than was thought.
+    if (this.#restsMs !== undefined && heardMs !== undefined) this.#restsMs = Math.min(this.#restsMs, heardMs)
   }
 
   /** @param bytes of the wire form */
@@ -194,9 +187,7 @@ export class UploadQueue {
     line.sending = undefined
     this.#slots.onEnd(peer, 0, nowMs)
     this.#changed = true
-    const served = this.#servedOf(catalog)
-    const { times, lastMs } = served.get(piece) ?? { times: 0, lastMs: 0 }
-    served.set(piece, { times: Math.max(0, times - 1), lastMs })
+    this.#handedOut.takeBack(catalog, piece)
     const { want } = sending
     if (begun || want.choices.size === 0) return
     if (this.#slots.isChoked(peer)) {
@@ -249,22 +240,15 @@ export class UploadQueue {
 
   /** How often a piece was handed out. */
   servedCount(catalog: string, piece: number): number {
-    return this.#served.get(catalog)?.get(piece)?.times ?? 0
+    return this.#handedOut.times(catalog, piece)
   }
 
-  /** Whether all that it leaves to our choice was handed out so lately that others are about to pass it on. */
+  /** Whether all that it leaves to our choice is on its way to others, or they have told of it just now. */
   #rests({ isOffer, catalog, choices }: QueuedWant, nowMs: number): boolean {
-    const tookMs = this.#sendingMs.value
-    if (!isOffer || tookMs === undefined) return false
-    const served = this.#served.get(catalog)
-    const restMs = Math.min(UPLOAD_REST_MS_MAX, PASSED_ON_FACTOR * tookMs)
-    let untilMs = Number.POSITIVE_INFINITY
-    for (const choice of choices) {
-      const { times, lastMs } = served?.get(choice) ?? { times: 0, lastMs: 0 }
-      if (times === 0) return false
-      untilMs = Math.min(untilMs, lastMs + restMs)
-    }
-    if (nowMs >= untilMs) return false
+    if (!isOffer) return false
+    const passesOn = (peer: string) => this.#lines.get(peer)?.passesOn === true
+    const untilMs = this.#handedOut.restsUntilMs(catalog, choices, passesOn, nowMs)
+    if (untilMs === undefined) return false
     this.#restsMs = Math.min(this.#restsMs ?? untilMs, untilMs)
     return true
   }
@@ -277,32 +261,6 @@ export class UploadQueue {
   #leave(line: Line, want: QueuedWant): void {
     line.wants.splice(line.wants.indexOf(want), 1)
     line.choices -= want.choices.size
-  }
-
-  #leastServed(choices: ReadonlySet<number>, served: ReadonlyMap<number, Served>): number {
-    let least: number[] = []
-    let leastServed = Number.POSITIVE_INFINITY
-    for (const piece of choices) {
-      const count = served.get(piece)?.times ?? 0
-      if (count > leastServed) continue
-      if (count < leastServed) least = []
-      leastServed = count
-      least.push(piece)
-    }
-    return least[Math.floor(this.#random.next() * least.length)] ?? first(choices)
-  }
-
-  #servedOf(catalog: string): Map<number, Served> {
-    const served = this.#served.get(catalog) ?? new Map<number, Served>()
-    this.#served.delete(catalog)
-    this.#served.set(catalog, served)
-    if (this.#served.size > UPLOAD_CATALOGS_MAX) {
-      for (const oldest of this.#served.keys()) {
-        this.#served.delete(oldest)
-        break
-      }
-    }
-    return served
   }
 }
 

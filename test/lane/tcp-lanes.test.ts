@@ -114,6 +114,27 @@ describe('a lane', () => {
     await late
   })
 
+  test.skipIf(process.platform !== 'linux')(
+    'tells what the system has of its bytes, as long as it is open',
+    async () => {
+      const listening = listener()
+      const { links } = open(listening)
+      const link = await call(listening.port, listening.certificate)
+      let got = 0
+      links[0]?.onFrame(() => got++)
+      // Nobody reads before this turn ends.
+      let sent = 0
+      do sent++
+      while (link.send(new Uint8Array(1_000_000)))
+      expect(link.backlog()?.bytes).toBeGreaterThan(0)
+      expect(link.backlog()?.queueMs).toBeGreaterThanOrEqual(0)
+      while (got < sent || link.backlog()?.bytes !== 0) await Bun.sleep(5)
+      link.destroy()
+      await link.closed
+      expect(link.backlog()).toBeUndefined()
+    },
+  )
+
   test('delivers what was sent before it was closed', async () => {
     const listening = listener()
     const { links } = open(listening)

@@ -50,21 +50,30 @@ describe('UploadQueue.next()', () => {
 describe('UploadQueue, of choices that are all on their way to others,', () => {
   const TOOK_MS = 100
 
-  /** Two pieces were handed out to `a` and `b`, each taking 100 ms; `c` leaves the choice between them to us. */
-  function resting() {
+  /** `peer` is handed piece `piece` of `catalog` at 0, and tells of it `tookMs` later, if at all. */
+  function hand(queue: UploadQueue, peer: string, catalog: string, piece: number, tookMs?: number): void {
+    queue.onWant(peer, { request: 100 + piece, catalog, count: 1, choices: [piece] }, 0)
+    const upload = queue.next(peer, 0)
+    if (upload === undefined) throw new Error('nothing to send')
+    queue.onSent(peer, upload, 1, 0)
+    if (tookMs !== undefined) queue.onGot(peer, catalog, [piece], tookMs)
+  }
+
+  /** Two pieces were handed out to `a` and `b`, who pass on what they get; `c` leaves the choice between them to us. */
+  function resting(tookMs = TOOK_MS) {
     const queue = queueOf(8, ['a', 'b', 'c'])
-    for (const [piece, peer] of ['a', 'b'].entries()) {
-      queue.onWant(peer, { request: 1, catalog: 'x', count: 1, choices: [piece] }, 0)
-      queue.next(peer, 0)
-    }
     // One that is far slower counts for nothing.
-    for (const tookMs of [TOOK_MS, TOOK_MS, 1e6, TOOK_MS, TOOK_MS]) queue.noteSending(tookMs)
+    for (const [piece, ms] of [tookMs, tookMs, 1e6, tookMs, tookMs].entries()) {
+      for (const peer of ['a', 'b']) hand(queue, peer, `y${peer}`, piece, ms)
+    }
+    hand(queue, 'a', 'x', 0)
+    hand(queue, 'b', 'x', 1)
     queue.onWant('c', { request: 1, catalog: 'x', count: 1, choices: [0, 1] }, 10)
     queue.tick(10)
     return queue
   }
 
-  test('sends none until they could have been passed on, and then one', () => {
+  test('sends none until they should have come, and then one', () => {
     const queue = resting()
     expect(queue.next('c', 10)).toBeUndefined()
     expect(queue.wakeMs).toBe(4 * TOOK_MS)
@@ -72,19 +81,36 @@ describe('UploadQueue, of choices that are all on their way to others,', () => {
     expect([0, 1]).toContain(queue.next('c', 4 * TOOK_MS)?.piece ?? -1)
   })
 
+  test('sends none for a moment after one was told of, so that it can be asked for there', () => {
+    const queue = resting()
+    expect(queue.next('c', 10)).toBeUndefined()
+    queue.onGot('a', 'x', [0], 150)
+    expect(queue.wakeMs).toBe(150 + TOOK_MS / 2)
+    expect(queue.next('c', 150 + TOOK_MS / 2 - 1)).toBeUndefined()
+    expect(queue.next('c', 150 + TOOK_MS / 2)).toBeDefined()
+  })
+
+  test('sends at once what is on its way to one who leaves, or who passes nothing on', () => {
+    const left = resting()
+    left.removePeer('b')
+    expect(left.next('c', 10)).toBeDefined()
+    const queue = resting()
+    queue.addPeer('d', 0)
+    hand(queue, 'd', 'x', 2)
+    queue.onWant('c', { request: 2, catalog: 'x', count: 1, choices: [0, 2] }, 20)
+    expect(queue.next('c', 20)).toMatchObject({ request: 2 })
+  })
+
   test('sends meanwhile what a peer asks for by name, and what nobody has yet', () => {
     const queue = resting()
     queue.onWant('c', { request: 2, catalog: 'x', count: 1, choices: [1] }, 20)
     queue.onWant('b', { request: 2, catalog: 'x', count: 1, choices: [0, 1, 2] }, 20)
     expect(queue.next('c', 20)).toMatchObject({ request: 2, piece: 1 })
-    const upload = { request: 1, catalog: 'x', piece: 1 }
-    queue.onSent('b', upload, 1, 20)
     expect(queue.next('b', 20)).toMatchObject({ request: 2, piece: 2 })
   })
 
   test('waits no longer than the bound, however slow the link', () => {
-    const queue = resting()
-    for (let count = 0; count < 100; count++) queue.noteSending(1e6)
+    const queue = resting(1e6)
     expect(queue.next('c', 20)).toBeUndefined()
     expect(queue.wakeMs).toBe(UPLOAD_REST_MS_MAX)
   })

@@ -224,7 +224,6 @@ export class SimHost {
     const copy = { source: this.name, wrong: this.behaviour === 'liar' && this.#random.next() < LIE_SHARE }
     const { peer } = connection
     let arrived = false
-    const beganMs = nowMs
     const parcel: Parcel = {
       leftBytes: wireBytes,
       onChunk: (bytes) => {
@@ -237,7 +236,6 @@ export class SimHost {
         if (connection.sending?.parcel !== parcel) return
         connection.sending = undefined
         this.uploads.onSent(to, upload, wireBytes, this.world.queue.nowMs)
-        this.uploads.noteSending(this.world.queue.nowMs - beganMs)
         this.#turn()
       },
       onArrived: () => {
@@ -310,9 +308,10 @@ export class SimHost {
       if (!this.isUp || this.behaviour !== 'honest') return
       for (const connection of this.connections.values()) {
         const { peer } = connection
-        if (peer.isSeed || peer.doneMs !== undefined) continue
+        if (peer.doneMs !== undefined) continue
         this.#tell(connection, 2 * got.length, () => {
-          peer.exchange.onGot(this.name, got, this.world.queue.nowMs)
+          peer.uploads.onGot(this.name, CATALOG, got, this.world.queue.nowMs)
+          if (!peer.isSeed) peer.exchange.onGot(this.name, got, this.world.queue.nowMs)
           peer.#turn()
         })
       }
