@@ -21,6 +21,10 @@ test('HandedOut.leastOf() takes what was handed out least, and among equals what
 
 test('HandedOut.onGot() counts only what the peer had from here, and once', () => {
   const handed = new HandedOut(random)
+  // Before some have been told of nobody knows how long that takes.
+  const early = [10, 11, 12]
+  for (const piece of early) handed.note('x', piece, 'a', 0)
+  handed.onGot('a', 'x', early, 100)
   handed.note('x', 1, 'a', 0)
   expect(handed.onGot('b', 'x', [1], 50)).toBeUndefined()
   expect(handed.onGot('a', 'y', [1], 50)).toBeUndefined()
