@@ -31,4 +31,4 @@ export const UPLOAD_QUEUED_MS = 50
 export const UPLOAD_QUEUED_BYTES = 384 * KIB
 /** What is given at once then, and how soon it is looked again. */
 export const UPLOAD_QUEUED_CHUNK_BYTES = 32 * KIB
-export const UPLOAD_QUEUED_LOOK_MS = 4
+export const UPLOAD_QUEUED_LOOK_MS = 10
