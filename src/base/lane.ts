@@ -9,7 +9,7 @@ import type { FrameLink } from './link.ts'
 
 /** What the system has of a lane's bytes. */
 export interface Backlog {
-  /** Sent and not acknowledged, or about to be sent. */
+  /** Sent and not acknowledged, or about to be sent; 0 where nothing is acknowledged any more. */
   readonly bytes: number
   /** How much longer a round trip takes now than at best, ms. */
   readonly queueMs: number

@@ -11,10 +11,13 @@ const TCP_INFO = 11
 const INFO_BYTES = 152
 const SEGMENT_BYTES = 16
 const UNACKED_SEGMENTS = 24
+const LAST_ACK_MS = 56
 const ROUND_TRIP_US = 68
 const WINDOW_SEGMENTS = 80
 const UNSENT_BYTES = 144
 const LEAST_ROUND_TRIP_US = 148
+/** What has been acknowledged for so long not at all is in no queue: the way is cut, or nobody reads at its end. */
+const STUCK_MS = 1_000
 /** The least round trip of a socket that has measured none. */
 const UNKNOWN_US = 0xffffffff
 
@@ -29,6 +32,7 @@ export function tcpBacklog(descriptor: number): Backlog | undefined {
   if (libc().getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, info, length) !== 0 || length[0] < INFO_BYTES)
     return undefined
   const field = (offset: number) => fields.getUint32(offset, true)
+  if (field(LAST_ACK_MS) > STUCK_MS) return { bytes: 0, queueMs: 0 }
   const segment = field(SEGMENT_BYTES)
   // What the window lets out next is as good as sent; the rest waits here, in nobody's way.
   const next = Math.min(field(UNSENT_BYTES), field(WINDOW_SEGMENTS) * segment)
