@@ -32,3 +32,5 @@ export const UPLOAD_QUEUED_BYTES = 384 * KIB
 /** What is given at once then, and how soon it is looked again. */
 export const UPLOAD_QUEUED_CHUNK_BYTES = 32 * KIB
 export const UPLOAD_QUEUED_LOOK_MS = 10
+/** Who has waited so long goes before pieces that were begun earlier: on a slow link these alone take longer than a stall. */
+export const UPLOAD_WAIT_MS = 2_000

@@ -4,7 +4,8 @@
  * On a link that is slower than its senders what they send queues up, on the way out or at the receivers: TCP fills those
  * queues, for half a second at 10 to 25 Mbit/s. Everything waits there then, a piece that was taken back is sent
  * nevertheless, and a connection that comes later gets next to nothing. So, where most lanes tell of a queue, no more is
- * given to the system while a bound is under way over all of them, and the piece that was begun first goes on first.
+ * given to the system while a bound is under way over all of them, and the piece that was begun first goes on first, but
+ * for one that has waited so long that its peer might take us for stalled.
  */
 import type { Clock } from '../base/clock.ts'
 import { nextTurn } from '../base/clock.ts'
@@ -16,11 +17,13 @@ import {
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
   UPLOAD_QUEUED_MS,
+  UPLOAD_WAIT_MS,
 } from '../base/upload-limits.ts'
 
 export class UploadGate {
   #turns = 0
-  readonly #waiting = new Map<number, () => void>()
+  /** By turn, who has waited longest first. */
+  readonly #waiting = new Map<number, { readonly sinceMs: number; readonly go: () => void }>()
   #looking = false
   #isQueued = false
 
@@ -44,7 +47,7 @@ export class UploadGate {
   async pass(turn: number, signal: AbortSignal): Promise<void> {
     if (this.#waiting.size === 0 && !this.#isFull()) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.set(turn, resolve)
+    this.#waiting.set(turn, { sinceMs: this.clock.nowMs(), go: resolve })
     void this.#look()
     try {
       await abortable(promise, signal)
@@ -59,11 +62,20 @@ export class UploadGate {
     this.#looking = true
     for (; this.#waiting.size > 0; await nextTurn()) {
       while (this.#isFull()) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, new AbortController().signal)
-      const turn = Math.min(...this.#waiting.keys())
-      this.#waiting.get(turn)?.()
+      const turn = this.#first()
+      this.#waiting.get(turn)?.go()
       this.#waiting.delete(turn)
     }
     this.#looking = false
+  }
+
+  #first(): number {
+    const nowMs = this.clock.nowMs()
+    for (const [turn, { sinceMs }] of this.#waiting) {
+      if (nowMs - sinceMs >= UPLOAD_WAIT_MS) return turn
+      break
+    }
+    return Math.min(...this.#waiting.keys())
   }
 
   #isFull(): boolean {

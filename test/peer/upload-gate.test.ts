@@ -1,6 +1,6 @@
 /** How much is sent at once where links are slower than their senders. */
 import { expect, test } from 'bun:test'
-import { never } from '../../src/base/clock.ts'
+import { never, nextTurn } from '../../src/base/clock.ts'
 import type { Backlog } from '../../src/base/lane.ts'
 import { PIECE_CHUNK_BYTES_MAX } from '../../src/base/limits.ts'
 import {
@@ -8,6 +8,7 @@ import {
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
   UPLOAD_QUEUED_MS,
+  UPLOAD_WAIT_MS,
 } from '../../src/base/upload-limits.ts'
 import { UploadGate } from '../../src/peer/upload-gate.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -54,6 +55,25 @@ test('UploadGate counts what the one before has sent before it lets the next one
   lanes[0] = { ...queued, bytes: 0 }
   await clock.advance(20 * UPLOAD_QUEUED_LOOK_MS)
   expect(through).toEqual([0])
+})
+
+test('UploadGate lets one that has waited for long go before what was begun earlier', async () => {
+  const { clock, gate, lanes, pass, through } = gateOf(queued, queued)
+  const [first, second] = [gate.turn(), gate.turn()]
+  // A piece that always has more to send, as that of a fast peer.
+  const goOn = () => {
+    if (!through.includes(second)) void pass(first).then(goOn)
+  }
+  goOn()
+  void pass(second)
+  lanes[0] = { ...queued, bytes: 0 }
+  await clock.advance(UPLOAD_WAIT_MS - 1)
+  for (let turn = 0; turn < 10; turn++) await nextTurn()
+  expect(through).toContain(first)
+  expect(through).not.toContain(second)
+  await clock.advance(1)
+  for (let turn = 0; turn < 3; turn++) await nextTurn()
+  expect(through).toContain(second)
 })
 
 test('UploadGate does not hold others back for one slow receiver', async () => {
