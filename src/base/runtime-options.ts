@@ -14,7 +14,7 @@ const FREE_SOON = { MIMALLOC_PURGE_DELAY: '10' }
 /**
  * A fetch is over before what the upper tiers of the JIT compile has paid for itself: they were a tenth of it. A restore
  * mostly has nothing to fetch, and would lose more than it gains; a daemon runs for long: eight that fetched over slow links
- * for 90 s took 62 % of two cores without them, 39 % with them.
+ * took 58 % of two cores without them, 50 % with them.
  */
 const NO_LATE_JIT = { BUN_JSC_useDFGJIT: '0' }
 

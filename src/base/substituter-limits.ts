@@ -1,8 +1,7 @@
 /**
  * Every bound of substituters, each with its reason: as `limits.ts`, which is one file for all the rest.
  */
-const KIB = 1024
-const MIB = 1024 * KIB
+import { KIB, MIB } from './limits.ts'
 
 /** Entries of `holo-peer.substituters`: each may cost a restore a moment. */
 export const SUBSTITUTERS_MAX = 32

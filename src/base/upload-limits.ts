@@ -1,6 +1,5 @@
 /** The bounds of serving pieces, each with its reason. Times are milliseconds. */
-
-const KIB = 1024
+import { KIB } from './limits.ts'
 
 /**
  * Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. Simulated, a crowd
@@ -26,7 +25,7 @@ export const UPLOAD_QUEUED_MS = 50
 /**
  * Bytes that are under way over all lanes together before more is given to the system, where most of them tell of a queue.
  * In a crowd of eight at 12.5 Mbit/s with 128 KiB links ran dry and all took 1.41 times as long as one alone, with 256 KiB
- * 1.31, with 384 KiB 1.25, unbounded 1.30; of what they sent 2.4, 3.0, 4.1 and 6.5 % came to nothing.
+ * 1.31, with 384 KiB 1.25, unbounded 1.30; they sent 2.4, 3.0, 4.1 and 6.5 % more than each one alone takes.
  */
 export const UPLOAD_QUEUED_BYTES = 384 * KIB
 /** What is given at once then, and how soon it is looked again. */

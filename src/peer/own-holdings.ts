@@ -3,7 +3,7 @@
  *
  * What was verified a moment ago is served at once: that is what lets a crowd share one seed.
  */
-import type { Clock } from '../base/clock.ts'
+import { type Clock, never } from '../base/clock.ts'
 import { HOLDINGS_BATCH_MS, PARTIAL_CATALOGS_MAX, PIECES_MAX, PIECES_TOLD_MAX } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { Bitfield } from './bitfield.ts'
@@ -77,7 +77,7 @@ export class OwnHoldings {
   #flushSoon(): void {
     if (this.#flushing) return
     this.#flushing = true
-    void this.clock.sleep(HOLDINGS_BATCH_MS, new AbortController().signal).then(() => {
+    void this.clock.sleep(HOLDINGS_BATCH_MS, never).then(() => {
       this.#flushing = false
       for (const [catalog, holding] of this.#partial) {
         while (holding.fresh.length > 0) {

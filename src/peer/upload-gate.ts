@@ -7,8 +7,7 @@
  * given to the system while a bound is under way over all of them, and the piece that was begun first goes on first, but
  * for one that has waited so long that its peer might take us for stalled.
  */
-import type { Clock } from '../base/clock.ts'
-import { nextTurn } from '../base/clock.ts'
+import { type Clock, never, nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import type { Backlog } from '../base/lane.ts'
 import { PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
@@ -61,7 +60,7 @@ export class UploadGate {
     if (this.#looking) return
     this.#looking = true
     for (; this.#waiting.size > 0; await nextTurn()) {
-      while (this.#isFull()) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, new AbortController().signal)
+      while (this.#isFull()) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, never)
       const turn = this.#first()
       this.#waiting.get(turn)?.go()
       this.#waiting.delete(turn)
@@ -70,12 +69,9 @@ export class UploadGate {
   }
 
   #first(): number {
-    const nowMs = this.clock.nowMs()
-    for (const [turn, { sinceMs }] of this.#waiting) {
-      if (nowMs - sinceMs >= UPLOAD_WAIT_MS) return turn
-      break
-    }
-    return Math.min(...this.#waiting.keys())
+    const [longest] = this.#waiting
+    const isLate = longest !== undefined && this.clock.nowMs() - longest[1].sinceMs >= UPLOAD_WAIT_MS
+    return isLate ? longest[0] : Math.min(...this.#waiting.keys())
   }
 
   #isFull(): boolean {

@@ -10,6 +10,7 @@ import { framed } from '../../src/lane/frame-reader.ts'
 import { LaneListener } from '../../src/lane/listen.ts'
 import { startLanes } from '../../src/lane/tcp-lanes.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { skipUnless } from '../support/skip.ts'
 
 const ticket = new Uint8Array(32).fill(7)
 const signature = new Uint8Array(64).fill(9)
@@ -114,7 +115,7 @@ describe('a lane', () => {
     await late
   })
 
-  test.skipIf(process.platform !== 'linux')(
+  skipUnless(process.platform === 'linux', 'only Linux tells what it has of the bytes of a socket')(
     'tells what the system has of its bytes, as long as it is open',
     async () => {
       const listening = listener()
