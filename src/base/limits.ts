@@ -169,7 +169,7 @@ export const PIECE_MISSING_SHARE_MIN = 1 / 3
 export const HAND_OVER_MS_MAX = 5_000
 /** How long one peer is sent a catalog while pieces, and other peers' catalogs, wait. */
 export const CATALOG_TURN_MS = 1_000
-/** How long pieces that were just fetched wait before peers are told of them together. */
+/** How often peers are told of pieces that were just fetched, at most. */
 export const HOLDINGS_BATCH_MS = 50
 /** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */
 export const FRAME_SHARE_EXPECTED = 0.35

@@ -18,6 +18,7 @@ export class OwnHoldings {
   readonly #partial = new Map<Sha256Digest, { readonly field: Bitfield; fresh: number[] }>()
   readonly #listeners = new Set<(message: PiecesHeld | PiecesGot) => void>()
   #flushing = false
+  #toldMs = Number.NEGATIVE_INFINITY
 
   constructor(private readonly clock: Clock) {}
 
@@ -77,8 +78,11 @@ export class OwnHoldings {
   #flushSoon(): void {
     if (this.#flushing) return
     this.#flushing = true
-    void this.clock.sleep(HOLDINGS_BATCH_MS, never).then(() => {
+    // Where little comes, what came is told at once: every machine that passes it on waits for that.
+    const waitMs = this.#toldMs + HOLDINGS_BATCH_MS - this.clock.nowMs()
+    void this.clock.sleep(Math.max(0, waitMs), never).then(() => {
       this.#flushing = false
+      this.#toldMs = this.clock.nowMs()
       for (const [catalog, holding] of this.#partial) {
         while (holding.fresh.length > 0) {
           this.#tell({ type: 'pieces-got', catalog, pieces: holding.fresh.splice(0, PIECES_TOLD_MAX) })
