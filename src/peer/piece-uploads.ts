@@ -252,7 +252,7 @@ export class PieceUploads {
     const { catalogTurns, uploadLimit, gate } = this.server
     const { channel } = asked
     this.#channel = channel
-    const turn = gate.turn()
+    const turn = gate.turn(() => channel.backlog?.())
     const wireBytes = bytes.byteLength
     const sending = { request, piece, cancelled: false }
     this.#sending = sending

@@ -5,13 +5,17 @@
  * queues, for half a second at 10 to 25 Mbit/s. Everything waits there then, a piece that was taken back is sent
  * nevertheless, and a connection that comes later gets next to nothing. So, where most lanes tell of a queue, no more is
  * given to the system while a bound is under way over all of them, and the piece that was begun first goes on first, but
- * for one that has waited so long that its peer might take us for stalled.
+ * for one that has waited so long that its peer might take us for stalled. What is queued at a receiver, whose lane is
+ * slower than others for that, is bounded for itself: else all would be under way to the few that are sent most at the
+ * moment, and other receivers would run dry.
  */
 import { type Clock, never, nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import type { Backlog } from '../base/lane.ts'
 import { PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
 import {
+  UPLOAD_CLOGGED_BYTES,
+  UPLOAD_CLOGGED_MS,
   UPLOAD_QUEUED_BYTES,
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
@@ -19,12 +23,21 @@ import {
   UPLOAD_WAIT_MS,
 } from '../base/upload-limits.ts'
 
+/** What goes on in the order of its number. */
+export interface Turn {
+  readonly number: number
+  /** Where it is sent. */
+  readonly backlog: () => Backlog | undefined
+}
+
 export class UploadGate {
   #turns = 0
-  /** By turn, who has waited longest first. */
-  readonly #waiting = new Map<number, { readonly sinceMs: number; readonly go: () => void }>()
+  /** Who has waited longest first. */
+  readonly #waiting = new Map<Turn, { readonly sinceMs: number; readonly go: () => void }>()
   #looking = false
   #isQueued = false
+  /** Of the lane that is quickest: what others have more of is queued at their receivers. */
+  #leastQueueMs = 0
 
   /** @param backlogs of every lane that something was sent over, as they are now */
   constructor(
@@ -32,9 +45,9 @@ export class UploadGate {
     private readonly backlogs: () => readonly Backlog[],
   ) {}
 
-  /** The turn of a piece that is begun: the one with the least number goes on first. */
-  turn(): number {
-    return this.#turns++
+  /** The turn of a piece that is begun. @param backlog of the lane that it goes over, where that tells */
+  turn(backlog: () => Backlog | undefined): Turn {
+    return { number: this.#turns++, backlog }
   }
 
   /** Bytes to give to the system at once, as of the last `pass`. */
@@ -43,8 +56,8 @@ export class UploadGate {
   }
 
   /** Wait until more may be sent. @throws `signal.reason` */
-  async pass(turn: number, signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size === 0 && !this.#isFull()) return
+  async pass(turn: Turn, signal: AbortSignal): Promise<void> {
+    if (this.#waiting.size === 0 && !this.#isFull() && !this.#isClogged(turn)) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.set(turn, { sinceMs: this.clock.nowMs(), go: resolve })
     void this.#look()
@@ -60,23 +73,36 @@ export class UploadGate {
     if (this.#looking) return
     this.#looking = true
     for (; this.#waiting.size > 0; await nextTurn()) {
-      while (this.#isFull()) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, never)
-      const turn = this.#first()
-      this.#waiting.get(turn)?.go()
-      this.#waiting.delete(turn)
+      const turn = this.#isFull() ? undefined : this.#first()
+      if (turn === undefined) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, never)
+      else {
+        this.#waiting.get(turn)?.go()
+        this.#waiting.delete(turn)
+      }
     }
     this.#looking = false
   }
 
-  #first(): number {
-    const [longest] = this.#waiting
-    const isLate = longest !== undefined && this.clock.nowMs() - longest[1].sinceMs >= UPLOAD_WAIT_MS
-    return isLate ? longest[0] : Math.min(...this.#waiting.keys())
+  /** @returns undefined where all lanes have enough */
+  #first(): Turn | undefined {
+    let first: Turn | undefined
+    for (const [turn, { sinceMs }] of this.#waiting) {
+      if (this.#isClogged(turn)) continue
+      if (first === undefined && this.clock.nowMs() - sinceMs >= UPLOAD_WAIT_MS) return turn
+      if (first === undefined || turn.number < first.number) first = turn
+    }
+    return first
+  }
+
+  #isClogged({ backlog }: Turn): boolean {
+    const { bytes, queueMs } = (this.#isQueued ? backlog() : undefined) ?? { bytes: 0, queueMs: 0 }
+    return bytes >= UPLOAD_CLOGGED_BYTES && queueMs - this.#leastQueueMs >= UPLOAD_CLOGGED_MS
   }
 
   #isFull(): boolean {
     const sending = this.backlogs().filter(({ bytes }) => bytes > 0)
     const queues = sending.map(({ queueMs }) => queueMs).sort((left, right) => left - right)
+    this.#leastQueueMs = queues[0] ?? 0
     // The middle one: a single slow receiver is no reason to hold back what the others are sent.
     this.#isQueued = (queues[queues.length >> 1] ?? 0) >= UPLOAD_QUEUED_MS
     return this.#isQueued && sending.reduce((sum, { bytes }) => sum + bytes, 0) >= UPLOAD_QUEUED_BYTES

@@ -4,13 +4,15 @@ import { never, nextTurn } from '../../src/base/clock.ts'
 import type { Backlog } from '../../src/base/lane.ts'
 import { PIECE_CHUNK_BYTES_MAX } from '../../src/base/limits.ts'
 import {
+  UPLOAD_CLOGGED_BYTES,
+  UPLOAD_CLOGGED_MS,
   UPLOAD_QUEUED_BYTES,
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
   UPLOAD_QUEUED_MS,
   UPLOAD_WAIT_MS,
 } from '../../src/base/upload-limits.ts'
-import { UploadGate } from '../../src/peer/upload-gate.ts'
+import { type Turn, UploadGate } from '../../src/peer/upload-gate.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
 const queued: Backlog = { bytes: UPLOAD_QUEUED_BYTES / 2, queueMs: UPLOAD_QUEUED_MS }
@@ -21,21 +23,23 @@ function gateOf(...lanes: Backlog[]) {
   const clock = new ManualClock()
   const gate = new UploadGate(clock, () => lanes)
   const through: number[] = []
-  const pass = (turn: number, signal = never) => gate.pass(turn, signal).then(() => through.push(turn))
-  return { clock, gate, lanes, through, pass }
+  /** @param lane by number; undefined: one that tells nothing */
+  const turn = (lane?: number) => gate.turn(() => (lane === undefined ? undefined : lanes[lane]))
+  const pass = (each: Turn, signal = never) => gate.pass(each, signal).then(() => through.push(each.number))
+  return { clock, gate, lanes, through, turn, pass }
 }
 
 test('UploadGate lets everything through while lanes tell of no queue, however much is under way', async () => {
-  const { gate, pass, through } = gateOf(quick, quick, quick)
-  for (const turn of [gate.turn(), gate.turn()]) await pass(turn)
+  const { gate, turn, pass, through } = gateOf(quick, quick, quick)
+  for (const each of [turn(), turn()]) await pass(each)
   expect(through).toEqual([0, 1])
   expect(gate.chunkBytes).toBe(PIECE_CHUNK_BYTES_MAX)
 })
 
 test('UploadGate holds back what exceeds the bound, and lets through what was begun first', async () => {
-  const { clock, gate, lanes, pass, through } = gateOf(queued, queued)
-  const turns = [gate.turn(), gate.turn(), gate.turn()]
-  for (const turn of [...turns].reverse()) void pass(turn)
+  const { clock, gate, lanes, turn, pass, through } = gateOf(queued, queued)
+  const turns = [turn(), turn(), turn()]
+  for (const each of [...turns].reverse()) void pass(each)
   await clock.advance(10 * UPLOAD_QUEUED_LOOK_MS)
   expect(through).toEqual([])
   expect(gate.chunkBytes).toBe(UPLOAD_QUEUED_CHUNK_BYTES)
@@ -46,47 +50,65 @@ test('UploadGate holds back what exceeds the bound, and lets through what was be
 })
 
 test('UploadGate counts what the one before has sent before it lets the next one through', async () => {
-  const { clock, gate, lanes, pass, through } = gateOf(queued, queued)
-  const turns = [gate.turn(), gate.turn()]
-  void pass(turns[0] ?? 0).then(() => {
+  const { clock, lanes, turn, pass, through } = gateOf(queued, queued)
+  const turns = [turn(), turn()]
+  void pass(turns[0] as Turn).then(() => {
     lanes[0] = queued
   })
-  void pass(turns[1] ?? 0)
+  void pass(turns[1] as Turn)
   lanes[0] = { ...queued, bytes: 0 }
   await clock.advance(20 * UPLOAD_QUEUED_LOOK_MS)
   expect(through).toEqual([0])
 })
 
 test('UploadGate lets one that has waited for long go before what was begun earlier', async () => {
-  const { clock, gate, lanes, pass, through } = gateOf(queued, queued)
-  const [first, second] = [gate.turn(), gate.turn()]
+  const { clock, lanes, turn, pass, through } = gateOf(queued, queued)
+  const [first, second] = [turn(), turn()]
   // A piece that always has more to send, as that of a fast peer.
   const goOn = () => {
-    if (!through.includes(second)) void pass(first).then(goOn)
+    if (!through.includes(second.number)) void pass(first).then(goOn)
   }
   goOn()
   void pass(second)
   lanes[0] = { ...queued, bytes: 0 }
   await clock.advance(UPLOAD_WAIT_MS - 1)
-  for (let turn = 0; turn < 10; turn++) await nextTurn()
-  expect(through).toContain(first)
-  expect(through).not.toContain(second)
+  for (let count = 0; count < 10; count++) await nextTurn()
+  expect(through).toContain(first.number)
+  expect(through).not.toContain(second.number)
   await clock.advance(1)
-  for (let turn = 0; turn < 3; turn++) await nextTurn()
-  expect(through).toContain(second)
+  for (let count = 0; count < 3; count++) await nextTurn()
+  expect(through).toContain(second.number)
 })
 
 test('UploadGate does not hold others back for one slow receiver', async () => {
-  const { gate, pass, through } = gateOf({ bytes: 1e6, queueMs: 1e4 }, quick, quick)
-  await pass(gate.turn())
+  const { turn, pass, through } = gateOf({ bytes: 1e6, queueMs: 1e4 }, quick, quick)
+  await pass(turn())
   expect(through).toEqual([0])
 })
 
+test('UploadGate sends others what is queued too long at one receiver, and that one what it has room for', async () => {
+  const clogged = { bytes: UPLOAD_CLOGGED_BYTES, queueMs: UPLOAD_QUEUED_MS + UPLOAD_CLOGGED_MS }
+  const { clock, lanes, turn, pass, through } = gateOf(clogged, { bytes: 1, queueMs: UPLOAD_QUEUED_MS })
+  const [early, late] = [turn(0), turn(1)]
+  void pass(early)
+  void pass(late)
+  await clock.advance(10 * UPLOAD_QUEUED_LOOK_MS)
+  expect(through).toEqual([1])
+  lanes[0] = { ...clogged, bytes: clogged.bytes - 1 }
+  await clock.advance(UPLOAD_QUEUED_LOOK_MS)
+  expect(through).toEqual([1, 0])
+  // Where all lanes are as slow, the queue is our own, and what was begun first goes on first.
+  lanes[0] = { bytes: clogged.bytes, queueMs: UPLOAD_QUEUED_MS + UPLOAD_CLOGGED_MS - 1 }
+  void pass(early)
+  await clock.advance(UPLOAD_QUEUED_LOOK_MS)
+  expect(through).toEqual([1, 0, 0])
+})
+
 test('UploadGate.pass() ends with its signal, and nobody waits for it', async () => {
-  const { clock, gate, lanes, pass, through } = gateOf(queued, queued)
+  const { clock, lanes, turn, pass, through } = gateOf(queued, queued)
   const over = new AbortController()
-  const first = pass(gate.turn(), over.signal)
-  void pass(gate.turn())
+  const first = pass(turn(), over.signal)
+  void pass(turn())
   over.abort(new Error('gone'))
   await expect(first).rejects.toThrow('gone')
   lanes.length = 0
