@@ -27,6 +27,18 @@ export type PieceForm =
       readonly crc: number
     }
 
+/** What is wanted of a piece of which the beginning is here: the rest of that very wire form. */
+export interface PieceRest {
+  readonly encoding: PieceOnWire['encoding']
+  /** Of the whole wire form. */
+  readonly wireBytes: number
+  /** Where the rest begins, below `wireBytes`. */
+  readonly from: number
+  /** Bytes of the beginning by which the form is known, and their CRC-32: frames of one content can be made in many ways. */
+  readonly knownBytes: number
+  readonly knownCrc: number
+}
+
 /** What became of a piece that was received. */
 export type PieceVerdict =
   /** Its bytes are proved by digest, and at rest: a group's blobs, or a range of a blob that is whole now or is in the table. */
@@ -78,6 +90,13 @@ export interface ServedPieces {
     preference: PiecePreference,
     signal: AbortSignal,
   ): Promise<PieceOnWire | undefined>
+  /**
+   * Bytes `rest.from` to the end of the wire form that `rest` describes, without making one.
+   *
+   * @returns undefined where the piece, or that form of it, is not held
+   * @throws {HoloError} blame `host`; `signal.reason`
+   */
+  rest(catalog: Sha256Digest, piece: number, rest: PieceRest, signal: AbortSignal): Promise<Uint8Array | undefined>
   /** The SHA-256 of every piece, back to back. @returns undefined where it is not made yet */
   table(catalog: Sha256Digest, signal: AbortSignal): Promise<Uint8Array | undefined>
 }

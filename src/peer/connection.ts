@@ -73,6 +73,7 @@ export class PeerConnection {
     this.#pieces = new PieceTraffic({
       name: () => this.name,
       complete: () => this.catalogs.values(),
+      sendsRests: () => (this.#remote?.version ?? 0) >= 4,
       channel: () => this.#lanes.pieceChannel ?? this.#pieceChannel,
       onWanted: () => this.#lanes.wanted(),
       giveUp: (why) => this.#giveUp(why),
@@ -205,13 +206,12 @@ export class PeerConnection {
     this.#source = this.#sourceNamed(peerName(remote.machineKey, this.#link.address))
     const { library } = this.#options
     const announce = () => this.#announcer.tell(library.catalogs())
-    const unsubscribe = library.subscribe(announce)
     announce()
-    const untell = remote.version < 2 ? () => {} : this.#tellPieces()
+    const ends = [library.subscribe(announce), this.pieces && this.#tellPieces()]
     const peer = { id: this.#id, name: this.name, remote }
     const detach = this.#options.leases?.attach(peer, (message) => void this.#send(message))
     this.#unsubscribe = () => {
-      for (const end of [unsubscribe, untell, detach]) end?.()
+      for (const end of [...ends, detach]) end?.()
     }
     this.#events.onOpen(remote)
   }

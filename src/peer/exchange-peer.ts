@@ -76,7 +76,11 @@ export class ExchangePeer {
   /** While it owes us nothing: how long it had owed us something, and nothing that counts had come of it, ms. */
   #fruitlessMs = 0
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    /** Whether it may be asked for the rest of a piece. */
+    readonly sendsRests: boolean,
+  ) {}
 
   holds(piece: number): boolean {
     const { holdings } = this

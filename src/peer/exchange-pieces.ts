@@ -31,7 +31,7 @@ export class ExchangePieces {
   readonly #openAt: Int32Array
   readonly #claims = new Map<number, Want[]>()
   readonly #offers = new Map<number, Want>()
-  readonly #sources = new Map<number, Want['peer']>()
+  readonly #sources = new Map<number, readonly Want['peer'][]>()
   readonly #groups = new Map<number, SoleGroup>()
   readonly #start: number
   /** No open piece lies between `#start` and this one, in cyclic order. */
@@ -118,8 +118,8 @@ export class ExchangePieces {
   }
 
   /** Who sent what is being verified or at rest. */
-  source(piece: number): Want['peer'] | undefined {
-    return this.#sources.get(piece)
+  sources(piece: number): readonly Want['peer'][] {
+    return this.#sources.get(piece) ?? []
   }
 
   /** Not at rest. */
@@ -190,9 +190,9 @@ export class ExchangePieces {
     return true
   }
 
-  setReceived(piece: number, source: Want['peer']): void {
+  setReceived(piece: number, sources: readonly Want['peer'][]): void {
     this.#settle(piece, RECEIVED)
-    this.#sources.set(piece, source)
+    this.#sources.set(piece, sources)
   }
 
   setHeld(piece: number): void {

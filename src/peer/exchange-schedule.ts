@@ -141,7 +141,7 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
     .sort((left, right) => left.ms - right.ms)
   const mayLoseBytes = Math.max(pieceWireBytes, LOSS_SHARE * state.wantedBytes * state.wireShare)
   for (const { peer, ms } of idle) {
-    const piece = chooseRescue(peer, {
+    const rescued = chooseRescue(peer, {
       pieces,
       peers,
       ownMs: ms,
@@ -152,8 +152,10 @@ function rescue(state: ExchangeState, nowMs: number): number | undefined {
       isLast: pieces.openCount === 0 || peer.barren,
       spared: crowd && peer.holdings === 'all',
       mayLose: state.lostBytes + pieceWireBytes <= mayLoseBytes,
+      isProvedAlone: state.isProvedAlone,
     })
-    if (piece !== undefined && hasMemory(state, [piece])) state.ask(peer, [piece], nowMs)
+    if (rescued === undefined || !hasMemory(state, [rescued.piece])) continue
+    state.ask(peer, [rescued.piece], nowMs, rescued.takeover)
   }
   return nowMs + RESCUE_LOOK_MS
 }

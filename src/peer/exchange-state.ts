@@ -9,7 +9,7 @@ import type { Bitfield } from './bitfield.ts'
 import { holdsAll } from './exchange-choice.ts'
 import { ExchangePeer } from './exchange-peer.ts'
 import { ExchangePieces } from './exchange-pieces.ts'
-import type { ExchangeAction, Want } from './exchange-want.ts'
+import type { ExchangeAction, Takeover, Want } from './exchange-want.ts'
 import { BusyRate, MovingAverage, RecentPercentile } from './rates.ts'
 
 export interface ExchangeOptions {
@@ -20,6 +20,8 @@ export interface ExchangeOptions {
   readonly random: Random
   /** Raw bytes that may be asked for and not yet at rest; one piece always may. */
   readonly inFlightBytesMax: number
+  /** Whether a piece is proved as soon as it is whole, wherever its bytes came from: then two peers may send it together. */
+  readonly isProvedAlone?: (piece: number) => boolean
 }
 
 /** Bytes a second of a peer before anything is known of any: it is asked, and then it is known. */
@@ -55,8 +57,10 @@ export class ExchangeState {
   readonly #wireShare = new MovingAverage(WIRE_HALF_LIFE)
   #actions: ExchangeAction[] = []
   #nextRequest = 0
+  readonly isProvedAlone: (piece: number) => boolean
 
-  constructor({ pieceBytes, wanted, random, inFlightBytesMax }: ExchangeOptions) {
+  constructor({ pieceBytes, wanted, random, inFlightBytesMax, isProvedAlone = () => false }: ExchangeOptions) {
+    this.isProvedAlone = isProvedAlone
     this.pieces = new ExchangePieces(pieceBytes, wanted, random)
     this.random = random
     this.inFlightBytesMax = inFlightBytesMax
@@ -65,9 +69,9 @@ export class ExchangeState {
     this.wantedBytes = wantedBytes
   }
 
-  addPeer(name: string): void {
+  addPeer(name: string, sendsRests: boolean): void {
     if (this.peers.has(name)) return
-    const peer = new ExchangePeer(name)
+    const peer = new ExchangePeer(name, sendsRests)
     peer.suspicion = this.#doubts.get(name) ?? 0
     this.peers.set(name, peer)
   }
@@ -126,8 +130,8 @@ export class ExchangeState {
     this.#reconsiderGroups()
   }
 
-  /** Ask `peer` for one of `choices`. */
-  ask(peer: ExchangePeer, choices: readonly number[], nowMs: number): void {
+  /** Ask `peer` for one of `choices`, or for the rest of the only one. */
+  ask(peer: ExchangePeer, choices: readonly number[], nowMs: number, takeover?: Takeover): void {
     const { pieces } = this
     const request = this.#nextRequest++
     const want: Want = {
@@ -137,6 +141,9 @@ export class ExchangeState {
       choices: new Set(choices),
       withdrawn: new Set(),
       transfer: undefined,
+      takeover,
+      rest: undefined,
+      restRefused: false,
       reservedBytes: 0,
       askedMs: nowMs,
       ordinal: peer.asked,
@@ -147,10 +154,16 @@ export class ExchangeState {
       if (choices.length > 1) pieces.addOffer(piece, want)
       else this.#claim(piece, want)
     }
+    if (takeover !== undefined) takeover.beginning.rest = want
     peer.onAsked(want, nowMs)
     this.wantCount++
     this.rate.begin(nowMs)
-    this.#actions.push({ do: 'want', peer: peer.name, request, count: 1, choices })
+    const action = { do: 'want', peer: peer.name, request, count: 1, choices } as const
+    if (takeover === undefined) this.#actions.push(action)
+    else {
+      const { beginning, from } = takeover
+      this.#actions.push({ ...action, rest: { peer: beginning.peer.name, request: beginning.request, from } })
+    }
   }
 
   /** Whether a request of this number was ever made, of whomever. */
@@ -178,7 +191,19 @@ export class ExchangeState {
 
   /** `want` does not keep others from `piece` any more. */
   drop(piece: number, want: Want): void {
+    const { rest, takeover } = want
+    if (takeover?.beginning.rest === want) takeover.beginning.rest = undefined
+    // What comes after a gap is of no use.
+    if (rest !== undefined && !isReached(rest)) {
+      want.rest = undefined
+      this.withdraw(piece, rest)
+    }
     if (this.pieces.drop(piece, want)) this.#reconsider(piece)
+  }
+
+  /** What has come of a piece by `want` and is gone on with by its rest, bytes. */
+  keptBytes({ rest }: Want): number {
+    return rest !== undefined && isReached(rest) ? (rest.takeover?.from ?? 0) : 0
   }
 
   /** Take `piece` back from all wants but `except`, and tell the peers. */
@@ -190,7 +215,7 @@ export class ExchangeState {
 
   withdraw(piece: number, want: Want): void {
     this.drop(piece, want)
-    if (want.withdrawn.has(piece)) return
+    if (want.withdrawn.has(piece) || !want.choices.has(piece)) return
     want.withdrawn.add(piece)
     this.#actions.push({ do: 'cancel', peer: want.peer.name, request: want.request, piece })
   }
@@ -250,6 +275,11 @@ export class ExchangeState {
     const group = this.pieces.group(piece)
     if (group !== undefined && holdsAll(group, want.peer)) group.peer = want.peer
   }
+}
+
+/** Whether all that comes before the rest which `want` is for is here. */
+export function isReached({ takeover }: Want): boolean {
+  return takeover !== undefined && takeover.begun.gotBytes >= takeover.from
 }
 
 function has({ holdings }: ExchangePeer, piece: number): boolean {

@@ -3,18 +3,29 @@
  *
  * A want of several choices is an *offer*: the peer picks, and until it has, another peer may be asked for any of them.
  * A want of one choice, and one whose piece has begun to come, is a *claim*: that piece is asked of nobody else.
+ * Of a piece that comes slowly somebody else may be asked for the rest: its *beginning* and its *rest* are two claims then.
  */
 import type { ExchangePeer } from './exchange-peer.ts'
 
 /** A piece that has begun to come. */
 export interface Transfer {
   readonly piece: number
+  /** Of what was asked for: the whole wire form, or a rest of it. */
   readonly wireBytes: number
   /** When it began to come. */
   readonly headMs: number
   gotBytes: number
   /** Of those, what came after that. */
   flowedBytes: number
+}
+
+/** Where a want takes over from another one. */
+export interface Takeover {
+  readonly beginning: Want
+  /** What that one is bringing. */
+  readonly begun: Transfer
+  /** The first byte of the wire form that the want is for. */
+  readonly from: number
 }
 
 /** It lives until the peer has answered it, also where we do not care any more. */
@@ -28,6 +39,12 @@ export interface Want {
   /** Those of its choices that we have taken back; it may not have heard of that yet. */
   readonly withdrawn: Set<number>
   transfer: Transfer | undefined
+  /** What it takes over; undefined for whole pieces. */
+  readonly takeover: Takeover | undefined
+  /** Who takes over from it, while that is of use. */
+  rest: Want | undefined
+  /** The rest of it was refused: nobody is asked for it again. */
+  restRefused: boolean
   /** Raw bytes that it takes of what may be in flight. */
   reservedBytes: number
   readonly askedMs: number
@@ -45,6 +62,8 @@ export type ExchangeAction =
       readonly request: number
       readonly count: number
       readonly choices: readonly number[]
+      /** Of the only choice what comes after `from` bytes of what that request of `peer` is bringing. */
+      readonly rest?: { readonly peer: string; readonly request: number; readonly from: number }
     }
   /** Take back one choice of a request. The peer answers with a refusal, unless the piece is on its way already. */
   | { readonly do: 'cancel'; readonly peer: string; readonly request: number; readonly piece: number }
@@ -53,6 +72,9 @@ export type ExchangeAction =
 
 /** What we are about to get: `unwanted` is to be cancelled or dropped, `violation` breaks the protocol. */
 export type Expectation = 'expected' | 'unwanted' | 'violation'
+
+/** What we have got: `partial` is a rest whose beginning is still coming. */
+export type Arrival = Expectation | 'partial'
 
 /** Why a peer does not send what was asked. */
 export type RefusalReason = 'not-held' | 'choked' | 'cancelled' | 'failed'

@@ -10,8 +10,8 @@ import { FAST_LINK_BYTES_PER_SECOND } from '../base/limits.ts'
 import { Bitfield } from './bitfield.ts'
 import { FLOWS_MIN, type PeerFigures } from './exchange-peer.ts'
 import { schedule } from './exchange-schedule.ts'
-import { type ExchangeOptions, ExchangeState } from './exchange-state.ts'
-import type { ExchangeAction, Expectation, RefusalReason } from './exchange-want.ts'
+import { type ExchangeOptions, ExchangeState, isReached } from './exchange-state.ts'
+import type { Arrival, ExchangeAction, Expectation, RefusalReason, Want } from './exchange-want.ts'
 
 export class Exchange {
   readonly #state: ExchangeState
@@ -21,9 +21,13 @@ export class Exchange {
     this.#state = new ExchangeState(options)
   }
 
-  /** A peer that may hold pieces of this environment; nothing is asked of it before `onHoldings` or `onGot`. */
-  addPeer(peer: string, _nowMs: number): void {
-    this.#state.addPeer(peer)
+  /**
+   * A peer that may hold pieces of this environment; nothing is asked of it before `onHoldings` or `onGot`.
+   *
+   * @param sendsRests whether it may be asked for the rest of a piece that another one has begun to send
+   */
+  addPeer(peer: string, _nowMs: number, sendsRests = false): void {
+    this.#state.addPeer(peer, sendsRests)
   }
 
   /** It is gone: what it owed is asked of others. */
@@ -76,10 +80,11 @@ export class Exchange {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want === undefined || want.transfer !== undefined || !want.choices.has(piece)) return 'violation'
     if (!(wireBytes >= 0 && wireBytes <= this.#state.pieces.bytes(piece))) return 'violation'
-    const { peer } = want
+    const { peer, takeover } = want
+    if (takeover !== undefined && wireBytes !== takeover.begun.wireBytes - takeover.from) return 'violation'
     peer.onHead(want, nowMs)
     this.#state.headMs.add(nowMs - want.askedMs)
-    this.#state.noteWire(piece, wireBytes)
+    if (takeover === undefined) this.#state.noteWire(piece, wireBytes)
     for (const choice of want.choices) {
       if (choice === piece) continue
       want.choices.delete(choice)
@@ -88,7 +93,8 @@ export class Exchange {
     want.transfer = { piece, wireBytes, headMs: nowMs, gotBytes: 0, flowedBytes: 0 }
     this.#state.reserve(want, this.#state.pieces.bytes(piece))
     if (want.withdrawn.has(piece)) return 'unwanted'
-    if (!this.#state.pieces.isMissing(piece)) {
+    const isOfUse = takeover === undefined || takeover.beginning.rest === want
+    if (!isOfUse || !this.#state.pieces.isMissing(piece)) {
       want.withdrawn.add(piece)
       return 'unwanted'
     }
@@ -98,42 +104,71 @@ export class Exchange {
       this.#state.drop(piece, want)
       return 'unwanted'
     }
-    this.#state.withdrawOthers(piece, want)
-    this.#state.pieces.addClaim(piece, want)
+    if (takeover === undefined) {
+      this.#state.withdrawOthers(piece, want)
+      this.#state.pieces.addClaim(piece, want)
+    } else if (isReached(want)) this.#state.withdraw(piece, takeover.beginning)
     return 'expected'
   }
 
-  /** So many bytes of a piece have come, since the last call. */
-  onBytes(name: string, request: number, piece: number, bytes: number, nowMs: number): void {
+  /**
+   * So many bytes of a piece have come, since the last call.
+   *
+   * @returns whether it is whole by that, since its rest is here already; as with `onReceived`, it is to be verified then
+   */
+  onBytes(name: string, request: number, piece: number, bytes: number, nowMs: number): boolean {
     const want = this.#state.peers.get(name)?.wants.get(request)
-    if (want?.transfer === undefined || want.transfer.piece !== piece) return
+    if (want?.transfer === undefined || want.transfer.piece !== piece) return false
     // The first of them came with the head.
     if (want.transfer.gotBytes > 0) want.transfer.flowedBytes += bytes
     want.transfer.gotBytes += bytes
     want.peer.onBytes(bytes, nowMs)
     this.#state.rate.add(bytes, nowMs)
+    const { rest } = want
+    // As long as the rest has not begun to come, it may as well come from here.
+    if (rest?.transfer === undefined || want.withdrawn.has(piece) || !isReached(rest)) return false
+    this.#state.withdraw(piece, want)
+    if (!this.#isHere(rest)) return false
+    this.#setReceived(piece, rest)
+    return true
   }
 
   /**
-   * The whole wire form is here.
+   * All that was asked for is here.
    *
    * @returns `expected`: to be verified, after which `onStored`, `onHeld`, `onWrong` or `onBlobWrong` must follow;
-   *   `unwanted`: to be dropped, since it came from elsewhere
+   *   `unwanted`: to be dropped, since it came from elsewhere; `partial`: to be kept until `onBytes` says more
    */
-  onReceived(name: string, request: number, piece: number, nowMs: number): Expectation {
+  onReceived(name: string, request: number, piece: number, nowMs: number): Arrival {
     const want = this.#state.peers.get(name)?.wants.get(request)
     if (want?.transfer === undefined || want.transfer.piece !== piece) return 'violation'
-    const { peer, transfer } = want
+    const { peer, transfer, takeover } = want
+    const isOfUse = takeover === undefined || takeover.beginning.rest === want
+    const isWanted = isOfUse && this.#state.pieces.isMissing(piece)
     peer.onPiece(transfer, nowMs)
+    // A rest stays a claim until its beginning is here, though its peer is free.
+    if (takeover !== undefined && isWanted) want.choices.delete(piece)
     this.#state.end(want, nowMs)
-    if (!this.#state.pieces.isMissing(piece)) {
+    if (!isWanted) {
       this.#state.lostBytes += transfer.gotBytes
       return 'unwanted'
     }
-    this.#state.withdrawOthers(piece, want)
-    this.#state.pieces.setReceived(piece, peer)
-    this.#state.inFlightBytes += this.#state.pieces.bytes(piece)
+    if (takeover !== undefined && !isReached(want)) return 'partial'
+    this.#setReceived(piece, want)
     return 'expected'
+  }
+
+  #setReceived(piece: number, want: Want): void {
+    const { peer, takeover } = want
+    this.#state.withdrawOthers(piece, want)
+    this.#state.pieces.drop(piece, want)
+    this.#state.pieces.setReceived(piece, takeover === undefined ? [peer] : [peer, takeover.beginning.peer])
+    this.#state.inFlightBytes += this.#state.pieces.bytes(piece)
+  }
+
+  /** All of a rest, whose beginning may still be coming. */
+  #isHere({ transfer, request, peer }: Want): boolean {
+    return transfer !== undefined && !peer.wants.has(request)
   }
 
   /**
@@ -155,13 +190,14 @@ export class Exchange {
     if (pieces !== 'all' && pieces.some((piece) => !want.asked.includes(piece))) return 'violation'
     for (const piece of pieces === 'all' ? [...want.choices] : pieces) {
       if (!want.choices.delete(piece)) continue
-      if (reason === 'not-held' || reason === 'failed') {
+      if (want.takeover !== undefined) want.takeover.beginning.restRefused = true
+      else if (reason === 'not-held' || reason === 'failed') {
         peer.refused.add(piece)
         peer.refusals++
       }
       this.#state.drop(piece, want)
       if (want.transfer?.piece === piece) {
-        this.#state.lostBytes += want.transfer.gotBytes
+        this.#state.lostBytes += want.transfer.gotBytes - this.#state.keptBytes(want)
         want.transfer = undefined
       }
     }
@@ -187,16 +223,24 @@ export class Exchange {
   }
 
   /** What came was wrong: it is asked for again, elsewhere. */
-  onWrong(piece: number, _nowMs: number): void {
+  onWrong(piece: number, nowMs: number): void {
+    const sources = this.#state.pieces.sources(piece)
+    if (sources.length > 1) {
+      this.onBlobWrong([piece], nowMs)
+      return
+    }
     this.#state.leaveVerification(piece)
-    this.#state.pieces.source(piece)?.refused.add(piece)
+    for (const source of sources) source.refused.add(piece)
     this.#state.reopen(piece)
   }
 
-  /** A blob is whole and wrong, and nobody knows which piece is: all of them are fetched again, from one peer. */
+  /**
+   * A blob, or a piece of two peers, is whole and wrong, and nobody knows what of it is: all of it is fetched again, from
+   * one peer.
+   */
   onBlobWrong(pieces: readonly number[], _nowMs: number): void {
-    const sources = new Set(pieces.map((piece) => this.#state.pieces.source(piece)))
-    for (const source of sources) if (source !== undefined) this.#state.suspect(source)
+    const sources = new Set(pieces.flatMap((piece) => this.#state.pieces.sources(piece)))
+    for (const source of sources) this.#state.suspect(source)
     this.#state.pieces.setGroup({ pieces, peer: undefined })
     for (const piece of pieces) {
       this.#state.leaveVerification(piece)

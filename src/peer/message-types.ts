@@ -16,6 +16,9 @@ export const VERSION_1_TYPES = [
 /** What version 3 adds. */
 export const VERSION_3_TYPES = ['lease'] as const
 
+/** What version 4 adds. */
+export const VERSION_4_TYPES = ['want-rest'] as const
+
 /** First byte of a frame. `hello` and `bye` keep their number and form in all versions. */
 export const TYPES = [
   'hello',
@@ -34,4 +37,5 @@ export const TYPES = [
   'piece-table',
   'signatures',
   ...VERSION_3_TYPES,
+  ...VERSION_4_TYPES,
 ] as const

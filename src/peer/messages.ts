@@ -11,7 +11,7 @@ import type { PieceMessage } from './piece-messages.ts'
 
 /** Versions of the protocol that this code speaks. */
 export const VERSION_LOWEST = 1
-export const VERSION_HIGHEST = 3
+export const VERSION_HIGHEST = 4
 
 /** `daemon` holds and serves, `client` came to fetch and will leave. */
 export type Role = 'daemon' | 'client'

@@ -33,6 +33,17 @@ export function pieceFields(message: PieceMessage): Uint8Array[] {
         uintBytes(message.count),
         ...numberFields(message.choices),
       ]
+    case 'want-rest':
+      return [
+        uintBytes(message.request),
+        b4a.from(message.catalog, 'hex'),
+        uintBytes(message.piece),
+        uintBytes(message.rest.encoding === 'zstd' ? 1 : 0),
+        uintBytes(message.rest.wireBytes),
+        uintBytes(message.rest.from),
+        uintBytes(message.rest.knownBytes),
+        uintBytes(message.rest.knownCrc),
+      ]
     case 'piece':
       return [
         uintBytes(message.request),
@@ -80,11 +91,23 @@ export const PIECE_READERS: Readers = {
     if (new Set(choices).size !== choices.length) throw violation('a want that names a piece twice')
     return { type: 'want-pieces', request, catalog, count, preference, choices }
   },
+  'want-rest': (cursor) => {
+    const request = readRequest(cursor)
+    const catalog = readDigest(cursor)
+    const piece = readPiece(cursor)
+    const encoding = readEncoding(cursor)
+    const wireBytes = readUint(cursor, PIECE_WIRE_BYTES_MAX, 'a piece of length')
+    if (wireBytes === 0) throw violation('a want of the rest of nothing')
+    const from = readUint(cursor, wireBytes - 1, 'a beginning')
+    const knownBytes = readUint(cursor, wireBytes, 'a number of known bytes')
+    const knownCrc = readUint(cursor, 0xffffffff, 'a checksum')
+    return { type: 'want-rest', request, catalog, piece, rest: { encoding, wireBytes, from, knownBytes, knownCrc } }
+  },
   piece: (cursor) => ({
     type: 'piece',
     request: readRequest(cursor),
     piece: readPiece(cursor),
-    encoding: readUint(cursor, 1, 'an encoding') === 1 ? 'zstd' : 'identity',
+    encoding: readEncoding(cursor),
     wireBytes: readUint(cursor, PIECE_WIRE_BYTES_MAX, 'a piece of length'),
     chunk: readBytes(cursor, PIECE_CHUNK_BYTES_MAX, 'a chunk'),
   }),
@@ -114,6 +137,10 @@ function readNumbers(cursor: Cursor, countMax = PIECES_NAMED_MAX): number[] {
 
 function readPiece(cursor: Cursor): number {
   return readUint(cursor, PIECES_MAX - 1, 'a piece')
+}
+
+function readEncoding(cursor: Cursor): 'identity' | 'zstd' {
+  return readUint(cursor, 1, 'an encoding') === 1 ? 'zstd' : 'identity'
 }
 
 function readRequest(cursor: Cursor): number {

@@ -12,27 +12,17 @@ import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
-import type { PieceOnWire, PieceReceipt, PieceSink } from '../blob/pieces.ts'
+import type { PieceReceipt, PieceSink } from '../blob/pieces.ts'
 import type { Piece } from '../catalog/pieces.ts'
 import { Bitfield } from './bitfield.ts'
 import { Exchange } from './exchange.ts'
 import type { ExchangeAction } from './exchange-want.ts'
 import type { PartialHolding } from './own-holdings.ts'
-import type { PieceQuestion, WantEvents } from './piece-wants.ts'
+import { PieceParts, type SentPiece } from './piece-parts.ts'
+import { type PiecePeer, PieceRequests } from './piece-requests.ts'
+import type { WantEvents } from './piece-wants.ts'
 
-/** A member, as far as pieces go. */
-export interface PiecePeer {
-  /** As in every error and log line. */
-  readonly name: string
-  readonly choked: boolean
-  /** Whether its connection stands. */
-  readonly isOpen: boolean
-  holdings(catalog: Sha256Digest): 'all' | Bitfield | undefined
-  ask(question: PieceQuestion, events: WantEvents): number
-  cancel(request: number, pieces: readonly number[]): void
-  /** It owes us pieces and sends nothing. */
-  giveUp(why: string): void
-}
+type WantAction = Extract<ExchangeAction, { do: 'want' }>
 
 export interface PieceFetchOptions {
   /** SHA-256 of the decoded catalog. */
@@ -60,11 +50,11 @@ export class PieceFetch {
   readonly #options: PieceFetchOptions
   readonly #exchange: Exchange
   readonly #peers = new Map<string, PiecePeer>()
-  /** Our numbers of requests, which `Exchange` knows, and those of each peer's connection. */
-  readonly #requests = new Map<string, number>()
+  readonly #requests = new PieceRequests()
   readonly #over = new AbortController()
   readonly #startedMs: number
   readonly #failures = new Map<string, HoloError>()
+  readonly #parts = new PieceParts()
   #settle: ((failure: { readonly error: unknown } | undefined) => void) | undefined
   #stepping = false
   #heldBack = false
@@ -81,6 +71,8 @@ export class PieceFetch {
       wanted,
       random,
       inFlightBytesMax: FETCH_IN_FLIGHT_BYTES_MAX,
+      // The ranges of a blob are put down to one peer each, by which a liar is traced.
+      isProvedAlone: (piece) => pieces[piece]?.kind === 'group',
     })
   }
 
@@ -114,7 +106,7 @@ export class PieceFetch {
       signal.removeEventListener('abort', onAbort)
       this.#over.abort(new Error('the fetch has ended'))
       this.#wake.abort(new Error('the fetch has ended'))
-      for (const key of this.#requests.keys()) this.#cancel(key, [])
+      this.#requests.cancelAll()
     }
   }
 
@@ -125,7 +117,7 @@ export class PieceFetch {
     if (!this.#peers.has(peer.name)) {
       if (held === undefined) return
       this.#peers.set(peer.name, peer)
-      this.#exchange.addPeer(peer.name, nowMs)
+      this.#exchange.addPeer(peer.name, nowMs, peer.sendsRests)
       if (peer.choked) this.#exchange.onChoke(peer.name, true, nowMs)
     }
     const fits = held === undefined || held === 'all' || held.length === this.#options.pieces.length
@@ -156,7 +148,7 @@ export class PieceFetch {
   /** A member has gone. */
   leave(name: string): void {
     if (!this.#peers.delete(name)) return
-    for (const key of [...this.#requests.keys()]) if (key.startsWith(requestKey(name, ''))) this.#requests.delete(key)
+    this.#requests.leave(name)
     this.#exchange.removePeer(name, this.#nowMs())
     this.#soon()
   }
@@ -197,7 +189,7 @@ export class PieceFetch {
     const peer = this.#peers.get(action.peer)
     if (peer === undefined) return
     if (action.do === 'want') this.#want(peer, action)
-    else if (action.do === 'cancel') this.#cancel(requestKey(action.peer, action.request), [action.piece])
+    else if (action.do === 'cancel') this.#requests.cancel(action.request, [action.piece])
     else {
       this.#options.log.info(`P${peer.name.slice(1)} is asked for nothing more: it ${action.why}`)
       this.leave(peer.name)
@@ -207,18 +199,26 @@ export class PieceFetch {
     }
   }
 
-  #want(peer: PiecePeer, { request, count, choices }: Extract<ExchangeAction, { do: 'want' }>): void {
+  #want(peer: PiecePeer, { request, count, choices, rest }: WantAction): void {
     const { pieces, catalog } = this.#options
+    const [only = -1] = choices
+    const begun = rest && this.#requests.arrived(rest.request)
+    const part = begun && this.#parts.begin(only, begun, rest.from, [rest.peer, peer.name])
+    if (rest !== undefined && part === undefined) {
+      // Its beginning has come to an end in this very turn.
+      this.#exchange.onRefused(peer.name, request, 'all', 'cancelled', this.#nowMs())
+      this.#soon()
+      return
+    }
     const preference = this.#exchange.isWireFast(peer.name, request, this.#nowMs()) ? 'fast' : 'small'
-    const key = requestKey(peer.name, request)
     const number = peer.ask(
-      { catalog, count, preference, choices, pieceBytes: (piece) => pieces[piece]?.bytes ?? 0 },
-      this.#eventsOf(peer, request, key),
+      { catalog, count, preference, choices, pieceBytes: (piece) => pieces[piece]?.bytes ?? 0, rest: part },
+      this.#eventsOf(peer, request, part !== undefined),
     )
-    this.#requests.set(key, number)
+    this.#requests.add(request, peer, number)
   }
 
-  #eventsOf(peer: PiecePeer, request: number, key: string): WantEvents {
+  #eventsOf(peer: PiecePeer, request: number, isRest: boolean): WantEvents {
     const { name } = peer
     const { totals } = this.#options
     const present = () => this.#peers.get(name) === peer && !this.#over.signal.aborted
@@ -231,12 +231,18 @@ export class PieceFetch {
       onBytes: (piece, bytes) => {
         totals.wireBytes += bytes
         void this.#holdBack(bytes)
-        if (present()) this.#exchange.onBytes(name, request, piece, bytes, this.#nowMs())
+        const isWhole = present() && this.#exchange.onBytes(name, request, piece, bytes, this.#nowMs())
+        if (isWhole) void this.#put(piece, this.#parts.take(piece))
       },
       onReceived: (piece, wire) => {
+        this.#requests.end(request)
         if (!present()) return
-        const wanted = this.#exchange.onReceived(name, request, piece, this.#nowMs()) === 'expected'
-        if (wanted) void this.#rest(peer, piece, wire)
+        const arrival = this.#exchange.onReceived(name, request, piece, this.#nowMs())
+        if (isRest && arrival !== 'unwanted') this.#parts.keep(piece, wire.bytes)
+        if (arrival === 'expected') {
+          const parts = this.#parts.take(piece)
+          void this.#put(piece, isRest ? parts : { senders: [name], wire })
+        }
         this.#soon()
       },
       onRefused: (pieces, reason) => {
@@ -244,7 +250,7 @@ export class PieceFetch {
         this.#soon()
       },
       onLost: (error) => {
-        this.#requests.delete(key)
+        this.#requests.end(request)
         this.#failures.set(name, error)
         if (present()) this.#exchange.onRefused(name, request, 'all', 'failed', this.#nowMs())
         this.#soon()
@@ -253,11 +259,13 @@ export class PieceFetch {
   }
 
   /** Bring one piece to rest. */
-  async #rest(peer: PiecePeer, piece: number, wire: PieceOnWire): Promise<void> {
+  async #put(piece: number, sent: SentPiece | undefined): Promise<void> {
+    if (sent === undefined) return
+    const { senders, wire } = sent
     this.#sinking++
     try {
-      const receipt = await this.#options.sink.put(piece, wire, peer.name, this.#over.signal)
-      if (!this.#over.signal.aborted) this.#take(peer, piece, receipt)
+      const receipt = await this.#options.sink.put(piece, wire, senders.join(' and '), this.#over.signal)
+      if (!this.#over.signal.aborted) this.#take(senders, piece, receipt)
     } catch (error) {
       if (!this.#over.signal.aborted) this.#settle?.({ error })
     } finally {
@@ -266,12 +274,13 @@ export class PieceFetch {
     }
   }
 
-  #take(peer: PiecePeer, piece: number, { verdict, proved, liars, blobs, blobBytes }: PieceReceipt): void {
+  #take(senders: readonly string[], piece: number, { verdict, proved, liars, blobs, blobBytes }: PieceReceipt): void {
     const { totals, holding, onProgress } = this.#options
     const nowMs = this.#nowMs()
     totals.blobs += blobs
     totals.blobBytes += blobBytes
-    if (blobs > 0) totals.bySource.set(peer.name, (totals.bySource.get(peer.name) ?? 0) + blobs)
+    const [sender = '', other] = senders
+    if (blobs > 0) totals.bySource.set(sender, (totals.bySource.get(sender) ?? 0) + blobs)
     if (verdict.verdict === 'stored') {
       const stored = [piece, ...proved]
       this.#exchange.onStored(stored, nowMs)
@@ -282,7 +291,8 @@ export class PieceFetch {
       this.#exchange.onBlobWrong(verdict.pieces, nowMs)
     } else {
       this.#exchange.onWrong(piece, nowMs)
-      this.#drop(peer.name, verdict.error)
+      if (other === undefined) this.#drop(sender, verdict.error)
+      else this.#options.log.info(`${messageOf(verdict.error)}; piece ${piece} is fetched again from one peer`)
     }
     for (const [liar, error] of liars) this.#drop(liar, error)
     onProgress()
@@ -312,17 +322,7 @@ export class PieceFetch {
     this.#soon()
   }
 
-  #cancel(key: string, pieces: readonly number[]): void {
-    const [name = ''] = key.split('\n')
-    const number = this.#requests.get(key)
-    if (number !== undefined) this.#peers.get(name)?.cancel(number, pieces)
-  }
-
   #nowMs(): number {
     return this.#options.clock.nowMs()
   }
-}
-
-function requestKey(peer: string, request: number | ''): string {
-  return `${peer}\n${request}`
 }

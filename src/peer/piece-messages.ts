@@ -1,12 +1,12 @@
 /**
- * What two peers say about pieces: the types of version 2 of `holo-peer/1` (docs/protocol.md, "Pieces").
+ * What two peers say about pieces: types of version 2 of `holo-peer/1`, and one of version 4 (docs/protocol.md, "Pieces").
  *
  * A piece is numbered within its catalog, which is named by the SHA-256 of its decoded JSON. What is held is told on the
  * session; wants and what answers them go over the lane where there is one, else over the session.
  */
 
 import type { Sha256Digest } from '../blob/digest.ts'
-import type { PiecePreference } from '../blob/pieces.ts'
+import type { PiecePreference, PieceRest } from '../blob/pieces.ts'
 
 /** Which pieces the sender holds of a catalog that it does not hold completely; takes the place of what it said before. */
 export interface PiecesHeld {
@@ -34,6 +34,18 @@ export interface WantPieces {
   /** Whether the sender may spend time to make it small. */
   readonly preference: PiecePreference
   readonly choices: readonly number[]
+}
+
+/**
+ * Send what comes after `from` bytes of a piece's wire form: the one that has this encoding and length, and begins with
+ * bytes that have this checksum. Of version 4; answered as a want of one piece, whose wire form is that rest.
+ */
+export interface WantRest {
+  readonly type: 'want-rest'
+  readonly request: number
+  readonly catalog: Sha256Digest
+  readonly piece: number
+  readonly rest: PieceRest
 }
 
 /** A piece begins; what `chunk` lacks of its wire form follows in `piece-more`, with no other piece between on this link. */
@@ -84,6 +96,6 @@ export interface TableRequest {
 }
 
 /** What is said on the link that pieces travel on. */
-export type PieceTrafficMessage = WantPieces | PieceHead | PieceMore | RefusePieces | CancelPieces
+export type PieceTrafficMessage = WantPieces | WantRest | PieceHead | PieceMore | RefusePieces | CancelPieces
 
 export type PieceMessage = PiecesHeld | PiecesGot | PieceTrafficMessage | Choke | TableRequest

@@ -7,10 +7,10 @@ import type { HoloError } from '../base/errors.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { Bitfield } from './bitfield.ts'
 import type { HeldCatalog } from './messages.ts'
-import type { PiecePeer } from './piece-fetch.ts'
 import type { PieceMessage, PieceTrafficMessage, TableRequest } from './piece-messages.ts'
+import type { PiecePeer } from './piece-requests.ts'
 import type { PieceUploads } from './piece-uploads.ts'
-import { type PieceChannel, type PieceQuestion, PieceWants, type WantEvents } from './piece-wants.ts'
+import { type ArrivedPiece, type PieceChannel, type PieceQuestion, PieceWants, type WantEvents } from './piece-wants.ts'
 import { RemoteHoldings } from './remote-holdings.ts'
 
 /** Messages about pieces, but for the question about a table, which is answered as that about a catalog is. */
@@ -22,6 +22,8 @@ export interface PieceTrafficEnds {
   name(): string
   /** What the peer holds completely. */
   complete(): Iterable<HeldCatalog>
+  /** Whether it knows what the rest of a piece is. */
+  sendsRests(): boolean
   /** The best way to the peer now. */
   channel(): PieceChannel
   /** Pieces are about to be asked for: the time to see to a lane. */
@@ -85,6 +87,14 @@ export class PieceTraffic implements PiecePeer {
     return this.#wants.ask(this.#ends.channel(), question, events)
   }
 
+  get sendsRests(): boolean {
+    return this.#ends.sendsRests()
+  }
+
+  arrived(request: number): ArrivedPiece | undefined {
+    return this.#wants.arrived(request)
+  }
+
   cancel(request: number, pieces: readonly number[]): void {
     this.#wants.cancel(request, pieces)
   }
@@ -126,7 +136,8 @@ export class PieceTraffic implements PiecePeer {
       case 'refuse-pieces':
         this.#wants.onRefused(channel, message)
         break
-      case 'want-pieces': {
+      case 'want-pieces':
+      case 'want-rest': {
         const { request } = message
         if (this.#uploads !== undefined) this.#uploads.want(channel, message)
         else channel.send({ type: 'refuse-pieces', request, reason: 'not-held', pieces: [] })
@@ -151,7 +162,14 @@ export class PieceTraffic implements PiecePeer {
   }
 }
 
-const TRAFFIC: ReadonlySet<string> = new Set(['want-pieces', 'piece', 'piece-more', 'refuse-pieces', 'cancel-pieces'])
+const TRAFFIC: ReadonlySet<string> = new Set([
+  'want-pieces',
+  'want-rest',
+  'piece',
+  'piece-more',
+  'refuse-pieces',
+  'cancel-pieces',
+])
 
 /** Whether a message is one that any channel may carry. */
 export function isPieceTraffic(message: { readonly type: string }): message is PieceTrafficMessage {

@@ -10,8 +10,8 @@ import { BAD_REQUESTS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { UPLOAD_AHEAD_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import { parseSha256 } from '../blob/digest.ts'
-import type { PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
-import type { CancelPieces, Choke, PiecesGot, Refusal, WantPieces } from './piece-messages.ts'
+import type { PieceOnWire, PiecePreference, PieceRest, ServedPieces } from '../blob/pieces.ts'
+import type { CancelPieces, Choke, PiecesGot, Refusal, WantPieces, WantRest } from './piece-messages.ts'
 import type { PieceChannel } from './piece-wants.ts'
 import type { SharedUploads } from './serve.ts'
 import type { UploadGate } from './upload-gate.ts'
@@ -48,7 +48,8 @@ export interface PieceClient {
 
 interface Asked {
   readonly channel: PieceChannel
-  readonly preference: PiecePreference
+  /** How its pieces are to be made, or what of its only one is wanted. */
+  readonly how: PiecePreference | PieceRest
   /** Choices that were neither sent nor refused. */
   readonly left: Set<number>
   /** How many of them are owed. */
@@ -87,7 +88,10 @@ export class PieceUploads {
   }
 
   /** @throws {HoloError} `protocol-violation` */
-  want(channel: PieceChannel, { request, catalog, count, preference, choices }: WantPieces): void {
+  want(channel: PieceChannel, message: WantPieces | WantRest): void {
+    const { request, catalog } = message
+    const isRest = message.type === 'want-rest'
+    const [choices, count] = isRest ? [[message.piece], 1] : [message.choices, message.count]
     if (this.#asked.has(request)) throw violation(`request ${request} twice`)
     const { served, clock, wantsPerPeer = UPLOAD_WANTS_MAX } = this.server.options
     const pieces = served.pieceCount(catalog)
@@ -102,7 +106,8 @@ export class PieceUploads {
       channel.send({ type: 'refuse-pieces', request, reason: refusal, pieces: [] })
       return
     }
-    this.#asked.set(request, { channel, preference, left: new Set(choices), remaining: count })
+    const how = isRest ? message.rest : message.preference
+    this.#asked.set(request, { channel, how, left: new Set(choices), remaining: count })
     const verdict = this.queue.onWant(this.client.id, { request, catalog, count, choices }, clock.nowMs())
     if (verdict === 'violation') throw violation('a want that asks for too much')
     this.server.advance()
@@ -210,7 +215,7 @@ export class PieceUploads {
       if (isAhead) this.server.ahead++
       let wire: PieceOnWire | undefined
       try {
-        wire = asked === undefined ? undefined : await this.#read(upload, asked.preference)
+        wire = asked === undefined ? undefined : await this.#read(upload, asked.how)
         await transmission
       } finally {
         if (isAhead) this.server.ahead--
@@ -232,12 +237,15 @@ export class PieceUploads {
     }
   }
 
-  async #read({ catalog, piece }: Upload, preference: PiecePreference): Promise<PieceOnWire | undefined> {
+  async #read({ catalog, piece }: Upload, how: Asked['how']): Promise<PieceOnWire | undefined> {
     const { served, log } = this.server.options
+    const { signal } = this.#over
     const sha256 = parseSha256(catalog)
     if (sha256 === undefined) return undefined
     try {
-      return await served.piece(sha256, piece, preference, this.#over.signal)
+      if (typeof how === 'string') return await served.piece(sha256, piece, how, signal)
+      const bytes = await served.rest(sha256, piece, how, signal)
+      return bytes === undefined ? undefined : { encoding: how.encoding, bytes }
     } catch (error) {
       this.#over.signal.throwIfAborted()
       if (!(error instanceof HoloError)) throw error

@@ -9,14 +9,22 @@ import type { HoloError } from '../base/errors.ts'
 import type { Backlog } from '../base/lane.ts'
 import { PIECE_WIRE_BYTES_MAX } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
-import type { PieceOnWire, PiecePreference } from '../blob/pieces.ts'
-import type { CancelPieces, PieceHead, PieceMore, Refusal, RefusePieces, WantPieces } from './piece-messages.ts'
+import type { PieceOnWire, PiecePreference, PieceRest } from '../blob/pieces.ts'
+import type {
+  CancelPieces,
+  PieceHead,
+  PieceMore,
+  Refusal,
+  RefusePieces,
+  WantPieces,
+  WantRest,
+} from './piece-messages.ts'
 import { violation } from './wire.ts'
 
 /** One way to the peer. */
 export interface PieceChannel {
   /** @returns false when `drained` should be awaited before the next */
-  send(message: WantPieces | PieceHead | PieceMore | RefusePieces | CancelPieces): boolean
+  send(message: WantPieces | WantRest | PieceHead | PieceMore | RefusePieces | CancelPieces): boolean
   drained(signal: AbortSignal): Promise<void>
   /** As `LaneLink.backlog`. */
   backlog?(): Backlog | undefined
@@ -48,6 +56,15 @@ export interface PieceQuestion {
   readonly choices: readonly number[]
   /** Bytes of the content of a piece, by number: its wire form is as long, or zstd and shorter. */
   readonly pieceBytes: (piece: number) => number
+  /** Of the only choice no more than this: what came of it is all that `onReceived` gives. */
+  readonly rest?: PieceRest | undefined
+}
+
+/** What has come of a piece that is under way; `bytes` is as long as the whole. */
+export interface ArrivedPiece {
+  readonly encoding: PieceOnWire['encoding']
+  readonly bytes: Uint8Array
+  readonly filled: number
 }
 
 interface Open {
@@ -83,10 +100,20 @@ export class PieceWants {
   /** Ask for pieces over `channel`. @returns the number of the request */
   ask(channel: PieceChannel, question: PieceQuestion, events: WantEvents): number {
     const request = this.#nextRequest++
-    const { catalog, count, preference, choices } = question
+    const { catalog, count, preference, choices, rest } = question
     this.#open.set(request, { channel, question, events, left: new Set(choices), remaining: count })
-    channel.send({ type: 'want-pieces', request, catalog, count, preference, choices })
+    const [piece = 0] = choices
+    if (rest !== undefined) channel.send({ type: 'want-rest', request, catalog, piece, rest })
+    else channel.send({ type: 'want-pieces', request, catalog, count, preference, choices })
     return request
+  }
+
+  /** What has come of the piece that is under way for this request, and goes on coming; undefined where none is. */
+  arrived(request: number): ArrivedPiece | undefined {
+    for (const { request: other, encoding, bytes, filled } of this.#underWay.values()) {
+      if (other === request) return bytes === undefined ? undefined : { encoding, bytes, filled }
+    }
+    return undefined
   }
 
   /** @param pieces none: all that is left of the request. Each is still ended, by its bytes or by a refusal */
@@ -100,9 +127,14 @@ export class PieceWants {
     const open = this.#find(channel, request)
     if (!open.left.delete(piece)) throw violation(`piece ${piece}, which nobody asked for`)
     open.remaining--
-    const contentBytes = open.question.pieceBytes(piece)
-    const fits = encoding === 'identity' ? wireBytes === contentBytes : wireBytes < contentBytes
-    if (!fits || wireBytes > PIECE_WIRE_BYTES_MAX) throw violation(`a piece of ${contentBytes} bytes in ${wireBytes}`)
+    const { pieceBytes, rest } = open.question
+    const contentBytes = pieceBytes(piece)
+    const wholeBytes = rest === undefined ? wireBytes : rest.from + wireBytes
+    const fits = encoding === 'identity' ? wholeBytes === contentBytes : wholeBytes < contentBytes
+    if (!fits || wireBytes > PIECE_WIRE_BYTES_MAX) throw violation(`a piece of ${contentBytes} bytes in ${wholeBytes}`)
+    if (rest !== undefined && (encoding !== rest.encoding || wholeBytes !== rest.wireBytes)) {
+      throw violation(`the rest of another form of piece ${piece}`)
+    }
     const wanted = open.events.onHead(piece, wireBytes)
     if (!wanted && chunk.byteLength < wireBytes) this.cancel(request, [piece])
     // Filled before anybody sees it.

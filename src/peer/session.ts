@@ -11,7 +11,7 @@ import type { CatalogName } from '../catalog/tree.ts'
 import { type Delegation, verifyDelegation } from '../trust/keys.ts'
 import { proveMembership, verifyMembership } from '../trust/membership.ts'
 import { decodeMessage } from './codec.ts'
-import { VERSION_1_TYPES, VERSION_3_TYPES } from './message-types.ts'
+import { VERSION_1_TYPES, VERSION_3_TYPES, VERSION_4_TYPES } from './message-types.ts'
 import {
   type Bye,
   type ByeCode,
@@ -218,8 +218,10 @@ const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog'
 
 const VERSION_1: ReadonlySet<Message['type']> = new Set(VERSION_1_TYPES)
 const VERSION_3: ReadonlySet<Message['type']> = new Set(VERSION_3_TYPES)
+const VERSION_4: ReadonlySet<Message['type']> = new Set(VERSION_4_TYPES)
 
 /** The first version in which members may say this. */
 function versionOf(type: Message['type']): number {
-  return VERSION_1.has(type) ? 1 : VERSION_3.has(type) ? 3 : 2
+  if (VERSION_1.has(type)) return 1
+  return VERSION_3.has(type) ? 3 : VERSION_4.has(type) ? 4 : 2
 }

@@ -7,6 +7,7 @@
  * digest or is as it was then; a frame against its checksum. Knows nothing of peers.
  */
 import { availableParallelism } from 'node:os'
+import { crc32 } from 'node:zlib'
 import { never, nextTurn } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import {
@@ -17,7 +18,7 @@ import {
   SERVED_CATALOGS_MAX,
 } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
-import type { FormedPieces, PieceForm, PieceOnWire, PiecePreference, ServedPieces } from '../blob/pieces.ts'
+import type { FormedPieces, PieceForm, PieceOnWire, PiecePreference, PieceRest, ServedPieces } from '../blob/pieces.ts'
 import { statePaths } from '../catalog/layout.ts'
 import { type Pieces, piecesOf } from '../catalog/pieces.ts'
 import type { Catalog } from '../catalog/tree.ts'
@@ -97,6 +98,26 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     return found?.bytes === undefined ? undefined : { encoding: found.encoding, bytes: found.bytes }
   }
 
+  async rest(
+    catalog: Sha256Digest,
+    piece: number,
+    { encoding, wireBytes, from, knownBytes, knownCrc }: PieceRest,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal.throwIfAborted()
+    const pieces = this.#piecesOf(catalog)
+    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
+    if (pieces === undefined || place === undefined) return undefined
+    const bytes =
+      encoding === 'zstd'
+        ? await abortable(this.#folder.frame(catalog, piece), signal)
+        : await this.#content(catalog, pieces, piece, place, signal)
+    if (bytes === undefined || bytes === 'raw' || bytes.byteLength !== wireBytes) return undefined
+    if (crc32(bytes.subarray(0, knownBytes)) !== knownCrc) return undefined
+    // Its own, since whoever sends it gives its memory back.
+    return bytes.slice(from)
+  }
+
   async table(catalog: Sha256Digest, signal: AbortSignal): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
     const count = this.pieceCount(catalog)
@@ -133,8 +154,7 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     const pieces = this.#piecesOf(catalog)
     const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
     if (pieces === undefined || place === undefined) return undefined
-    const task = { catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }
-    return (await this.#lanes.ask(task, signal))?.bytes
+    return this.#content(catalog, pieces, piece, place, signal)
   }
 
   async *hashes(catalog: Sha256Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -196,6 +216,11 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lanes[Symbol.asyncDispose]()
     await this.#folder[Symbol.asyncDispose]()
+  }
+
+  async #content(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace, signal: AbortSignal) {
+    const task = { catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }
+    return (await this.#lanes.ask(task, signal))?.bytes
   }
 
   #placeOf(catalog: Sha256Digest, pieces: PackedPieces, piece: number): PiecePlace | undefined {

@@ -323,6 +323,134 @@ describe('Exchange takes over from a slow peer', () => {
   })
 })
 
+// A piece of 400 kB, of which the slow peer has sent 100 kB in the first second.
+describe('Exchange asks an idle peer for the rest of what comes slowly', () => {
+  const WIRE = 400_000
+  const BEGUN = 100_000
+  const NOW = 1_000
+
+  function slowlyBegun({ sendsRests = true, isProvedAlone = true } = {}) {
+    const exchange = new Exchange({
+      pieceBytes: [MIB, MIB],
+      wanted: [0, 1],
+      random: seededRandom(3),
+      inFlightBytesMax: 64 * MIB,
+      isProvedAlone: () => isProvedAlone,
+    })
+    for (const [piece, peer] of ['slow', 'idle'].entries()) {
+      exchange.addPeer(peer, 0, sendsRests)
+      exchange.onHoldings(peer, holding(2, [piece]), 0)
+    }
+    const wants = wantsOf(exchange.next(0))
+    const slow = wants.find(({ peer }) => peer === 'slow')?.request ?? -1
+    exchange.onHead('slow', slow, 0, WIRE, 0)
+    exchange.onBytes('slow', slow, 0, BEGUN, NOW)
+    const other = wants.find(({ peer }) => peer === 'idle')?.request ?? -1
+    exchange.onHead('idle', other, 1, WIRE, 1)
+    exchange.onBytes('idle', other, 1, WIRE, 20)
+    exchange.onReceived('idle', other, 1, 20)
+    exchange.onStored([1], NOW)
+    exchange.onGot('idle', [0], NOW)
+    const [idle] = wantsOf(exchange.next(2 * NOW))
+    return { exchange, slow, idle: idle?.request ?? -1, rest: idle?.rest, from: idle?.rest?.from ?? 0 }
+  }
+
+  /** All of the rest. */
+  function sendRest({ exchange, idle, from }: ReturnType<typeof slowlyBegun>, nowMs: number) {
+    expect(exchange.onHead('idle', idle, 0, WIRE - from, nowMs)).toBe('expected')
+    exchange.onBytes('idle', idle, 0, WIRE - from, nowMs)
+    return exchange.onReceived('idle', idle, 0, nowMs)
+  }
+
+  test('and is done once both have come, the rest first', () => {
+    const it = slowlyBegun()
+    const { exchange, slow, from } = it
+    expect(it.rest).toMatchObject({ peer: 'slow', request: slow })
+    expect(from).toBeWithin(BEGUN, WIRE)
+    expect(sendRest(it, 2_100)).toBe('partial')
+    expect(exchange.next(2_100)).toEqual([])
+    expect(exchange.onBytes('slow', slow, 0, from - BEGUN - 1, 2_200)).toBeFalse()
+    expect(exchange.onBytes('slow', slow, 0, 1, 2_300)).toBeTrue()
+    expect(exchange.next(2_300)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
+    exchange.onRefused('slow', slow, [0], 'cancelled', 2_400)
+    exchange.onStored([0], 2_400)
+    expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
+  })
+
+  test('and is done once both have come, the beginning first', () => {
+    const it = slowlyBegun()
+    const { exchange, slow, idle, from } = it
+    expect(exchange.onBytes('slow', slow, 0, from - BEGUN, 2_050)).toBeFalse()
+    // Until the rest begins to come, it may as well come from where the beginning does.
+    expect(exchange.next(2_050)).toEqual([])
+    expect(exchange.onHead('idle', idle, 0, WIRE - from, 2_060)).toBe('expected')
+    expect(exchange.next(2_060)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
+    exchange.onRefused('slow', slow, [0], 'cancelled', 2_070)
+    exchange.onBytes('idle', idle, 0, WIRE - from, 2_080)
+    expect(exchange.onReceived('idle', idle, 0, 2_080)).toBe('expected')
+    exchange.onStored([0], 2_090)
+    expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
+  })
+
+  test('and takes it whole from the slow one, where that is sooner after all', () => {
+    const { exchange, slow, idle, from } = slowlyBegun()
+    exchange.onBytes('slow', slow, 0, WIRE - BEGUN, 2_010)
+    expect(exchange.onReceived('slow', slow, 0, 2_010)).toBe('expected')
+    expect(exchange.next(2_010)).toEqual([{ do: 'cancel', peer: 'idle', request: idle, piece: 0 }])
+    expect(exchange.onHead('idle', idle, 0, WIRE - from, 2_020)).toBe('unwanted')
+  })
+
+  test('once, where it is refused, and does not take that for a broken word', () => {
+    const { exchange, slow, idle } = slowlyBegun()
+    exchange.onRefused('idle', idle, [0], 'not-held', 2_010)
+    expect(exchange.peers(2_010).map(({ refused }) => refused)).toEqual([0, 0])
+    exchange.onBytes('slow', slow, 0, WIRE - BEGUN, 2_060)
+    expect(exchange.onReceived('slow', slow, 0, 2_060)).toBe('expected')
+  })
+
+  test('and for all of it where the beginning stops before the rest', () => {
+    for (const isHere of [false, true]) {
+      const it = slowlyBegun()
+      const { exchange, idle } = it
+      if (isHere) expect(sendRest(it, 2_100)).toBe('partial')
+      exchange.removePeer('slow', 2_200)
+      const actions = exchange.next(2_200)
+      if (!isHere) expect(actions[0]).toEqual({ do: 'cancel', peer: 'idle', request: idle, piece: 0 })
+      const [again] = wantsOf(actions)
+      if (again === undefined) throw new Error('nobody was asked')
+      expect([again.peer, again.choices, again.rest]).toEqual(['idle', [0], undefined])
+      exchange.onStored([deliver(exchange, again, 2_300)], 2_300)
+      if (!isHere) exchange.onRefused('idle', idle, [0], 'cancelled', 2_300)
+      expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
+    }
+  })
+
+  test('and, where both together are wrong, suspects both and has it all from one', () => {
+    const it = slowlyBegun()
+    const { exchange, slow, from } = it
+    sendRest(it, 2_100)
+    exchange.onBytes('slow', slow, 0, from - BEGUN, 2_200)
+    exchange.next(2_200)
+    exchange.onRefused('slow', slow, [0], 'cancelled', 2_210)
+    exchange.onWrong(0, 2_220)
+    const [again] = wantsOf(exchange.next(2_300))
+    if (again === undefined) throw new Error('nobody was asked')
+    expect(again.rest).toBeUndefined()
+    exchange.onStored([deliver(exchange, again, 2_310)], 2_310)
+    expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
+  })
+
+  test('only where it knows what that is, and where the piece is proved alone', () => {
+    expect(slowlyBegun({ sendsRests: false }).rest).toBeUndefined()
+    expect(slowlyBegun({ isProvedAlone: false }).rest).toBeUndefined()
+  })
+
+  test('and takes another length for a violation', () => {
+    const { exchange, idle, from } = slowlyBegun()
+    expect(exchange.onHead('idle', idle, 0, WIRE - from - 1, 2_010)).toBe('violation')
+  })
+})
+
 describe('Exchange fetches again', () => {
   test('a wrong piece, elsewhere', () => {
     const exchange = exchangeWith(1, { liar: 'all' })

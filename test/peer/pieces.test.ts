@@ -33,11 +33,11 @@ interface Node extends Member {
 }
 
 /** @param held undefined: everything, and the catalog is announced */
-function node(held?: readonly number[]): Node {
+function node(held?: readonly number[], uploadLimit?: RateLimit): Node {
   const served = new MemoryServed(sha256, made, held)
   const holdings = new OwnHoldings(systemClock)
   const random = seededRandom(7)
-  const pieceServer = new PieceServer({ served, clock: systemClock, random, log: roomLogger('peer') })
+  const pieceServer = new PieceServer({ served, clock: systemClock, random, log: roomLogger('peer'), uploadLimit })
   const each = member(secret, 'daemon', systemClock, { pieceServer, ownHoldings: holdings })
   if (held === undefined) each.library.hold(catalog)
   return { ...each, served, holdings }
@@ -208,6 +208,27 @@ describe('fetchPieces()', () => {
     const { run, sink } = fetchOf(taker, { totals })
     expect(await run).toEqual([])
     expect(sink.stored.size).toBe(made.pieces.length)
+  })
+
+  test('has the rest of what one member sends slowly from another one', async () => {
+    const taker = member(secret, 'client')
+    const [slow, fast] = [node(undefined, new RateLimit(256 * 1024, systemClock)), node()]
+    const piece = made.contents.findIndex(({ byteLength }) => byteLength === PIECE_BYTES)
+    // How fast the other one is shows by what it alone can send.
+    const others = [0, 1, 2, 3]
+    for (const each of others) slow.served.failing.add(each)
+    connect(taker, slow)
+    await until(taker.swarm, () => taker.swarm.peers().length === 1)
+    const { run, sink, totals } = fetchOf(taker, { wanted: [piece, ...others] })
+    await Bun.sleep(500)
+    connect(taker, fast)
+    expect(await run).toEqual([])
+    expect(sink.stored.size).toBe(5)
+    expect(fast.served.rests.map((rest) => [rest.wireBytes, rest.from > 0])).toEqual([[PIECE_BYTES, true]])
+    expect(slow.served.rests).toEqual([])
+    // Next to nothing of it came twice.
+    expect(totals.wireBytes).toBeLessThan(totals.blobBytes + 200_000)
+    expect(taker.swarm.bans()).toEqual([])
   })
 
   test('ends with the reason of its signal, and cancels what it asked for', async () => {

@@ -64,7 +64,7 @@ describe('Session', () => {
           machineKey: Uint8Array.from(alice.publicKey),
           role: 'client',
           agent: 'holo-peer/9',
-          version: 3,
+          version: 4,
           secret,
         },
       },
@@ -146,7 +146,7 @@ describe('Session', () => {
   test('parts politely from one whose versions do not meet ours', () => {
     const both = pair()
     helloOf(both.bob)
-    const hello = { ...helloOf(both.alice), versionLowest: 4, versionHighest: 5 }
+    const hello = { ...helloOf(both.alice), versionLowest: 5, versionHighest: 6 }
     const actions = both.bob.receive(encodeMessage(hello))
     expect(sent(actions)).toMatchObject([{ type: 'bye', code: 'version-mismatch' }])
     expect(endOf(actions)).toMatchObject({ error: { code: 'version-mismatch' } })
@@ -156,7 +156,7 @@ describe('Session', () => {
     const both = pair()
     helloOf(both.bob)
     const [action] = both.bob.receive(encodeMessage({ ...helloOf(both.alice), versionHighest: 9 }))
-    expect(action).toMatchObject({ do: 'opened', remote: { version: 3 } })
+    expect(action).toMatchObject({ do: 'opened', remote: { version: 4 } })
   })
 
   test('gives up one who does not say hello in time', () => {

@@ -1,5 +1,6 @@
 /** The bytes of holo-peer/1, pinned: a second implementation, or a later version of ours, must agree with them. */
 import { expect, test } from 'bun:test'
+import type { Sha256Digest } from '../../src/blob/digest.ts'
 import { encodeMessage } from '../../src/peer/codec.ts'
 import { createFleet, fleetTopic } from '../../src/trust/fleet.ts'
 import { decodeInvite, encodeInvite } from '../../src/trust/invite.ts'
@@ -59,6 +60,15 @@ test('frames are what docs/protocol.md says', () => {
     ),
     missing: hex(encodeMessage({ type: 'missing', request: 1, reason: 'failed', indexes: [4, 5] })),
     credit: hex(encodeMessage({ type: 'credit', bytes: 1_048_576 })),
+    wantRest: hex(
+      encodeMessage({
+        type: 'want-rest',
+        request: 1,
+        catalog: 'ab'.repeat(32) as Sha256Digest,
+        piece: 300,
+        rest: { encoding: 'zstd', wireBytes: 70_000, from: 40_000, knownBytes: 30_000, knownCrc: 0xdeadbeef },
+      }),
+    ),
   }).toMatchInlineSnapshot(`
     {
       "bye": "0102026e6f",
@@ -67,6 +77,7 @@ test('frames are what docs/protocol.md says', () => {
       "hello": "00010101010101010101010101010101010101010101010101010101010101010101010101017801020202020202020202020202020202020202020202020202020202020202020203030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303",
       "missing": "060102020405",
       "parts": "0502010205fe701101000261620103030000",
+      "wantRest": "1801ababababababababababababababababababababababababababababababababfd2c0101fe70110100fd409cfd3075feefbeadde",
     }
   `)
 })

@@ -51,6 +51,7 @@ export function anyWorld(seed: number): WorldOptions {
     announceMs: 100,
     slots: chance(0.7) ? 16 : between(1, 4),
     inFlightBytesMax: chance(0.7) ? 64 * MIB : between(1, 4) * MIB,
+    sendsRests: seed % 4 > 0,
   }
 }
 

@@ -7,7 +7,7 @@
 import type { Random } from '../../src/base/random.ts'
 import { Bitfield } from '../../src/peer/bitfield.ts'
 import { Exchange } from '../../src/peer/exchange.ts'
-import type { Expectation } from '../../src/peer/exchange-want.ts'
+import type { Arrival, ExchangeAction } from '../../src/peer/exchange-want.ts'
 import { type Upload, UploadQueue } from '../../src/peer/upload-queue.ts'
 import type { Parcel, Stream } from './transfer-network.ts'
 import { SimSink } from './transfer-sink.ts'
@@ -22,6 +22,14 @@ export interface Connection {
   alive: boolean
   sending: { readonly upload: Upload; readonly parcel: Parcel; readonly wireBytes: number } | undefined
 }
+
+/** One piece as it came from one machine. */
+interface Copy {
+  readonly source: string
+  readonly wrong: boolean
+}
+
+type Rest = Extract<ExchangeAction, { do: 'want' }>['rest']
 
 const WANT_BYTES = 16
 const CONTROL_BYTES = 12
@@ -41,6 +49,13 @@ export class SimHost {
   readonly banned = new Set<string>()
   readonly #sink: SimSink
   readonly #random: Random
+  /** By machine and request: rests that others want of us, and that we want of others. */
+  readonly #restsToSend = new Map<string, Rest>()
+  readonly #restsAsked = new Map<string, Rest>()
+  /** By machine and request: what has begun to come. */
+  readonly #begun = new Map<string, Copy>()
+  /** By piece: the copies of which its rest, which is here, and its beginning are. */
+  readonly #parts = new Map<number, readonly Copy[]>()
   #got: number[] = []
   #announcing = false
   #turning = false
@@ -62,7 +77,8 @@ export class SimHost {
     this.#random = random
     this.held = isSeed ? Bitfield.full(pieceBytes.length) : new Bitfield(pieceBytes.length)
     const wanted = isSeed ? [] : pieceBytes.keys()
-    this.exchange = new Exchange({ pieceBytes, wanted, random, inFlightBytesMax })
+    const isProvedAlone = (piece: number) => blobOf(piece) === undefined
+    this.exchange = new Exchange({ pieceBytes, wanted, random, inFlightBytesMax, isProvedAlone })
     this.uploads = new UploadQueue({ slots, random })
     this.#sink = new SimSink(blobOf, hasTable)
   }
@@ -76,7 +92,7 @@ export class SimHost {
     const { nowMs } = this.world.queue
     const { name } = connection.peer
     this.connections.set(name, connection)
-    this.exchange.addPeer(name, nowMs)
+    this.exchange.addPeer(name, nowMs, this.world.options.sendsRests !== false)
     this.uploads.addPeer(name, nowMs)
     const { announced } = this
     this.#tell(connection, Math.ceil(this.held.length / 8), () => {
@@ -126,8 +142,10 @@ export class SimHost {
       const { peer } = connection
       if (action.do === 'give-up') this.world.part(this, peer, false)
       else if (action.do === 'want') {
-        const { request, count, choices } = action
+        const { request, count, choices, rest } = action
         const want = { request, catalog: CATALOG, count, choices }
+        if (rest !== undefined) this.#restsAsked.set(`${peer.name} ${request}`, rest)
+        if (rest !== undefined) peer.#restsToSend.set(`${this.name} ${request}`, rest)
         this.#tell(connection, WANT_BYTES + (choices.length > 1 ? 2 * choices.length : 0), () => {
           peer.#serve(this.name, () => peer.uploads.onWant(this.name, want, peer.world.queue.nowMs))
         })
@@ -201,7 +219,7 @@ export class SimHost {
   }
 
   /** Who breaks the protocol is banned; that must be no honest machine. */
-  #judge(sender: SimHost, expectation: Expectation): void {
+  #judge(sender: SimHost, expectation: Arrival): void {
     if (expectation !== 'violation') return
     if (sender.behaviour === 'honest') throw new Error(`${sender.name} was taken to break the protocol`)
     this.banned.add(sender.name)
@@ -220,7 +238,8 @@ export class SimHost {
       this.#turn()
       return
     }
-    const wireBytes = this.world.options.wireBytes[upload.piece] ?? 0
+    const from = this.#restsToSend.get(`${to} ${upload.request}`)?.from ?? 0
+    const wireBytes = (this.world.options.wireBytes[upload.piece] ?? 0) - from
     const copy = { source: this.name, wrong: this.behaviour === 'liar' && this.#random.next() < LIE_SHARE }
     const { peer } = connection
     let arrived = false
@@ -228,9 +247,9 @@ export class SimHost {
       leftBytes: wireBytes,
       onChunk: (bytes) => {
         if (!connection.alive) return
-        if (!arrived) peer.#onHead(this, upload, wireBytes)
+        if (!arrived) peer.#onHead(this, upload, wireBytes, copy)
         arrived = true
-        peer.exchange.onBytes(this.name, upload.request, upload.piece, bytes, this.world.queue.nowMs)
+        peer.#onBytes(this, upload, bytes)
       },
       onLeft: () => {
         if (connection.sending?.parcel !== parcel) return
@@ -247,20 +266,27 @@ export class SimHost {
     else connection.out.send(parcel)
   }
 
+  #onBytes(from: SimHost, { request, piece }: Upload, bytes: number): void {
+    if (!this.exchange.onBytes(from.name, request, piece, bytes, this.world.queue.nowMs)) return
+    this.#verify(piece, this.#parts.get(piece) ?? [])
+  }
+
   /** A head, and then a byte a second. */
   #trickle(connection: Connection, { request, piece }: Upload, wireBytes: number): void {
     const { peer } = connection
-    this.#tell(connection, 0, () => peer.#onHead(this, { request, piece, catalog: CATALOG }, wireBytes))
+    const copy = { source: this.name, wrong: false }
+    this.#tell(connection, 0, () => peer.#onHead(this, { request, piece, catalog: CATALOG }, wireBytes, copy))
     const drip = () => {
       if (!connection.alive) return
-      peer.exchange.onBytes(this.name, request, piece, 1, this.world.queue.nowMs)
+      peer.#onBytes(this, { request, piece, catalog: CATALOG }, 1)
       peer.#turn()
       this.world.queue.after(1000, drip)
     }
     this.world.queue.after(1000, drip)
   }
 
-  #onHead(from: SimHost, { request, piece }: Upload, wireBytes: number): void {
+  #onHead(from: SimHost, { request, piece }: Upload, wireBytes: number, copy: Copy): void {
+    this.#begun.set(`${from.name} ${request}`, copy)
     const connection = this.connections.get(from.name)
     const expectation = this.exchange.onHead(from.name, request, piece, wireBytes, this.world.queue.nowMs)
     this.#judge(from, expectation)
@@ -271,16 +297,28 @@ export class SimHost {
     this.#turn()
   }
 
-  #onReceived(from: SimHost, { request, piece }: Upload, copy: { source: string; wrong: boolean }): void {
-    const expectation = this.exchange.onReceived(copy.source, request, piece, this.world.queue.nowMs)
-    this.#judge(from, expectation)
+  #onReceived(from: SimHost, { request, piece }: Upload, copy: Copy): void {
+    const arrival = this.exchange.onReceived(copy.source, request, piece, this.world.queue.nowMs)
+    this.#judge(from, arrival)
     this.#turn()
-    if (expectation === 'expected') this.world.queue.after(VERIFY_MS, () => this.#onVerified(piece, copy))
+    const rest = this.#restsAsked.get(`${from.name} ${request}`)
+    const beginning = rest && this.#begun.get(`${rest.peer} ${rest.request}`)
+    const copies = beginning === undefined ? [copy] : [beginning, copy]
+    if (arrival === 'partial') this.#parts.set(piece, copies)
+    else if (arrival === 'expected') this.#verify(piece, copies)
   }
 
-  #onVerified(piece: number, copy: { source: string; wrong: boolean }): void {
+  #verify(piece: number, copies: readonly Copy[]): void {
+    this.world.queue.after(VERIFY_MS, () => this.#onVerified(piece, copies))
+  }
+
+  /** @param copies one, or those of beginning and rest, of whom nobody is blamed alone */
+  #onVerified(piece: number, copies: readonly Copy[]): void {
     const { nowMs } = this.world.queue
-    const { verdict, pieces, liars } = this.#sink.put(piece, copy)
+    const copy = { source: copies[0]?.source ?? '', wrong: copies.some(({ wrong }) => wrong) }
+    if (copies.length > 1) this.world.togetherCount++
+    const { verdict, pieces, liars: found } = this.#sink.put(piece, copy)
+    const liars = copies.length > 1 ? [] : found
     if (verdict === 'stored') {
       this.exchange.onStored(pieces, nowMs)
       for (const each of pieces) if (this.held.add(each)) this.#announce(each)

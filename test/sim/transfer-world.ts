@@ -40,6 +40,8 @@ export interface WorldOptions {
   readonly announceMs: number
   readonly slots: number
   readonly inFlightBytesMax: number
+  /** Whether machines can be asked for the rest of a piece; undefined: they can. */
+  readonly sendsRests?: boolean
 }
 
 const RECONNECT_MS = 2_000
@@ -51,6 +53,8 @@ export class World {
   readonly #streams = new Map<string, Stream>()
   #healed: (() => void)[] = []
   #waitedFor = 0
+  /** Pieces that came from two machines. */
+  togetherCount = 0
 
   constructor(readonly options: WorldOptions) {
     this.network = new Network(this.queue, options.latencyMs)

@@ -3,12 +3,12 @@ import { describe, expect, test } from 'bun:test'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { crc32, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { never } from '../../src/base/clock.ts'
 import { PIECE_BYTES } from '../../src/base/limits.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
-import type { PieceForm, PieceOnWire, PiecePreference } from '../../src/blob/pieces.ts'
+import type { PieceForm, PieceOnWire, PiecePreference, PieceRest } from '../../src/blob/pieces.ts'
 import { unzstdExactly, zstdFrame } from '../../src/blob/zstd.ts'
 import { blobPath, statePaths } from '../../src/catalog/layout.ts'
 import { Library } from '../../src/store/library.ts'
@@ -70,6 +70,41 @@ const small = [1, 2, 3].map((seed) => madeContent(2000 * seed, seed))
 const large = madeContent(2 * PIECE_BYTES + 777, 5)
 const noise = new Uint8Array(new Bun.CryptoHasher('sha512').update('noise').digest())
 const mixed = madePieces([...small, new Uint8Array(0), large, new Uint8Array(gzipSync('text'))])
+
+describe('rest()', () => {
+  const restOf = ({ encoding, bytes }: PieceOnWire, from: number, knownBytes: number): PieceRest => {
+    const knownCrc = crc32(bytes.subarray(0, knownBytes))
+    return { encoding, wireBytes: bytes.byteLength, from, knownBytes, knownCrc }
+  }
+
+  test('gives what comes after the beginning of the very form that is known, and nothing of others', async () => {
+    await using it = given(mixed, 'gzip')
+    const ask = (piece: number, rest: PieceRest) => it.served.rest(catalog, piece, rest, never)
+    for (const preference of ['fast', 'small'] as const) {
+      for (const piece of [0, 1]) {
+        const wire = await it.piece(piece, preference)
+        if (wire === undefined) throw new Error('there is no such piece')
+        const { byteLength } = wire.bytes
+        for (const from of [0, 7, byteLength - 1]) {
+          for (const known of [0, 5, byteLength])
+            expect(await ask(piece, restOf(wire, from, known))).toEqual(wire.bytes.slice(from))
+        }
+        const rest = restOf(wire, 7, 5)
+        expect(await ask(piece, { ...rest, knownCrc: rest.knownCrc ^ 1 })).toBeUndefined()
+        expect(await ask(piece, { ...rest, wireBytes: byteLength + 1 })).toBeUndefined()
+        expect(await ask(9, rest)).toBeUndefined()
+        expect(await it.served.rest(sha256Of(Buffer.from('another')), piece, rest, never)).toBeUndefined()
+      }
+    }
+  })
+
+  test('makes no frame for it', async () => {
+    await using it = given(mixed)
+    const rest = { encoding: 'zstd', wireBytes: 9, from: 3, knownBytes: 0, knownCrc: 0 } as const
+    expect(await it.served.rest(catalog, 0, rest, never)).toBeUndefined()
+    expect(fs.statSync(it.frames).size).toBeLessThan(100)
+  })
+})
 
 describe('piece()', () => {
   test('gives every piece, raw for who is fast and as a frame for who is not, from raw and gzip blobs', async () => {

@@ -55,6 +55,27 @@ const anyPieceMessage: fc.Arbitrary<PieceMessage> = fc.oneof(
         choices,
       })),
     ),
+  fc
+    .record({
+      request,
+      catalog: digest,
+      piece: fc.nat(PIECES_MAX - 1),
+      encoding: fc.constantFrom('identity' as const, 'zstd' as const),
+      wireBytes: fc.integer({ min: 1, max: 2 ** 20 }),
+      shares: fc.tuple(fc.nat(99), fc.nat(100)),
+      knownCrc: fc.nat(0xffffffff),
+    })
+    .map(({ encoding, wireBytes, shares: [from, known], knownCrc, ...named }) => ({
+      type: 'want-rest' as const,
+      ...named,
+      rest: {
+        encoding,
+        wireBytes,
+        from: Math.floor((wireBytes * from) / 100),
+        knownBytes: Math.floor((wireBytes * known) / 100),
+        knownCrc,
+      },
+    })),
   fc.record({
     type: fc.constant('piece' as const),
     request,

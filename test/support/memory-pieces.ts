@@ -1,8 +1,16 @@
 /** Pieces in memory, for tests of the wire: somebody who serves them, and somebody who takes them. */
+import { crc32 } from 'node:zlib'
 import { HoloError } from '../../src/base/errors.ts'
 import { PIECE_BYTES } from '../../src/base/limits.ts'
 import { type Sha256Digest, sha256Of } from '../../src/blob/digest.ts'
-import type { PieceOnWire, PiecePreference, PieceReceipt, PieceSink, ServedPieces } from '../../src/blob/pieces.ts'
+import type {
+  PieceOnWire,
+  PiecePreference,
+  PieceReceipt,
+  PieceRest,
+  PieceSink,
+  ServedPieces,
+} from '../../src/blob/pieces.ts'
 import type { Piece } from '../../src/catalog/pieces.ts'
 import { ownBuffer } from '../../src/store/worker-lane.ts'
 
@@ -33,6 +41,7 @@ export class MemoryServed implements ServedPieces {
   readonly failing = new Set<number>()
   readonly slow = new Set<number>()
   readonly asked: number[] = []
+  readonly rests: PieceRest[] = []
 
   constructor(
     private readonly catalog: Sha256Digest,
@@ -57,6 +66,14 @@ export class MemoryServed implements ServedPieces {
     return small.byteLength < sent.byteLength
       ? { encoding: 'zstd', bytes: new Uint8Array(small) }
       : { encoding: 'identity', bytes: sent }
+  }
+
+  async rest(catalog: Sha256Digest, piece: number, rest: PieceRest): Promise<Uint8Array | undefined> {
+    this.rests.push(rest)
+    const whole = await this.piece(catalog, piece, rest.encoding === 'zstd' ? 'small' : 'fast')
+    if (whole?.encoding !== rest.encoding || whole.bytes.byteLength !== rest.wireBytes) return undefined
+    const isKnown = crc32(whole.bytes.subarray(0, rest.knownBytes)) === rest.knownCrc
+    return isKnown ? whole.bytes.slice(rest.from) : undefined
   }
 
   async table(catalog: Sha256Digest): Promise<Uint8Array | undefined> {
