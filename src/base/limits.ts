@@ -169,6 +169,11 @@ export const PIECE_MISSING_SHARE_MIN = 1 / 3
 export const HAND_OVER_MS_MAX = 5_000
 /** How long one peer is sent a catalog while pieces, and other peers' catalogs, wait. */
 export const CATALOG_TURN_MS = 1_000
+/** A catalog larger than this is passed on once it is whole only; one of 12,000 files takes 744 kB. */
+export const COMING_CATALOG_BYTES_MAX = 8 * MIB
+/** Catalogs that are passed on while they come, and how long each is kept after that: until it is known what it is. */
+export const COMING_CATALOGS_MAX = 4
+export const COMING_CATALOGS_KEPT_MS = 5_000
 /** How often peers are told of pieces that were just fetched, at most. */
 export const HOLDINGS_BATCH_MS = 50
 /** What zstd leaves of an environment, for planning: Python ones take 0.3 to 0.35. */

@@ -2,15 +2,17 @@
  * The bytes of a catalog that a member holds: from that member, or from one that has just got them.
  *
  * In a crowd that starts together a seed would send each of them the catalog, one after the other. Whoever fetches has
- * it already, and its digest is known by the holder's word: so those who are not being sent it yet ask such members,
- * too, and take it from whoever begins first. Those who can send it double with each round.
+ * it already, or is being sent it, and its digest is known by the holder's word: so those who are not being sent it yet
+ * ask such members, too, take it from whoever begins first, and send it on as it comes.
  */
 import { deadline } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import { CATALOG_TURN_MS } from '../base/limits.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
+import type { ComingCatalog, ComingCatalogs } from './coming-catalogs.ts'
 import type { PeerConnection } from './connection.ts'
+import type { WholeEvents } from './incoming.ts'
 import type { HeldCatalog } from './messages.ts'
 
 /** What came, unjudged. */
@@ -21,6 +23,8 @@ export interface CatalogPassers {
   members(): Iterable<PeerConnection>
   /** Call `listener` whenever a member comes, goes, or holds something else. @returns ends the subscription */
   subscribe(listener: () => void): () => void
+  /** Where it is sent on from while it comes; undefined where this process serves nobody. */
+  readonly coming?: ComingCatalogs | undefined
 }
 
 interface Begun {
@@ -28,7 +32,12 @@ interface Begun {
   readonly answer: Promise<OfferedCatalog | undefined>
   /** Ends the question. */
   readonly over: AbortController
+  /** Bytes that have come so far. */
+  readonly cameBytes: () => number
 }
+
+/** So often a passer that is sent the catalog itself may be waited for anew, as long as more of it has come. */
+const PASSER_TURNS_MAX = 10
 
 /**
  * @returns what `holder` sent, or another one, unverified; undefined where `holder` does not have it any more
@@ -50,17 +59,33 @@ export async function catalogBytes(
 async function firstToBegin(
   holder: PeerConnection,
   held: HeldCatalog,
-  { members, subscribe }: CatalogPassers,
+  { members, subscribe, coming }: CatalogPassers,
   signal: AbortSignal,
 ): Promise<Begun> {
   const asked = new Map<PeerConnection, AbortController>()
+  let first: PeerConnection | undefined
   const { promise, resolve } = Promise.withResolvers<Begun>()
   const enter = (connection: PeerConnection): void => {
     if (asked.has(connection)) return
     const over = new AbortController()
     asked.set(connection, over)
-    const begins = () => resolve({ connection, answer, over })
-    const answer = askCatalog(connection, held, AbortSignal.any([signal, over.signal]), begins)
+    let bytes = 0
+    const isFirst = () => first === connection
+    const begins = () => {
+      first ??= connection
+      if (isFirst()) resolve({ connection, answer, over, cameBytes: () => bytes })
+    }
+    let passing: ComingCatalog | undefined
+    const answer = askCatalog(connection, held, AbortSignal.any([signal, over.signal]), {
+      onBegun: (storedBytes) => {
+        begins()
+        if (isFirst()) passing = coming?.begin(held, storedBytes)
+      },
+      onChunk: (chunk) => {
+        bytes += chunk.byteLength
+        passing?.add(chunk)
+      },
+    }).finally(() => passing?.end())
     // That the holder has nothing, or fails, is an answer; that another one does is none.
     if (connection === holder) answer.then(begins, begins)
     else answer.catch(() => {})
@@ -80,35 +105,41 @@ async function firstToBegin(
   }
 }
 
-/** @returns undefined where it does not come to its end in time */
-async function passedOn({ answer, over }: Begun, signal: AbortSignal): Promise<OfferedCatalog | undefined> {
-  const limit = deadline(CATALOG_TURN_MS, new Error('it takes too long'), signal)
-  try {
-    return await abortable(answer, limit.signal)
-  } catch (error) {
-    signal.throwIfAborted()
-    if (!limit.signal.aborted && !(error instanceof HoloError)) throw error
-    over.abort(new Error('the holder is asked again'))
-    return undefined
-  } finally {
-    limit.clear()
+/** @returns undefined where it fails, or nothing more of it comes */
+async function passedOn({ answer, over, cameBytes }: Begun, signal: AbortSignal): Promise<OfferedCatalog | undefined> {
+  let before = -1
+  for (let turn = 0; turn < PASSER_TURNS_MAX && cameBytes() > before; turn++) {
+    before = cameBytes()
+    const limit = deadline(CATALOG_TURN_MS, new Error('it takes too long'), signal)
+    try {
+      return await abortable(answer, limit.signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      if (limit.signal.aborted) continue
+      if (!(error instanceof HoloError)) throw error
+      break
+    } finally {
+      limit.clear()
+    }
   }
+  over.abort(new Error('the holder is asked again'))
+  return undefined
 }
 
-/** Whether a member fetches this very catalog, and so has it; one that holds another of that name would send that. */
+/** Whether a member fetches this very catalog, and so has some of it; one that holds another of that name would send that. */
 function passesOn(member: PeerConnection, { name, sha256 }: HeldCatalog): boolean {
   const isNew = (member.remote?.version ?? 0) >= 3
-  return isNew && member.offered(name) === undefined && member.pieces?.holdings(sha256) !== undefined
+  return isNew && member.offered(name) === undefined && member.pieces?.hasCatalog(sha256) === true
 }
 
-/** Ask one member for a catalog. @param onBegun called when the first of it comes @returns, @throws as `PeerSource.findCatalog` */
+/** Ask one member for a catalog. @returns, @throws as `PeerSource.findCatalog` */
 export function askCatalog(
   connection: PeerConnection,
   held: HeldCatalog,
   signal: AbortSignal,
-  onBegun: () => void = () => {},
+  events: WholeEvents = { onBegun: () => {}, onChunk: () => {} },
 ): Promise<OfferedCatalog | undefined> {
   connection.expectBulk()
   const overLane = (connection.remote?.version ?? 0) >= 3
-  return connection.source.findCatalog(held, { overLane, onBegun }, signal)
+  return connection.source.findCatalog(held, { overLane, ...events }, signal)
 }

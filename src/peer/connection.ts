@@ -204,12 +204,11 @@ export class PeerConnection {
   #opened(remote: Remote): void {
     this.#remote = remote
     this.#source = this.#sourceNamed(peerName(remote.machineKey, this.#link.address))
-    const { library } = this.#options
+    const { library, leases } = this.#options
     const announce = () => this.#announcer.tell(library.catalogs())
     announce()
     const ends = [library.subscribe(announce), this.pieces && this.#tellPieces()]
-    const peer = { id: this.#id, name: this.name, remote }
-    const detach = this.#options.leases?.attach(peer, (message) => void this.#send(message))
+    const detach = leases?.attach({ id: this.#id, name: this.name, remote }, (message) => void this.#send(message))
     this.#unsubscribe = () => {
       for (const end of [...ends, detach]) end?.()
     }
@@ -222,6 +221,7 @@ export class PeerConnection {
     if (pieceServer !== undefined) {
       const client = {
         id: this.#id,
+        version: this.#remote?.version ?? 0,
         send: (message: Message) => void this.#send(message),
         onCrash: (error: unknown) => this.#crashed(error),
       }

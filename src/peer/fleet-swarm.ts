@@ -217,6 +217,7 @@ export class FleetSwarm implements AsyncDisposable {
       members: () => this.#members.values(),
       sinceMs: () => this.#firstMemberMs,
       subscribe: (listener: () => void) => this.subscribe(listener),
+      coming: this.#options.pieceServer?.coming,
       onLie: (connection: PeerConnection, error: HoloError) => {
         this.#log.warn(error.message)
         this.#ban(connection, error)

@@ -6,6 +6,13 @@
  */
 import type { RateLimit } from '../base/rate-limit.ts'
 
+/** Called while something comes that is kept whole. */
+export interface WholeEvents {
+  /** @param storedBytes all that is to come */
+  onBegun(storedBytes: number): void
+  onChunk(chunk: Uint8Array): void
+}
+
 export class Incoming {
   /** Resolves with the form of what comes, or undefined where the peer does not have it; rejects where it fails. */
   readonly head: Promise<'identity' | 'gzip' | undefined>
@@ -14,6 +21,8 @@ export class Incoming {
   readonly #onConsumed: (bytes: number) => void
   #chunks: Uint8Array[] = []
   #wake: (() => void) | undefined
+  /** Of all of it, once its head is here. */
+  storedBytes: number | undefined
   #outcome: { readonly error: unknown } | 'whole' | undefined
   #discarded = false
   /** Nothing more is delivered. */
@@ -41,7 +50,8 @@ export class Incoming {
     return this.#discarded
   }
 
-  begin(encoding: 'identity' | 'gzip'): void {
+  begin(encoding: 'identity' | 'gzip', storedBytes: number): void {
+    this.storedBytes = storedBytes
     this.#resolveHead(encoding)
   }
 

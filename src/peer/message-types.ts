@@ -17,7 +17,7 @@ export const VERSION_1_TYPES = [
 export const VERSION_3_TYPES = ['lease'] as const
 
 /** What version 4 adds. */
-export const VERSION_4_TYPES = ['want-rest'] as const
+export const VERSION_4_TYPES = ['want-rest', 'catalog-coming'] as const
 
 /** First byte of a frame. `hello` and `bye` keep their number and form in all versions. */
 export const TYPES = [

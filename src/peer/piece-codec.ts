@@ -25,6 +25,8 @@ export function pieceFields(message: PieceMessage): Uint8Array[] {
       return [b4a.from(message.catalog, 'hex'), uintBytes(message.count), message.bits]
     case 'pieces-got':
       return [b4a.from(message.catalog, 'hex'), ...numberFields(message.pieces)]
+    case 'catalog-coming':
+      return [b4a.from(message.catalog, 'hex')]
     case 'want-pieces':
       return [
         uintBytes(message.request),
@@ -81,6 +83,7 @@ export const PIECE_READERS: Readers = {
     catalog: readDigest(cursor),
     pieces: readNumbers(cursor, PIECES_TOLD_MAX),
   }),
+  'catalog-coming': (cursor) => ({ type: 'catalog-coming', catalog: readDigest(cursor) }),
   'want-pieces': (cursor) => {
     const request = readRequest(cursor)
     const catalog = readDigest(cursor)

@@ -25,6 +25,12 @@ export interface PiecesGot {
   readonly pieces: readonly number[]
 }
 
+/** The sender is being sent this catalog, and sends on what has come of it, to whoever asks. Of version 4. */
+export interface CatalogComing {
+  readonly type: 'catalog-coming'
+  readonly catalog: Sha256Digest
+}
+
 /** Send `count` of `choices`, whichever you have served least. */
 export interface WantPieces {
   readonly type: 'want-pieces'
@@ -98,4 +104,4 @@ export interface TableRequest {
 /** What is said on the link that pieces travel on. */
 export type PieceTrafficMessage = WantPieces | WantRest | PieceHead | PieceMore | RefusePieces | CancelPieces
 
-export type PieceMessage = PiecesHeld | PiecesGot | PieceTrafficMessage | Choke | TableRequest
+export type PieceMessage = PiecesHeld | PiecesGot | CatalogComing | PieceTrafficMessage | Choke | TableRequest

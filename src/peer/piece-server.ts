@@ -11,6 +11,7 @@ import type { RateLimit } from '../base/rate-limit.ts'
 import { UPLOAD_SLOTS } from '../base/upload-limits.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
 import { CatalogTurns } from './catalog-turns.ts'
+import { ComingCatalogs } from './coming-catalogs.ts'
 import { type PieceClient, PieceUploads, type PieceUploadsServer } from './piece-uploads.ts'
 import { UploadGate } from './upload-gate.ts'
 import { UploadQueue } from './upload-queue.ts'
@@ -36,10 +37,14 @@ export class PieceServer implements PieceUploadsServer {
   ahead = 0
   /** Pieces wait while anybody has one. */
   readonly catalogTurns: CatalogTurns
+  readonly coming: ComingCatalogs
   readonly gate: UploadGate
 
   constructor(readonly options: PieceServerOptions) {
     this.catalogTurns = new CatalogTurns(options.clock)
+    this.coming = new ComingCatalogs(options.clock, (catalog) => {
+      for (const uploads of this.#peers.values()) uploads.tellComing(catalog)
+    })
     const backlogs = () => [...this.#peers.values()].flatMap(({ backlog }) => backlog ?? [])
     this.gate = new UploadGate(options.clock, backlogs)
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
@@ -54,6 +59,7 @@ export class PieceServer implements PieceUploadsServer {
     const uploads = new PieceUploads(this, client, this.#queue)
     this.#peers.set(client.id, uploads)
     this.#queue.addPeer(client.id, this.options.clock.nowMs())
+    for (const catalog of this.coming.digests()) uploads.tellComing(catalog)
     return uploads
   }
 

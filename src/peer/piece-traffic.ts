@@ -82,6 +82,11 @@ export class PieceTraffic implements PiecePeer {
     return this.#holdings.of(catalog)
   }
 
+  /** Whether it has this catalog, or some of it, since it fetches that, too. */
+  hasCatalog(catalog: Sha256Digest): boolean {
+    return this.holdings(catalog) !== undefined || this.#holdings.isComing(catalog)
+  }
+
   ask(question: PieceQuestion, events: WantEvents): number {
     this.#ends.onWanted()
     return this.#wants.ask(this.#ends.channel(), question, events)
@@ -114,6 +119,10 @@ export class PieceTraffic implements PiecePeer {
         this.#holdings.onGot(message)
         this.#uploads?.onGot(message)
         this.#ends.onGot(message.catalog, message.pieces)
+        break
+      case 'catalog-coming':
+        this.#holdings.onComing(message.catalog)
+        this.#ends.onHeld(message.catalog)
         break
       case 'choke':
         this.#choked = message.choked
@@ -178,5 +187,5 @@ export function isPieceTraffic(message: { readonly type: string }): message is P
 
 /** Whether a message of a session is for `PieceTraffic`. */
 export function isPieceMessage(message: { readonly type: string }): message is ToldOfPieces {
-  return isPieceTraffic(message) || ['pieces-held', 'pieces-got', 'choke'].includes(message.type)
+  return isPieceTraffic(message) || ['pieces-held', 'pieces-got', 'catalog-coming', 'choke'].includes(message.type)
 }

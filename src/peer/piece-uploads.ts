@@ -9,9 +9,9 @@ import type { Backlog } from '../base/lane.ts'
 import { BAD_REQUESTS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
 import { UPLOAD_AHEAD_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
-import { parseSha256 } from '../blob/digest.ts'
+import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, PieceRest, ServedPieces } from '../blob/pieces.ts'
-import type { CancelPieces, Choke, PiecesGot, Refusal, WantPieces, WantRest } from './piece-messages.ts'
+import type { CancelPieces, CatalogComing, Choke, PiecesGot, Refusal, WantPieces, WantRest } from './piece-messages.ts'
 import type { PieceChannel } from './piece-wants.ts'
 import type { SharedUploads } from './serve.ts'
 import type { UploadGate } from './upload-gate.ts'
@@ -40,8 +40,10 @@ export interface PieceUploadsServer extends SharedUploads {
 export interface PieceClient {
   /** Unique among the connections of this process. */
   readonly id: string
+  /** Of the protocol. */
+  readonly version: number
   /** On the session. */
-  send(message: Choke): void
+  send(message: Choke | CatalogComing): void
   /** A bug: something else than a HoloError was thrown. */
   onCrash(error: unknown): void
 }
@@ -143,6 +145,10 @@ export class PieceUploads {
       this.#asked.delete(request)
     }
     this.server.advance()
+  }
+
+  tellComing(catalog: Sha256Digest): void {
+    if (this.client.version >= 4) this.client.send({ type: 'catalog-coming', catalog })
   }
 
   choke(choked: boolean): void {

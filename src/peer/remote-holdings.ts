@@ -12,10 +12,24 @@ import { violation } from './wire.ts'
 
 export class RemoteHoldings {
   readonly #partial = new Map<Sha256Digest, Bitfield>()
+  /** Catalogs that it is being sent, or was, the one that it told of first before others. */
+  readonly #coming = new Set<Sha256Digest>()
 
   /** @returns undefined where it has told nothing of that catalog */
   of(catalog: Sha256Digest): Bitfield | undefined {
     return this.#partial.get(catalog)
+  }
+
+  /** Whether it can be asked for this catalog, since it was sent some of it. */
+  isComing(catalog: Sha256Digest): boolean {
+    return this.#coming.has(catalog)
+  }
+
+  onComing(catalog: Sha256Digest): void {
+    this.#coming.delete(catalog)
+    this.#coming.add(catalog)
+    const [oldest] = this.#coming
+    if (this.#coming.size > PARTIAL_CATALOGS_MAX && oldest !== undefined) this.#coming.delete(oldest)
   }
 
   /** @throws {HoloError} `protocol-violation`: beyond the bounds */

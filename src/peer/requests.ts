@@ -99,7 +99,7 @@ export class Requests {
       if (part.storedBytes === undefined) throw violation('the middle of a blob before its beginning')
       thing.left = part.storedBytes
       refused = this.#refuse(thing, part.encoding, part.storedBytes)
-      if (!refused) thing.incoming.begin(part.encoding)
+      if (!refused) thing.incoming.begin(part.encoding, part.storedBytes)
     } else if (part.storedBytes !== undefined) throw violation('the beginning of a blob twice')
     if (bytes > thing.left || (bytes === 0 && !part.last))
       throw violation('chunks that do not fit the size that it told')

@@ -16,6 +16,7 @@ import type { StoredBlob, StoredBlobs } from '../blob/local.ts'
 import type { ServedPieces } from '../blob/pieces.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { CatalogTurn, CatalogTurns } from './catalog-turns.ts'
+import type { ComingBlob, ComingCatalogs } from './coming-catalogs.ts'
 import type { HeldCatalog, Message, Missing, Part } from './messages.ts'
 
 /** What this machine offers to the members of its fleets. */
@@ -48,6 +49,8 @@ export const nothingServed: ServedLibrary = {
 export interface SharedUploads {
   /** Whose turn it is to be sent a catalog. */
   readonly catalogTurns: CatalogTurns
+  /** Those that are sent on while they come. */
+  readonly coming: ComingCatalogs
   /** What leaves this machine; undefined for as much as goes. */
   readonly uploadLimit: RateLimit | undefined
 }
@@ -208,10 +211,11 @@ export class Uploads {
   }
 
   /** @returns why it was not sent whole, undefined where it was */
-  async #gather(job: Job, stored: StoredBlob): Promise<Missing['reason'] | undefined> {
+  async #gather(job: Job, stored: StoredBlob | ComingBlob): Promise<Missing['reason'] | undefined> {
     let left = stored.sizeBytes
     let begun = false
-    const pieces = left <= BLOB_WHOLE_BYTES_MAX ? [stored.whole()] : stored.bytes()
+    const isComing = !('whole' in stored)
+    const pieces = isComing || left > BLOB_WHOLE_BYTES_MAX ? stored.bytes() : [stored.whole()]
     for await (const piece of pieces) {
       let from = 0
       do {
@@ -225,17 +229,22 @@ export class Uploads {
         this.#frame.push({ request, index, encoding: stored.encoding, storedBytes, last: left === 0, chunk })
         this.#frameBytes += chunk.byteLength
         begun = true
+        // The next one may be a while.
+        if (isComing) await this.#flush()
       } while (from < piece.byteLength && left > 0)
       if (left === 0) return undefined
     }
     return 'failed'
   }
 
-  async #open({ wanted }: Job): Promise<StoredBlob | undefined> {
-    const { library } = this.#options
+  async #open({ wanted }: Job): Promise<StoredBlob | ComingBlob | undefined> {
+    const { library, shared } = this.#options
     if (typeof wanted === 'string') return library.stored(wanted)
     if ('signaturesOf' in wanted) return wholeOf(library.signatures(wanted.signaturesOf), 'identity')
-    if ('catalog' in wanted) return wholeOf(await library.storedCatalog(wanted.catalog), 'gzip')
+    if ('catalog' in wanted) {
+      const stored = wholeOf(await library.storedCatalog(wanted.catalog), 'gzip')
+      return stored ?? shared?.coming.find(wanted.catalog)?.read(this.#stopped.signal)
+    }
     return wholeOf(await library.pieces?.table(wanted.tableOf, this.#stopped.signal), 'identity')
   }
 

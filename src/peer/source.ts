@@ -26,7 +26,7 @@ import type { BlobRef, BlobSource, BlobStream } from '../blob/source.ts'
 import { signatureLines } from '../trust/signature-json.ts'
 import type { FoundCatalog } from '../trust/verify-catalog.ts'
 import { Channel } from './channel.ts'
-import { Incoming } from './incoming.ts'
+import { Incoming, type WholeEvents } from './incoming.ts'
 import type { HeldCatalog, Message } from './messages.ts'
 
 interface Pending {
@@ -114,17 +114,18 @@ export class PeerSource implements BlobSource {
    * Fetch the stored form of a catalog that this peer has announced.
    *
    * @param overLane the peer takes the question on a lane, too: beside pieces over other lanes a session would starve
-   * @param onBegun called when the first of it comes
+   * @param onBegun called when the first of it comes, with the length of all of it
+   * @param onChunk called with what comes, in order
    * @returns undefined where the peer does not have it any more
    * @throws {HoloError} blame `source`, or `signal.reason`
    */
   async findCatalog(
     { name, sha256 }: HeldCatalog,
-    { overLane, onBegun }: { readonly overLane: boolean; readonly onBegun: () => void },
+    { overLane, ...events }: { readonly overLane: boolean } & WholeEvents,
     signal: AbortSignal,
   ): Promise<Omit<FoundCatalog, 'judge'> | undefined> {
     const ask = (request: number): Message => ({ type: 'catalog', request, name })
-    const bounds = { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX, onBegun }
+    const bounds = { label: `Catalog ${name} of ${this.name}`, storedBytesMax: CATALOG_STORED_BYTES_MAX, ...events }
     const lane = overLane ? await this.#laneSoon(signal) : undefined
     let stored: Uint8Array | undefined
     try {
@@ -188,7 +189,8 @@ export class PeerSource implements BlobSource {
       label,
       storedBytesMax,
       onBegun,
-    }: { readonly label: string; readonly storedBytesMax: number; readonly onBegun?: () => void },
+      onChunk,
+    }: { readonly label: string; readonly storedBytesMax: number } & Partial<WholeEvents>,
     signal: AbortSignal,
     channel: Channel = this.session,
   ): Promise<Uint8Array | undefined> {
@@ -210,9 +212,12 @@ export class PeerSource implements BlobSource {
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       if ((await incoming.head) === undefined) return undefined
-      onBegun?.()
+      onBegun?.(incoming.storedBytes ?? 0)
       const chunks: Uint8Array[] = []
-      for await (const chunk of incoming.bytes(abandon)) chunks.push(chunk)
+      for await (const chunk of incoming.bytes(abandon)) {
+        chunks.push(chunk)
+        onChunk?.(chunk)
+      }
       return Buffer.concat(chunks)
     } finally {
       signal.removeEventListener('abort', onAbort)

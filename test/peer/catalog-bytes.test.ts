@@ -1,6 +1,7 @@
 /** A catalog from one that is fetching it, in place of its holder, which is busy; and what that one can do wrong. */
 import { describe, expect, test } from 'bun:test'
 import { never } from '../../src/base/clock.ts'
+import { CATALOG_TURN_MS } from '../../src/base/limits.ts'
 import type { Message } from '../../src/peer/messages.ts'
 import { randomSecret } from '../../src/trust/keys.ts'
 import { ownWord } from '../../src/trust/publication.ts'
@@ -18,9 +19,9 @@ const part = (request: number, chunk: Uint8Array, storedBytes = chunk.byteLength
 })
 
 /** A machine that looks for the catalog, one that holds it, and one that fetches it. */
-async function crowd() {
+async function crowd(version = VERSION) {
   const taker = member(secret, 'client')
-  const [holder, passer] = [new HandPlayed(taker, secret, VERSION), new HandPlayed(taker, secret, VERSION)]
+  const [holder, passer] = [new HandPlayed(taker, secret, VERSION), new HandPlayed(taker, secret, version)]
   holder.say({ type: 'have', added: [catalog.held], removed: [] })
   await until(taker.swarm, () => taker.swarm.holdersOf(CATALOG) === 1 && taker.swarm.peers().length === 2)
   const found = taker.swarm.find(CATALOG, { waitMs: 0, judge: () => ownWord }, never)
@@ -39,6 +40,21 @@ describe('FleetSwarm.find()', () => {
     passer.say(part(request, catalog.stored))
     expect((await found)?.catalog.sha256).toBe(sha256)
     expect(await holder.hear('cancel')).toMatchObject({ indexes: [0] })
+  })
+
+  test('takes a catalog from one that is being sent it, and waits as long as more of it comes', async () => {
+    const { passer, found } = await crowd(4)
+    passer.say({ type: 'catalog-coming', catalog: sha256 })
+    const { request } = await passer.hear('catalog')
+    const third = Math.ceil(catalog.stored.byteLength / 3)
+    for (let from = 0; from < catalog.stored.byteLength; from += third) {
+      const chunk = catalog.stored.subarray(from, from + third)
+      const last = from + third >= catalog.stored.byteLength
+      const storedBytes = from === 0 ? catalog.stored.byteLength : undefined
+      passer.say({ type: 'parts', parts: [{ request, index: 0, encoding: 'gzip', storedBytes, last, chunk }] })
+      if (!last) await Bun.sleep(0.7 * CATALOG_TURN_MS)
+    }
+    expect((await found)?.catalog.sha256).toBe(sha256)
   })
 
   test('stays with the holder once that has begun', async () => {

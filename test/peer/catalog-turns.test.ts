@@ -4,6 +4,7 @@ import { abortable } from '../../src/base/concurrency.ts'
 import { CATALOG_TURN_MS } from '../../src/base/limits.ts'
 import { roomLogger } from '../../src/base/log.ts'
 import { CatalogTurns, PIECES_HELD_MS_MAX } from '../../src/peer/catalog-turns.ts'
+import { ComingCatalogs } from '../../src/peer/coming-catalogs.ts'
 import { nothingServed, Uploads } from '../../src/peer/serve.ts'
 import { failureOf } from '../support/failure-of.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -126,7 +127,11 @@ test('Uploads waits no longer than its turn for a catalog to be on its way', asy
   const uploads = new Uploads({
     library: { ...nothingServed, storedCatalog: async () => stored },
     log: roomLogger('peer'),
-    shared: { catalogTurns: new CatalogTurns(clock), uploadLimit: undefined },
+    shared: {
+      catalogTurns: new CatalogTurns(clock),
+      coming: new ComingCatalogs(clock, () => {}),
+      uploadLimit: undefined,
+    },
     send: () => true,
     drained: async () => {},
     emptied: (signal) => abortable(new Promise<void>(() => {}), signal),

@@ -38,6 +38,7 @@ const chunk = fc.uint8Array({ maxLength: 200 })
 const anyPieceMessage: fc.Arbitrary<PieceMessage> = fc.oneof(
   fc.tuple(digest, bits).map(([catalog, field]) => ({ type: 'pieces-held' as const, catalog, ...field })),
   fc.record({ type: fc.constant('pieces-got' as const), catalog: digest, pieces }),
+  fc.record({ type: fc.constant('catalog-coming' as const), catalog: digest }),
   fc
     .tuple(
       request,
