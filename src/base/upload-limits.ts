@@ -1,5 +1,5 @@
 /** The bounds of serving pieces, each with its reason. Times are milliseconds. */
-import { KIB } from './limits.ts'
+import { KIB, MIB } from './limits.ts'
 
 /**
  * Peers that one machine serves pieces to at the same time; the others are choked, and fetch from those. Simulated, a crowd
@@ -36,6 +36,15 @@ export const UPLOAD_QUEUED_BYTES = 512 * KIB
  */
 export const UPLOAD_CLOGGED_BYTES = 64 * KIB
 export const UPLOAD_CLOGGED_MS = 10
+/**
+ * What is sent to several peers after a pause of so long tells too late of a queue: all of the first pieces would come at the
+ * same time, when one after the other the first is passed on before the last has left. So there is a queue until so much
+ * has been sent, with a bound of its own, that a fast link is through with at once.
+ */
+export const UPLOAD_PAUSE_MS = 1_000
+export const UPLOAD_UNKNOWN_BYTES = 2 * MIB
+export const UPLOAD_UNKNOWN_QUEUED_BYTES = 128 * KIB
+export const UPLOAD_UNKNOWN_LOOK_MS = 2
 /** What is given at once then, and how soon it is looked again. */
 export const UPLOAD_QUEUED_CHUNK_BYTES = 32 * KIB
 export const UPLOAD_QUEUED_LOOK_MS = 10

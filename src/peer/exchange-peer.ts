@@ -225,7 +225,7 @@ export class ExchangePeer {
 }
 
 /** What of a want is still to come over the wire. */
-function owedBytes({ transfer, choices, withdrawn }: Want, pieceWireBytes: number): number {
-  if (transfer !== undefined) return transfer.wireBytes - transfer.gotBytes
+function owedBytes({ transfer, choices, withdrawn, rest }: Want, pieceWireBytes: number): number {
+  if (transfer !== undefined) return Math.max(0, (rest?.takeover?.from ?? transfer.wireBytes) - transfer.gotBytes)
   return choices.size > withdrawn.size ? pieceWireBytes : 0
 }

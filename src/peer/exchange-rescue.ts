@@ -85,8 +85,9 @@ function takeoverOf(peer: ExchangePeer, want: Want, otherMs: number, context: Re
   const restBytes = transfer.wireBytes - transfer.gotBytes
   const restMs = ownMs * Math.min(1, restBytes / Math.max(1, pieceWireBytes))
   if (otherMs <= MARGIN_MS + (isLast && !spared ? REST_FACTOR : STEAL_FACTOR) * restMs) return undefined
-  // Both are through at the same time.
-  const from = transfer.gotBytes + Math.floor((restBytes * restMs) / (restMs + otherMs))
+  // Both are through at the same time, if this piece goes on as it came; one that hardly comes is not waited for.
+  const asItCameMs = (restBytes * (context.nowMs - transfer.headMs)) / Math.max(1, transfer.gotBytes)
+  const from = transfer.gotBytes + Math.floor((restBytes * restMs) / (restMs + Math.max(otherMs, asItCameMs)))
   if (transfer.wireBytes - from < REST_BYTES_MIN) return undefined
   return { beginning: want, begun: transfer, from }
 }
@@ -105,11 +106,11 @@ function isWorth(want: Want, otherMs: number, context: RescueContext): boolean {
   return otherMs > MARGIN_MS + (isLast ? MOVE_FACTOR : STEAL_FACTOR) * ownMs || (late && otherMs > ownMs)
 }
 
-/** What of `want` could be asked of `peer` as well: what nobody else is asked for yet. */
+/** What of `want` could be asked of `peer` as well: what nobody else is asked for yet, but for a rest that is here. */
 function pieceFor(peer: ExchangePeer, want: Want, pieces: ExchangePieces): number | undefined {
   for (const piece of want.choices) {
     if (!peer.holds(piece) || pieces.group(piece) !== undefined) continue
-    const claims = pieces.claims(piece)
+    const claims = pieces.claims(piece).filter((claim) => claim.takeover === undefined || claim.choices.has(piece))
     if (claims.length === 0 ? pieces.offer(piece) === want : claims.length === 1 && claims[0] === want) return piece
   }
   return undefined

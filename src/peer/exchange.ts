@@ -98,16 +98,18 @@ export class Exchange {
       want.withdrawn.add(piece)
       return 'unwanted'
     }
+    if (takeover !== undefined) {
+      if (isReached(want)) this.#state.withdraw(piece, takeover.beginning)
+      return 'expected'
+    }
     const rival = this.#state.pieces.claims(piece).find((claim) => claim !== want && claim.transfer !== undefined)
     if (rival !== undefined && this.#state.restMs(rival, nowMs) <= this.#state.restMs(want, nowMs)) {
       want.withdrawn.add(piece)
       this.#state.drop(piece, want)
       return 'unwanted'
     }
-    if (takeover === undefined) {
-      this.#state.withdrawOthers(piece, want)
-      this.#state.pieces.addClaim(piece, want)
-    } else if (isReached(want)) this.#state.withdraw(piece, takeover.beginning)
+    this.#state.withdrawOthers(piece, want)
+    this.#state.pieces.addClaim(piece, want)
     return 'expected'
   }
 

@@ -16,10 +16,14 @@ import { PIECE_CHUNK_BYTES_MAX } from '../base/limits.ts'
 import {
   UPLOAD_CLOGGED_BYTES,
   UPLOAD_CLOGGED_MS,
+  UPLOAD_PAUSE_MS,
   UPLOAD_QUEUED_BYTES,
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
   UPLOAD_QUEUED_MS,
+  UPLOAD_UNKNOWN_BYTES,
+  UPLOAD_UNKNOWN_LOOK_MS,
+  UPLOAD_UNKNOWN_QUEUED_BYTES,
   UPLOAD_WAIT_MS,
 } from '../base/upload-limits.ts'
 
@@ -38,6 +42,9 @@ export class UploadGate {
   #isQueued = false
   /** Of the lane that is quickest: what others have more of is queued at their receivers. */
   #leastQueueMs = 0
+  /** Since the last pause, and when something was under way last. */
+  #sentBytes = 0
+  #busyMs = Number.NEGATIVE_INFINITY
 
   /** @param backlogs of every lane that something was sent over, as they are now */
   constructor(
@@ -57,12 +64,16 @@ export class UploadGate {
 
   /** Wait until more may be sent. @throws `signal.reason` */
   async pass(turn: Turn, signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size === 0 && !this.#isFull() && !this.#isClogged(turn)) return
+    if (this.#waiting.size === 0 && !this.#isFull() && !this.#isClogged(turn)) {
+      this.#sentBytes += this.chunkBytes
+      return
+    }
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.set(turn, { sinceMs: this.clock.nowMs(), go: resolve })
     void this.#look()
     try {
       await abortable(promise, signal)
+      this.#sentBytes += this.chunkBytes
     } finally {
       this.#waiting.delete(turn)
     }
@@ -74,8 +85,9 @@ export class UploadGate {
     this.#looking = true
     for (; this.#waiting.size > 0; await nextTurn()) {
       const turn = this.#isFull() ? undefined : this.#first()
-      if (turn === undefined) await this.clock.sleep(UPLOAD_QUEUED_LOOK_MS, never)
-      else {
+      if (turn === undefined) {
+        await this.clock.sleep(this.#isUnknown ? UPLOAD_UNKNOWN_LOOK_MS : UPLOAD_QUEUED_LOOK_MS, never)
+      } else {
         this.#waiting.get(turn)?.go()
         this.#waiting.delete(turn)
       }
@@ -99,12 +111,23 @@ export class UploadGate {
     return bytes >= UPLOAD_CLOGGED_BYTES && queueMs - this.#leastQueueMs >= UPLOAD_CLOGGED_MS
   }
 
+  /** Whether too little has been sent for lanes to tell of a queue. */
+  get #isUnknown(): boolean {
+    return this.#sentBytes < UPLOAD_UNKNOWN_BYTES
+  }
+
   #isFull(): boolean {
     const sending = this.backlogs().filter(({ bytes }) => bytes > 0)
+    const nowMs = this.clock.nowMs()
+    if (nowMs - this.#busyMs > UPLOAD_PAUSE_MS) this.#sentBytes = 0
+    if (sending.length > 0) this.#busyMs = nowMs
     const queues = sending.map(({ queueMs }) => queueMs).sort((left, right) => left - right)
     this.#leastQueueMs = queues[0] ?? 0
     // The middle one: a single slow receiver is no reason to hold back what the others are sent.
-    this.#isQueued = (queues[queues.length >> 1] ?? 0) >= UPLOAD_QUEUED_MS
-    return this.#isQueued && sending.reduce((sum, { bytes }) => sum + bytes, 0) >= UPLOAD_QUEUED_BYTES
+    const isQueued = (queues[queues.length >> 1] ?? 0) >= UPLOAD_QUEUED_MS
+    const isBeginning = sending.length > 1 && this.#isUnknown
+    this.#isQueued = isQueued || isBeginning
+    const most = isBeginning ? UPLOAD_UNKNOWN_QUEUED_BYTES : UPLOAD_QUEUED_BYTES
+    return this.#isQueued && sending.reduce((sum, { bytes }) => sum + bytes, 0) >= most
   }
 }

@@ -6,10 +6,14 @@ import { PIECE_CHUNK_BYTES_MAX } from '../../src/base/limits.ts'
 import {
   UPLOAD_CLOGGED_BYTES,
   UPLOAD_CLOGGED_MS,
+  UPLOAD_PAUSE_MS,
   UPLOAD_QUEUED_BYTES,
   UPLOAD_QUEUED_CHUNK_BYTES,
   UPLOAD_QUEUED_LOOK_MS,
   UPLOAD_QUEUED_MS,
+  UPLOAD_UNKNOWN_BYTES,
+  UPLOAD_UNKNOWN_LOOK_MS,
+  UPLOAD_UNKNOWN_QUEUED_BYTES,
   UPLOAD_WAIT_MS,
 } from '../../src/base/upload-limits.ts'
 import { type Turn, UploadGate } from '../../src/peer/upload-gate.ts'
@@ -19,7 +23,7 @@ const queued: Backlog = { bytes: UPLOAD_QUEUED_BYTES / 2, queueMs: UPLOAD_QUEUED
 const quick: Backlog = { bytes: UPLOAD_QUEUED_BYTES, queueMs: UPLOAD_QUEUED_MS - 1 }
 
 /** A gate, what its lanes tell, and the turns that it has let through. */
-function gateOf(...lanes: Backlog[]) {
+function freshGateOf(...lanes: Backlog[]) {
   const clock = new ManualClock()
   const gate = new UploadGate(clock, () => lanes)
   const through: number[] = []
@@ -27,6 +31,15 @@ function gateOf(...lanes: Backlog[]) {
   const turn = (lane?: number) => gate.turn(() => (lane === undefined ? undefined : lanes[lane]))
   const pass = (each: Turn, signal = never) => gate.pass(each, signal).then(() => through.push(each.number))
   return { clock, gate, lanes, through, turn, pass }
+}
+
+/** The same, once so much was sent that it goes by what lanes tell. */
+function gateOf(...lanes: Backlog[]) {
+  const given = freshGateOf({ bytes: 1, queueMs: 0 })
+  const before = { number: -1, backlog: () => undefined }
+  for (let sent = 0; sent < UPLOAD_UNKNOWN_BYTES; sent += PIECE_CHUNK_BYTES_MAX) void given.gate.pass(before, never)
+  given.lanes.splice(0, 1, ...lanes)
+  return given
 }
 
 test('UploadGate lets everything through while lanes tell of no queue, however much is under way', async () => {
@@ -102,6 +115,36 @@ test('UploadGate sends others what is queued too long at one receiver, and that 
   void pass(early)
   await clock.advance(UPLOAD_QUEUED_LOOK_MS)
   expect(through).toEqual([1, 0, 0])
+})
+
+// All of the first pieces would else come at the same time, when lanes begin to tell of a queue.
+test('UploadGate sends one piece after the other to several peers until it can tell, and again after a pause', async () => {
+  const quickLane = { bytes: UPLOAD_UNKNOWN_QUEUED_BYTES / 2, queueMs: 0 }
+  const { clock, lanes, turn, pass, through } = freshGateOf(quickLane, quickLane)
+  const turns = [turn(), turn()]
+  const both = [...turns].reverse().map((each) => pass(each))
+  await clock.advance(10 * UPLOAD_UNKNOWN_LOOK_MS)
+  expect(through).toEqual([])
+  lanes.length = 1
+  await clock.advance(UPLOAD_UNKNOWN_LOOK_MS)
+  await Promise.all(both)
+  expect(through).toEqual([0, 1])
+  for (let sent = 0; sent < UPLOAD_UNKNOWN_BYTES; sent += PIECE_CHUNK_BYTES_MAX) await pass(turns[0] as Turn)
+  lanes.push(quickLane)
+  await pass(turn())
+  expect(through.at(-1)).toBe(2)
+  lanes.length = 0
+  await clock.advance(UPLOAD_PAUSE_MS + 1)
+  lanes.push(quickLane, quickLane)
+  void pass(turn())
+  await clock.advance(10 * UPLOAD_UNKNOWN_LOOK_MS)
+  expect(through.at(-1)).toBe(2)
+})
+
+test('UploadGate lets everything through to one peer, though it cannot tell yet', async () => {
+  const { turn, pass, through } = freshGateOf({ bytes: 1e6, queueMs: 0 })
+  for (const each of [turn(), turn()]) await pass(each)
+  expect(through).toEqual([0, 1])
 })
 
 test('UploadGate.pass() ends with its signal, and nobody waits for it', async () => {

@@ -95,6 +95,13 @@ describe('a simulated crowd', () => {
       expect(among.lastMs / crowd.lastMs, told(among)).toBeLessThan(1.25)
     })
 
+  // The others had the rests of what it had begun, and waited 10 s for the beginnings.
+  test('does not wait for a trickler where the rest is here', () => {
+    const pinned = (plans: readonly HostPlan[]) => runCrowd({ seed: 1358443, hosts: plans, pieceCount: 500 }).lastMs
+    const among = pinned([...hosts(1, 6), host({ behaviour: 'trickler' })])
+    expect(among / pinned(hosts(1, 7))).toBeLessThan(1.25)
+  })
+
   test('is twice as fast from two as from one', () => {
     const fetching = host({ downBytesPerSecond: 10 * LINK_BYTES_PER_SECOND })
     expect(alone.lastMs / run([...hosts(2, 0), fetching]).lastMs).toBeGreaterThan(1.9)
