@@ -429,13 +429,13 @@ describe('Exchange asks an idle peer for the rest of what comes slowly', () => {
     const it = slowlyBegun()
     const { exchange, slow } = it
     expect(sendRest(it, 2_100)).toBe('partial')
-    exchange.onBytes('slow', slow, 0, 1, 4_000)
-    const [whole] = wantsOf(exchange.next(4_000))
+    exchange.onBytes('slow', slow, 0, 1, 6_000)
+    const [whole] = wantsOf(exchange.next(6_000))
     if (whole === undefined) throw new Error('nobody was asked')
     expect([whole.peer, whole.rest]).toEqual(['idle', undefined])
-    exchange.onStored([deliver(exchange, whole, 4_010)], 4_010)
-    expect(exchange.next(4_010)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
-    exchange.onRefused('slow', slow, [0], 'cancelled', 4_020)
+    exchange.onStored([deliver(exchange, whole, 6_010)], 6_010)
+    expect(exchange.next(6_010)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
+    exchange.onRefused('slow', slow, [0], 'cancelled', 6_020)
     expect([exchange.isDone, exchange.inFlightBytes]).toEqual([true, 0])
   })
 
