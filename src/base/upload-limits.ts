@@ -45,8 +45,8 @@ export const UPLOAD_PAUSE_MS = 1_000
 export const UPLOAD_UNKNOWN_BYTES = 2 * MIB
 export const UPLOAD_UNKNOWN_QUEUED_BYTES = 128 * KIB
 export const UPLOAD_UNKNOWN_LOOK_MS = 2
-/** What is given at once then, and how soon it is looked again. */
-export const UPLOAD_QUEUED_CHUNK_BYTES = 32 * KIB
+/** What is given at once then, 1.16 with 32 KiB and 1.145 with 16 as above; and how soon it is looked again. */
+export const UPLOAD_QUEUED_CHUNK_BYTES = 16 * KIB
 export const UPLOAD_QUEUED_LOOK_MS = 10
 /** Who has waited so long goes before pieces that were begun earlier: on a slow link these alone take longer than a stall. */
 export const UPLOAD_WAIT_MS = 2_000
