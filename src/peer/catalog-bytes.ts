@@ -79,6 +79,8 @@ async function firstToBegin(
     const answer = askCatalog(connection, held, AbortSignal.any([signal, over.signal]), {
       onBegun: (storedBytes) => {
         begins()
+        // It begins anew where its lane was lost.
+        passing?.end()
         if (isFirst()) passing = coming?.begin(held, storedBytes)
       },
       onChunk: (chunk) => {

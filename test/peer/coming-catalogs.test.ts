@@ -5,7 +5,10 @@ import { CHUNK_BYTES_MAX, COMING_CATALOG_BYTES_MAX, COMING_CATALOGS_KEPT_MS } fr
 import { roomLogger } from '../../src/base/log.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
+import { catalogBytes } from '../../src/peer/catalog-bytes.ts'
 import { ComingCatalogs } from '../../src/peer/coming-catalogs.ts'
+import type { PeerConnection } from '../../src/peer/connection.ts'
+import type { WholeEvents } from '../../src/peer/incoming.ts'
 import type { Message } from '../../src/peer/messages.ts'
 import { OwnHoldings } from '../../src/peer/own-holdings.ts'
 import { PieceServer } from '../../src/peer/piece-server.ts'
@@ -80,6 +83,28 @@ describe('ComingCatalogs', () => {
     expect(coming.begin(held, COMING_CATALOG_BYTES_MAX + 1)).toBeUndefined()
     expect(told).toHaveLength(1)
   })
+})
+
+// Who was sent its beginning would wait for ever, and nobody could be sent it later.
+test('catalogBytes() ends what it sends on where a lane is lost, and sends on what begins anew', async () => {
+  const coming = new ComingCatalogs(systemClock, () => {})
+  const read: Promise<Uint8Array[]>[] = []
+  const look = () => void read.push(Array.fromAsync(coming.find(held.name)?.read(never).bytes() ?? []))
+  const source = {
+    findCatalog: async (_held: unknown, { onBegun, onChunk }: WholeEvents) => {
+      await Bun.sleep(0)
+      for (const chunk of [stored.subarray(0, 5), stored]) {
+        onBegun(stored.byteLength)
+        onChunk(chunk)
+        look()
+      }
+      return { name: held.name, stored, source: 'holder', announced: held.sha256 }
+    },
+  }
+  const holder = { expectBulk: () => {}, remote: { version: 4 }, source } as unknown as PeerConnection
+  await catalogBytes(holder, held, { members: () => [], subscribe: () => () => {}, coming }, never)
+  const lengths = (await Promise.all(read)).map((chunks) => Buffer.concat(chunks).byteLength)
+  expect(lengths).toEqual([5, stored.byteLength])
 })
 
 // A machine that looks for a catalog and serves others, one that holds it, and one that wants it, too.
