@@ -71,7 +71,12 @@ describe('restore', () => {
     const daemon = await second.startDaemon()
     // A command of its own might have all of it from the first one that it meets.
     await b.startDaemon()
-    while ((await b.peers()).length < 2) await Bun.sleep(50)
+    // Connected is not enough: a peer tells what it holds once its daemon has looked.
+    const holders = async () => {
+      const { peers } = await b.report('peers')
+      return peers.filter(({ catalogs }: { catalogs: number }) => catalogs > 0).length
+    }
+    while ((await holders()) < 2) await Bun.sleep(50)
     const report = await b.restoreSmall(1)
     expect(Object.values(report.fetched.bySource as Record<string, number>).reduce((sum, blobs) => sum + blobs)).toBe(
       402,
