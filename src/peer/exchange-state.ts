@@ -183,7 +183,12 @@ export class ExchangeState {
 
   /** It has been answered to its end. */
   end(want: Want, nowMs: number): void {
+    const { rest, reservedBytes } = want
     this.reserve(want, 0)
+    // What came of a beginning is kept as long as its rest is under way.
+    if (rest !== undefined && isReached(rest) && rest.peer.wants.has(rest.request)) {
+      this.reserve(rest, rest.reservedBytes + reservedBytes)
+    }
     for (const piece of want.choices) this.drop(piece, want)
     want.peer.onAnswered(want, nowMs)
     if (--this.wantCount === 0) this.rate.end(nowMs)

@@ -91,7 +91,8 @@ export class Exchange {
       this.#state.drop(choice, want)
     }
     want.transfer = { piece, wireBytes, headMs: nowMs, gotBytes: 0, flowedBytes: 0 }
-    this.#state.reserve(want, this.#state.pieces.bytes(piece))
+    // A rest has been given its own when it was asked for, and that of its beginning where that has ended.
+    if (takeover === undefined) this.#state.reserve(want, this.#state.pieces.bytes(piece))
     if (want.withdrawn.has(piece)) return 'unwanted'
     const isOfUse = takeover === undefined || takeover.beginning.rest === want
     if (!isOfUse || !this.#state.pieces.isMissing(piece)) {

@@ -386,6 +386,8 @@ describe('Exchange asks an idle peer for the rest of what comes slowly', () => {
     expect(exchange.onHead('idle', idle, 0, WIRE - from, 2_060)).toBe('expected')
     expect(exchange.next(2_060)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
     exchange.onRefused('slow', slow, [0], 'cancelled', 2_070)
+    // What came of the beginning still takes its memory.
+    expect(exchange.inFlightBytes).toBe(2 * MIB)
     exchange.onBytes('idle', idle, 0, WIRE - from, 2_080)
     expect(exchange.onReceived('idle', idle, 0, 2_080)).toBe('expected')
     exchange.onStored([0], 2_090)
