@@ -240,8 +240,8 @@ export class PieceFetch {
         const arrival = this.#exchange.onReceived(name, request, piece, this.#nowMs())
         if (isRest && arrival !== 'unwanted') this.#parts.keep(piece, wire.bytes)
         if (arrival === 'expected') {
-          const parts = this.#parts.take(piece)
-          void this.#put(piece, isRest ? parts : { senders: [name], wire })
+          void this.#put(piece, isRest ? this.#parts.take(piece) : { senders: [name], wire })
+          this.#parts.forget(piece)
         }
         this.#soon()
       },

@@ -1,5 +1,5 @@
 /**
- * What two peers say about pieces: types of version 2 of `holo-peer/1`, and one of version 4 (docs/protocol.md, "Pieces").
+ * What two peers say about pieces: types of versions 2 and 4 of `holo-peer/1` (docs/protocol.md, "Pieces").
  *
  * A piece is numbered within its catalog, which is named by the SHA-256 of its decoded JSON. What is held is told on the
  * session; wants and what answers them go over the lane where there is one, else over the session.

@@ -39,7 +39,12 @@ export class PieceParts {
     parts?.begun.bytes.set(rest, parts.from)
   }
 
-  /** It is here, be it whole from one. @returns both parts, in memory of its own; undefined where nobody was asked for a rest */
+  /** It came whole from one after all. */
+  forget(piece: number): void {
+    this.#parts.delete(piece)
+  }
+
+  /** Both are here. @returns the piece, in memory of its own; undefined where nobody was asked for a rest */
   take(piece: number): SentPiece | undefined {
     const parts = this.#parts.get(piece)
     if (parts === undefined) return undefined

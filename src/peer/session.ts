@@ -216,12 +216,13 @@ export class Session {
 /** Questions that count one each. */
 const SINGLE_QUESTIONS: ReadonlySet<Message['type']> = new Set(['ask', 'catalog', 'piece-table', 'signatures'])
 
-const VERSION_1: ReadonlySet<Message['type']> = new Set(VERSION_1_TYPES)
-const VERSION_3: ReadonlySet<Message['type']> = new Set(VERSION_3_TYPES)
-const VERSION_4: ReadonlySet<Message['type']> = new Set(VERSION_4_TYPES)
+const SINCE = new Map<Message['type'], number>(
+  Object.entries({ 1: VERSION_1_TYPES, 3: VERSION_3_TYPES, 4: VERSION_4_TYPES }).flatMap(([version, types]) =>
+    types.map((type) => [type, Number(version)]),
+  ),
+)
 
 /** The first version in which members may say this. */
 function versionOf(type: Message['type']): number {
-  if (VERSION_1.has(type)) return 1
-  return VERSION_3.has(type) ? 3 : VERSION_4.has(type) ? 4 : 2
+  return SINCE.get(type) ?? 2
 }

@@ -64,16 +64,16 @@ export class UploadGate {
 
   /** Wait until more may be sent. @throws `signal.reason` */
   async pass(turn: Turn, signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size === 0 && !this.#isFull() && !this.#isClogged(turn)) {
-      this.#sentBytes += this.chunkBytes
-      return
-    }
+    if (this.#waiting.size > 0 || this.#isFull() || this.#isClogged(turn)) await this.#wait(turn, signal)
+    this.#sentBytes += this.chunkBytes
+  }
+
+  async #wait(turn: Turn, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.set(turn, { sinceMs: this.clock.nowMs(), go: resolve })
     void this.#look()
     try {
       await abortable(promise, signal)
-      this.#sentBytes += this.chunkBytes
     } finally {
       this.#waiting.delete(turn)
     }

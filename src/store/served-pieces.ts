@@ -51,6 +51,14 @@ export interface PrepareOptions {
   readonly frames: boolean
 }
 
+/** A piece that is held. */
+interface LocatedPiece {
+  readonly catalog: Sha256Digest
+  readonly pieces: PackedPieces
+  readonly piece: number
+  readonly place: PiecePlace
+}
+
 export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposable {
   readonly #folder: PieceFolder
   readonly #lanes: PieceLanes
@@ -86,15 +94,14 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     signal: AbortSignal,
   ): Promise<PieceOnWire | undefined> {
     signal.throwIfAborted()
-    const pieces = this.#piecesOf(catalog)
-    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
-    if (pieces === undefined || place === undefined) return undefined
+    const located = this.#locate(catalog, piece)
+    if (located === undefined) return undefined
     const frame = await abortable(this.#folder.frame(catalog, piece), signal)
     if (frame !== undefined && frame !== 'raw') return { encoding: 'zstd', bytes: frame }
     const found =
       preference === 'small' && frame === undefined
-        ? await abortable(this.#made(catalog, pieces, piece, place), signal)
-        : await this.#lanes.ask({ catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }, signal)
+        ? await abortable(this.#made(located), signal)
+        : await this.#read(located, signal)
     return found?.bytes === undefined ? undefined : { encoding: found.encoding, bytes: found.bytes }
   }
 
@@ -105,13 +112,12 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     signal: AbortSignal,
   ): Promise<Uint8Array | undefined> {
     signal.throwIfAborted()
-    const pieces = this.#piecesOf(catalog)
-    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
-    if (pieces === undefined || place === undefined) return undefined
+    const located = this.#locate(catalog, piece)
+    if (located === undefined) return undefined
     const bytes =
       encoding === 'zstd'
         ? await abortable(this.#folder.frame(catalog, piece), signal)
-        : await this.#content(catalog, pieces, piece, place, signal)
+        : (await this.#read(located, signal))?.bytes
     if (bytes === undefined || bytes === 'raw' || bytes.byteLength !== wireBytes) return undefined
     if (crc32(bytes.subarray(0, knownBytes)) !== knownCrc) return undefined
     // Its own, since whoever sends it gives its memory back.
@@ -151,10 +157,9 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
       const frame = await abortable(this.#folder.frame(catalog, piece, form), signal)
       return frame === 'raw' ? undefined : frame
     }
-    const pieces = this.#piecesOf(catalog)
-    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
-    if (pieces === undefined || place === undefined) return undefined
-    return this.#content(catalog, pieces, piece, place, signal)
+    const located = this.#locate(catalog, piece)
+    if (located === undefined) return undefined
+    return (await this.#read(located, signal))?.bytes
   }
 
   async *hashes(catalog: Sha256Digest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -218,9 +223,16 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     await this.#folder[Symbol.asyncDispose]()
   }
 
-  async #content(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace, signal: AbortSignal) {
-    const task = { catalog, pieces, piece, place, level: undefined, hash: false, bytes: true }
-    return (await this.#lanes.ask(task, signal))?.bytes
+  /** @returns undefined where the piece is not held */
+  #locate(catalog: Sha256Digest, piece: number): LocatedPiece | undefined {
+    const pieces = this.#piecesOf(catalog)
+    const place = pieces === undefined ? undefined : this.#placeOf(catalog, pieces, piece)
+    return pieces === undefined || place === undefined ? undefined : { catalog, pieces, piece, place }
+  }
+
+  /** Its content. */
+  #read(located: LocatedPiece, signal: AbortSignal): Promise<PieceFound | undefined> {
+    return this.#lanes.ask({ ...located, level: undefined, hash: false, bytes: true }, signal)
   }
 
   #placeOf(catalog: Sha256Digest, pieces: PackedPieces, piece: number): PiecePlace | undefined {
@@ -230,9 +242,10 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
   }
 
   /** One frame is made at a time for however many wait; whoever waits for it gets bytes of his own. */
-  async #made(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace) {
+  async #made(located: LocatedPiece) {
+    const { catalog, piece } = located
     const key = `${catalog} ${piece}`
-    const making = this.#making.get(key) ?? this.#make(catalog, pieces, piece, place)
+    const making = this.#making.get(key) ?? this.#make(located)
     this.#making.set(key, making)
     try {
       const found = await making
@@ -242,10 +255,10 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     }
   }
 
-  async #make(catalog: Sha256Digest, pieces: PackedPieces, piece: number, place: PiecePlace) {
+  async #make(located: LocatedPiece) {
+    const { catalog, piece } = located
     // Who asked first may leave while others wait.
-    const task = { catalog, pieces, piece, place, level: FRAME_LEVEL, hash: false, bytes: true }
-    const found = await this.#lanes.ask(task, never)
+    const found = await this.#lanes.ask({ ...located, level: FRAME_LEVEL, hash: false, bytes: true }, never)
     if (found?.bytes === undefined) return found
     this.#keepMade(catalog, piece, found, false)
     const hasty = this.#hasty.get(catalog) ?? new Set()
