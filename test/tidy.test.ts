@@ -52,7 +52,7 @@ const BORDERS: Readonly<Record<string, readonly string[]>> = {
   'hypercore-crypto': ['trust', 'discovery'],
   commander: ['cli'],
   'cli-progress': ['cli'],
-  zod: ['config', 'daemon'],
+  zod: ['base'],
   yaml: ['catalog', 'config'],
   'node:fs': ['store', 'restore', 'substituters', 'config', 'cli', 'daemon', 'app'],
   'node:fs/promises': ['store', 'restore', 'substituters', 'config', 'cli', 'daemon', 'app'],

@@ -58,6 +58,8 @@ declare module 'hyperswarm' {
     _attemptClientConnections(): void
     /** Treat it like others again; a connection that is open stays. */
     leavePeer(publicKey: Uint8Array): void
+    /** Resolves once the look-ups that are under way are through, and all whom they found are connected or were tried. */
+    flush(): Promise<boolean>
     /** Resolves once others can find this key. */
     listen(): Promise<void>
     join(topic: Uint8Array, options?: { server?: boolean; client?: boolean }): Hyperswarm.Discovery

@@ -70,7 +70,7 @@ export async function fetchEnvironment(
   const wanted = lacking.filter((piece) => !sink.has(piece))
   using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified, sink, held)
   passedOn?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
-  const ahead = tailAhead(verified, missing.length)
+  const ahead = tailAhead(verified, library.packed, missing.length)
   const told = () => {
     onProgress(totals, blobs)
     ahead(blobs - totals.blobs)

@@ -259,13 +259,14 @@ export class FleetNode implements AsyncDisposable {
     judge: OfferJudge,
     signal: AbortSignal,
   ): Promise<FoundEnvironment | undefined> {
-    const wanted = { waitMs: CATALOG_WAIT_MS, judge, ...(local === undefined ? {} : { local }) }
     const enough = new AbortController()
     const late = new Error('the look-up takes too long')
     const limit = deadline(2 * CATALOG_WAIT_MS, late, AbortSignal.any([enough.signal, signal]))
     try {
       const seeking = this.secrets().map((secret) => this.discovery.seek(catalogTopic(secret, name), limit.signal))
       const sought = Promise.allSettled(seeking)
+      const settled = (inner: AbortSignal) => sought.then(() => this.discovery.settled(inner))
+      const wanted = { waitMs: CATALOG_WAIT_MS, settled, judge, ...(local === undefined ? {} : { local }) }
       const found = await this.swarm.find(name, wanted, signal)
       if (found !== undefined) return found
       // Those that were found late may still be connecting.

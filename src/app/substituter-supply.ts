@@ -64,7 +64,7 @@ export function substituterSupply(
       const startedMs = systemClock.nowMs()
       const lent = sinkFor(lend, () => sinkOf(library, verified, exchange))
       const { sink } = lent
-      const ahead = tailAhead(verified, missing.length)
+      const ahead = tailAhead(verified, library.packed, missing.length)
       let ended: PromiseLike<void> | undefined
       using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
       try {

@@ -286,8 +286,10 @@ export const BANNED_KEYS_MAX = 4096
 export const KEY_RULES_MAX = 16_384
 /** Direct calls that were answered and have not finished their handshake: each lasts 3 s at most. */
 export const DIRECT_PENDING_MAX = 32
-/** How long after the first connection a fresh swarm waits for other holders, before it believes a majority. */
+/** How long after the first connection a fresh swarm waits for other holders at most, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
+/** How long those who are connected are given to say what they hold, where nobody else is on the way: some round trips of a LAN. */
+export const MAJORITY_TOLD_MS = 10
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
 export const SWARM_CLOSE_MS = 1_500
 

@@ -21,6 +21,7 @@ import { catalogInfoProblem } from './catalog-info.ts'
 import { entryNameProblem, foldedName } from './entry-name.ts'
 import { JsonReader } from './json-reader.ts'
 import { type Platform, parsePlatformTag } from './names.ts'
+import { PLAIN_FILE } from './plain-file.ts'
 import { IDENTITY_BYTES } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -166,6 +167,8 @@ export class CatalogDecoder {
   #file(key: string): CatalogFile {
     this.#countEntry()
     const reader = this.#reader
+    const plain = reader.match(PLAIN_FILE)
+    if (plain !== undefined) return this.#plainFile(key, plain)
     let name: string | undefined
     let symlink = ''
     let sizeBytes = -1
@@ -196,15 +199,34 @@ export class CatalogDecoder {
           reader.skip(UNKNOWN_DEPTH_MAX)
       }
     })
-    if (name !== key) throw this.#problem(`an entry calls itself ${JSON.stringify(name ?? '')}`)
-    if (goMode < 0 || goMode >= MODE_DIRECTORY || (goMode & MODE_SPECIAL) !== 0) {
-      throw this.#problem(`its mode ${goMode} is not that of a regular file`)
-    }
+    this.#checkFile(key, name, goMode)
     const digest = this.#digest(digestText, sizeBytes)
     for (const offset of rewrite) {
       if (offset + IDENTITY_BYTES > sizeBytes) throw this.#problem(`its relocation at ${offset} is beyond its end`)
     }
     return { name: key, symlink: symlink === '' ? undefined : symlink, sizeBytes, goMode, digest, rewrite }
+  }
+
+  #plainFile(key: string, [, name, size, mode, digest = '']: RegExpExecArray): CatalogFile {
+    const [sizeBytes, goMode] = [Number(size), Number(mode)]
+    this.#checkFile(key, name, goMode)
+    // A text of its own: a part of one keeps all of that in memory.
+    const own = Buffer.from(digest, 'latin1').toString('latin1')
+    return {
+      name: key,
+      symlink: undefined,
+      sizeBytes,
+      goMode,
+      digest: this.#digest(own, sizeBytes),
+      rewrite: NO_REWRITES,
+    }
+  }
+
+  #checkFile(key: string, name: string | undefined, goMode: number): void {
+    if (name !== key) throw this.#problem(`an entry calls itself ${JSON.stringify(name ?? '')}`)
+    if (goMode < 0 || goMode >= MODE_DIRECTORY || (goMode & MODE_SPECIAL) !== 0) {
+      throw this.#problem(`its mode ${goMode} is not that of a regular file`)
+    }
   }
 
   #digest(text: string, sizeBytes: number): Digest {

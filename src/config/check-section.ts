@@ -3,8 +3,8 @@
  * and, where it can, says what was probably meant.
  */
 import { closest, distance } from 'fastest-levenshtein'
-import { z } from 'zod'
 import { HoloError } from '../base/errors.ts'
+import { z } from '../base/schema.ts'
 
 /**
  * @param nameOf how the entry at a path inside the section is called in an error, at the start of a sentence

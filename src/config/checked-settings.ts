@@ -6,10 +6,10 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
-import { z } from 'zod'
 import { HoloError, messageOf, systemCodeOf } from '../base/errors.ts'
 import { parseHostPort } from '../base/host-port.ts'
 import { BOOTSTRAPS_MAX, KEY_RULES_MAX, TRUSTED_KEYS_MAX, YAML_BYTES_MAX } from '../base/limits.ts'
+import { z } from '../base/schema.ts'
 import { isKeyText } from '../trust/key-rules.ts'
 import { keyHex, parseKey } from '../trust/key-text.ts'
 import { checkSection, invalidSettings } from './check-section.ts'

@@ -1,6 +1,6 @@
 /** `holo-peer.door` in settings.yaml and the variables beside it: where rcc's door is, and who may come. */
 import { isIP } from 'node:net'
-import { z } from 'zod'
+import { z } from '../base/schema.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import { environmentFlag } from './environment-flag.ts'
 import { DEFAULT_SETTINGS } from './settings.ts'

@@ -4,8 +4,9 @@
  *
  * Names and variables are those of rcc's own plans for the same things. Knows nothing of how a strategy is carried out.
  */
-import { z } from 'zod'
+
 import { PATTERNS_MAX } from '../base/limits.ts'
+import { z } from '../base/schema.ts'
 import type { Compression } from '../blob/gzip.ts'
 import type { EnvironmentValues } from '../catalog/layout.ts'
 import { patternFault } from '../catalog/path-pattern.ts'

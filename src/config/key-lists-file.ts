@@ -4,9 +4,9 @@
  * A file that is damaged is refused rather than taken for empty: then a revoked key would count again.
  */
 import { dirname } from 'node:path'
-import { z } from 'zod'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { TRUST_JSON_BYTES_MAX, TRUSTED_KEYS_MAX } from '../base/limits.ts'
+import { z } from '../base/schema.ts'
 import type { StatePaths } from '../catalog/layout.ts'
 import { isKeyText } from '../trust/key-rules.ts'
 import { isKeyName, type NamedKey, parseKey } from '../trust/key-text.ts'

@@ -4,10 +4,11 @@
  * An entry is a URI, or a URI with terms. The order is that of the list; where entries have a `priority`, the lower one
  * is asked first. `peers`, the machines of the fleet, come first unless the list says where.
  */
-import { z } from 'zod'
+
 import { parseDuration } from '../base/duration.ts'
 import { TRUSTED_KEYS_MAX } from '../base/limits.ts'
 import { parseRate } from '../base/quantity.ts'
+import { z } from '../base/schema.ts'
 import { SUBSTITUTER_RETRIES_MAX, SUBSTITUTERS_MAX } from '../base/substituter-limits.ts'
 import { parseSourceAddress } from '../blob/source-address.ts'
 import { parseKey } from '../trust/key-text.ts'

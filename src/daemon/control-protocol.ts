@@ -2,8 +2,9 @@
  * What a command and the daemon say to each other over the control socket: HTTP on a unix socket in our 0700 state
  * folder, JSON bodies, and one JSON event a line where an answer takes long. Schemas only; both ends check with them.
  */
-import { z } from 'zod'
+
 import { SIGNATURE_BYTES_MAX, SIGNATURES_MAX } from '../base/limits.ts'
+import { z } from '../base/schema.ts'
 
 const catalog = z.string().max(64)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)

@@ -3,10 +3,10 @@
  * what they throw into the error that the command will show. Knows nothing of libraries and peers.
  */
 import { chmodSync, rmSync } from 'node:fs'
-import type { z } from 'zod'
 import { repeat } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
 import { roomLogger } from '../base/log.ts'
+import type { z } from '../base/schema.ts'
 import { controlAddress } from './control-address.ts'
 import { controlAnswers } from './control-client.ts'
 import {

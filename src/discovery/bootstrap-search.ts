@@ -5,6 +5,7 @@
  * name server or a network does.
  */
 import type { Clock } from '../base/clock.ts'
+import { abortable } from '../base/concurrency.ts'
 import { messageOf } from '../base/errors.ts'
 import { formatHostPort, type HostPort } from '../base/host-port.ts'
 import { type Logger, roomLogger } from '../base/log.ts'
@@ -22,6 +23,7 @@ export class BootstrapSearch {
   readonly #log: Logger = roomLogger('discovery')
   readonly #candidates: Candidates
   readonly #told = new Set<string>()
+  readonly #asking = new Set<Promise<void>>()
   #wake = () => {}
 
   constructor(private readonly options: BootstrapSearchOptions) {
@@ -40,11 +42,19 @@ export class BootstrapSearch {
     this.#wake()
   }
 
+  /** Resolves once all that are asked now have answered, or have been given up. @throws `signal.reason` */
+  async settled(signal: AbortSignal): Promise<void> {
+    await abortable(Promise.all(this.#asking), signal)
+  }
+
   /** Ask whoever is due until `signal` aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.options
     while (!signal.aborted) {
-      for (const address of this.#candidates.due(clock.nowMs())) void this.#ask(address, signal)
+      for (const address of this.#candidates.due(clock.nowMs())) {
+        const asked = this.#ask(address, signal).finally(() => this.#asking.delete(asked))
+        this.#asking.add(asked)
+      }
       const woken = new AbortController()
       this.#wake = () => woken.abort()
       const dueMs = this.#candidates.nextDueMs

@@ -31,6 +31,12 @@ export interface Discovery extends AsyncDisposable {
    * @returns how many there are, some at most, once the look-up is through; their links may come later @throws `signal.reason`
    */
   seek(topic: Uint8Array, signal: AbortSignal): Promise<number>
+  /**
+   * Resolves once everybody who has been found so far has been linked, or could not be: nobody else is on the way then.
+   *
+   * @throws `signal.reason`
+   */
+  settled(signal: AbortSignal): Promise<void>
   /** Look there too; those that are known already are left alone. */
   addBootstraps(bootstraps: readonly HostPort[]): void
   /** Who is refused has changed: those that were refused may be welcome now. */

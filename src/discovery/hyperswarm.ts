@@ -160,6 +160,11 @@ class HyperswarmDiscovery implements Discovery {
     return this.#topics
   }
 
+  async settled(signal: AbortSignal): Promise<void> {
+    await this.#search.settled(signal)
+    await this.#topics?.settled(signal)
+  }
+
   addBootstraps(bootstraps: readonly HostPort[]): void {
     this.#search.add(bootstraps, 'configured')
     // Whoever changes these has changed fleets too.
@@ -265,16 +270,15 @@ class HyperswarmDiscovery implements Discovery {
     // A daemon asks its own nodes, which know the living ones of the others, and a client begins with none: so no
     // look-up waits for a dead bootstrap.
     const bootstraps = dht === 'public' ? await answering(known, clock, signal) : (this.#nodes?.addresses ?? [])
-    const [resting, signalOver] = [this.#resting, this.#over.signal]
     return new FleetDht({
       ports: SWARM_PORTS,
       bootstraps,
       dht,
-      resting,
+      resting: this.#resting,
       refuses,
       delegation,
       clock,
-      signal: signalOver,
+      signal: this.#over.signal,
     })
   }
 

@@ -202,6 +202,10 @@ class MemoryDiscovery implements Discovery {
     return this.#links.size - before
   }
 
+  async settled(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+  }
+
   addBootstraps(): void {}
 
   reconsider(): void {}

@@ -79,6 +79,11 @@ export class TopicSessions {
     return found.size
   }
 
+  /** Resolves once look-ups are through, and all whom they found are connected or were tried. @throws `signal.reason` */
+  async settled(signal: AbortSignal): Promise<void> {
+    await abortable(this.swarm.flush(), signal)
+  }
+
   /** Look the topics of fleets up again, and announce ourselves there. */
   refresh(): void {
     for (const session of this.#meeting) void session.refresh({ client: true, server: this.#listening }).catch(() => {})

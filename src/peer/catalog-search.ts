@@ -5,7 +5,7 @@
  */
 import { type Clock, deadline } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
-import { MAJORITY_GRACE_MS } from '../base/limits.ts'
+import { MAJORITY_GRACE_MS, MAJORITY_TOLD_MS } from '../base/limits.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { OfferJudge } from '../trust/judge.ts'
@@ -20,6 +20,8 @@ export interface CatalogWish {
   readonly local?: Sha256Digest
   /** For the first holder; 0 asks only who is connected now. */
   readonly waitMs: number
+  /** Resolves once nobody else is on the way to us; undefined where that is not known. @throws `signal.reason` */
+  readonly settled?: (signal: AbortSignal) => Promise<unknown>
   /** Whether a member's word for it counts. */
   readonly judge: OfferJudge
 }
@@ -45,7 +47,7 @@ export interface CatalogSearch extends CatalogPassers {
  */
 export async function findCatalog(
   name: CatalogName,
-  { local, waitMs, judge }: CatalogWish,
+  { local, waitMs, settled, judge }: CatalogWish,
   search: CatalogSearch,
   signal: AbortSignal,
 ): Promise<FoundInSwarm | undefined> {
@@ -66,7 +68,7 @@ export async function findCatalog(
   try {
     for (;;) {
       const choose = () => chooseCatalog(name, offersOf(search.members(), name, missed), local)
-      const choice = await awaitChoice(choose, ask, search, limit.signal, signal)
+      const choice = await awaitChoice({ choose, ask, settled, search }, limit.signal, signal)
       if (choice === undefined && untrusted !== undefined) throw untrusted
       if (choice === undefined) return undefined
       if (choice.warning !== undefined && !warnings.includes(choice.warning)) warnings.push(choice.warning)
@@ -92,26 +94,54 @@ export async function findCatalog(
 
 /** The choice among present holders, once a fresh swarm has had time to hear of others; undefined after `limit`. */
 async function awaitChoice(
-  choose: () => Choice<PeerConnection> | undefined,
-  ask: (connection: PeerConnection) => unknown,
-  search: CatalogSearch,
+  { choose, ask, settled, search }: Choosing,
   limit: AbortSignal,
   signal: AbortSignal,
 ): Promise<Choice<PeerConnection> | undefined> {
   const { clock } = search
+  let isFresh = true
   for (;;) {
     signal.throwIfAborted()
     const choice = choose()
     if (choice !== undefined && choice.holders.length > 0) {
       const freshMs = MAJORITY_GRACE_MS - (clock.nowMs() - (search.sinceMs() ?? 0))
-      if (freshMs <= 0) return choice
+      if (!isFresh || freshMs <= 0) return choice
       // The first one is asked meanwhile: mostly it is the one that is believed.
       if (choice.holders[0] !== undefined) ask(choice.holders[0])
-      await clock.sleep(freshMs, signal)
+      await othersHeard(freshMs, settled, clock, signal)
+      isFresh = false
       continue
     }
     if (limit.aborted) return undefined
     await nextChange(search, limit)
+  }
+}
+
+interface Choosing {
+  readonly settled: CatalogWish['settled'] | undefined
+  readonly choose: () => Choice<PeerConnection> | undefined
+  /** Ask this one for the catalog, if it was not asked. */
+  readonly ask: (connection: PeerConnection) => unknown
+  readonly search: CatalogSearch
+}
+
+/** Resolves after `graceMs`, or before, where all who have been found have come and had time to say what they hold. */
+async function othersHeard(
+  graceMs: number,
+  settled: CatalogWish['settled'] | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const over = new AbortController()
+  const inner = AbortSignal.any([over.signal, signal])
+  const all = () => clock.sleep(graceMs, inner)
+  const waits = [all()]
+  if (settled !== undefined) waits.push(settled(inner).then(() => clock.sleep(MAJORITY_TOLD_MS, inner), all))
+  try {
+    await Promise.race(waits)
+  } finally {
+    for (const wait of waits) wait.catch(() => {})
+    over.abort(new Error('the others have been heard'))
   }
 }
 

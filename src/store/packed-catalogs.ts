@@ -26,6 +26,8 @@ export interface PackedCatalogOptions {
 
 export class PackedCatalogFolder implements PackedCatalogs {
   readonly #directory: string
+  /** What this process has put here. */
+  readonly #added = new Set<Sha256Digest>()
 
   constructor(
     private readonly state: Pick<StatePaths, 'directory' | 'packedCatalogs'>,
@@ -36,11 +38,16 @@ export class PackedCatalogFolder implements PackedCatalogs {
 
   find(stored: Sha256Digest): PackedCatalog | undefined {
     const bytes = readOwn(join(this.#directory, stored), PACKED_CATALOG_BYTES_MAX)
-    return bytes === undefined ? undefined : unpackCatalog(bytes, stored)
+    const found = bytes === undefined ? undefined : unpackCatalog(bytes, stored)
+    // What is of no use is put here anew.
+    if (found === undefined) this.#added.delete(stored)
+    return found
   }
 
   add(stored: Sha256Digest, packed: PackedCatalog): void {
     if (this.options.readOnly) return
+    const path = join(this.#directory, stored)
+    if (this.#added.has(stored) && fs.existsSync(path)) return
     const bytes = packCatalog(stored, packed)
     if (bytes.byteLength > PACKED_CATALOG_BYTES_MAX) return
     const temporary = temporaryIn(this.#directory)
@@ -50,7 +57,8 @@ export class PackedCatalogFolder implements PackedCatalogs {
         fs.mkdirSync(directory, { recursive: true, mode: STATE_DIRECTORY_MODE })
       }
       write(temporary, bytes)
-      fs.renameSync(temporary, join(this.#directory, stored))
+      fs.renameSync(temporary, path)
+      this.#added.add(stored)
       this.#prune()
     } catch {
       removeQuietly(temporary)

@@ -40,11 +40,11 @@ export class VerifiedNotes implements BlobNotes {
   constructor(private readonly path: string) {}
 
   find(digest: Digest, target: FileStamp, at: number): BlobForm | undefined {
-    this.#read ??= new Records(readOwn(this.path, NOTES_BYTES_MAX) ?? new Uint8Array(0))
+    const read = this.#records()
     writeDigest(scratch, digest)
-    const record = this.#read.find(isSha256(digest))
+    const record = read.find(isSha256(digest))
     if (record === undefined) return undefined
-    const { words } = this.#read
+    const { words } = read
     for (let word = 0; word < STAMP_LENGTH; word++) target[at + word] = words[record + STAMP_WORD + word] ?? 0
     return formOf(words, record)
   }
@@ -57,7 +57,9 @@ export class VerifiedNotes implements BlobNotes {
   /** As `add` for each of the records that another thread has made with `NoteRecords`; they are kept, not copied. */
   addRecords(records: Uint32Array): void {
     this.#added.push(records)
-    for (let at = 0; at < records.length; at += WORDS) this.#read?.add(records.subarray(at, at + WORDS))
+    // Whoever adds many asks for them at the end, when somebody waits for it: so they are entered as they come.
+    const read = this.#records()
+    for (let at = 0; at < records.length; at += WORDS) read.add(records.subarray(at, at + WORDS))
   }
 
   flush(): void {
@@ -76,6 +78,11 @@ export class VerifiedNotes implements BlobNotes {
     } catch (error) {
       log.warning`verified blobs could not be noted in ${this.path}, they will be hashed again: ${messageOf(error)}`
     }
+  }
+
+  #records(): Records {
+    this.#read ??= new Records(readOwn(this.path, NOTES_BYTES_MAX) ?? new Uint8Array(0))
+    return this.#read
   }
 
   #writeAnew(bytes: Uint8Array): void {

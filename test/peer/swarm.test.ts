@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { never, systemClock } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
-import { PEER_CREDIT_BYTES, PEERS_MAX } from '../../src/base/limits.ts'
+import { MAJORITY_GRACE_MS, MAJORITY_TOLD_MS, PEER_CREDIT_BYTES, PEERS_MAX } from '../../src/base/limits.ts'
 import type { Sha256Digest } from '../../src/blob/digest.ts'
 import type { BlobRef, BlobSource } from '../../src/blob/source.ts'
 import type { Part } from '../../src/peer/messages.ts'
@@ -325,6 +325,59 @@ describe('FleetSwarm', () => {
     // The local one wins against any majority.
     const local = await client.swarm.find(CATALOG, { waitMs: 0, judge: () => ownWord, local: rare.held.sha256 }, never)
     expect(local?.catalog.sha256).toBe(rare.held.sha256)
+  })
+
+  // Goal: no wait where nobody else is coming, and no belief in whoever came first where somebody is. Method: the clock
+  // stands still; a liar is here, two honest ones come before, or after, those on the way are said to be through.
+  test('hears those who are on the way before it believes a majority, and waits for nobody else', async () => {
+    for (const comes of ['in time', 'too late'] as const) {
+      const clock = new ManualClock()
+      const client = member(secret, 'client', clock)
+      const rare = emptyCatalog('v0.0.0')
+      const [first, ...others] = [member(secret), member(secret), member(secret)]
+      first.library.hold(rare)
+      connect(client, first)
+      await until(client.swarm, () => client.swarm.isHeld(rare.held.sha256))
+      const through = Promise.withResolvers<void>()
+      let found: Sha256Digest | undefined
+      const wish = { waitMs: 10_000, judge: () => ownWord, settled: () => through.promise }
+      const finding = client.swarm.find(CATALOG, wish, never).then((each) => {
+        found = each?.catalog.sha256
+      })
+      await clock.advance(MAJORITY_TOLD_MS + 5)
+      expect(found).toBeUndefined()
+      const come = async () => {
+        for (const each of others) {
+          each.library.hold(catalog)
+          connect(client, each)
+        }
+        await until(client.swarm, () => client.swarm.peers().filter(({ catalogs }) => catalogs > 0).length === 3)
+      }
+      if (comes === 'in time') await come()
+      through.resolve()
+      await clock.advance(MAJORITY_TOLD_MS)
+      await finding
+      expect(found).toBe(comes === 'in time' ? catalog.held.sha256 : rare.held.sha256)
+      expect(clock.nowMs()).toBeLessThan(MAJORITY_GRACE_MS)
+    }
+  })
+
+  test('waits its time out where it cannot be told who is on the way', async () => {
+    const clock = new ManualClock()
+    const client = member(secret, 'client', clock)
+    const seed = member(secret)
+    seed.library.hold(catalog)
+    connect(client, seed)
+    await until(client.swarm, () => client.swarm.isHeld(catalog.held.sha256))
+    const settled = () => Promise.reject(new Error('the look-up has failed'))
+    let isFound = false
+    const finding = client.swarm.find(CATALOG, { waitMs: 10_000, judge: () => ownWord, settled }, never).then(() => {
+      isFound = true
+    })
+    await clock.advance(MAJORITY_GRACE_MS - 1)
+    expect(isFound).toBe(false)
+    await clock.advance(1)
+    await finding
   })
 
   test('drops a member that sends another catalog than it announced, and takes it from the next', async () => {

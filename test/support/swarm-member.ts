@@ -49,7 +49,11 @@ tell({
     .sort(),
 })
 if (mode === 'client') {
-  const found = await swarm.find(CATALOG, { waitMs: 5_000, judge: () => ownWord }, never)
+  const found = await swarm.find(
+    CATALOG,
+    { waitMs: 5_000, judge: () => ownWord, settled: (inner) => discovery.settled(inner) },
+    never,
+  )
   tell({ found: found?.catalog.name })
   await swarm[Symbol.asyncDispose]()
   await discovery[Symbol.asyncDispose]()
