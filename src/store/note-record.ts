@@ -31,10 +31,14 @@ export function writeNote(record: Uint32Array, digest: Digest, form: BlobForm, s
   record[CHECKSUM_WORD] = checksumOf(record, 0)
 }
 
-/** The first eight words of a record of `digest`. */
-export function writeDigest(record: Uint32Array, digest: Digest): void {
+/** The first eight words of a record of `digest`. @param bytes the same words; made here where the caller has no use for them */
+export function writeDigest(record: Uint32Array, digest: Digest, bytes = digestBytes(record)): void {
   if (!isSha256(digest)) record.fill(0, 0, STAMP_WORD)
-  Buffer.from(record.buffer, record.byteOffset, 4 * STAMP_WORD).write(digest, 'hex')
+  bytes.write(digest, 'hex')
+}
+
+export function digestBytes(record: Uint32Array): Buffer {
+  return Buffer.from(record.buffer, record.byteOffset, 4 * STAMP_WORD)
 }
 
 /** Whether a whole record, as it was written, begins at word `at`. */

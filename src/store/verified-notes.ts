@@ -17,6 +17,7 @@ import type { BlobForm, BlobNotes } from '../blob/notes.ts'
 import { STATE_DIRECTORY_MODE, TEMPORARY_PREFIX } from '../catalog/layout.ts'
 import {
   NOTE_BYTES as BYTES,
+  digestBytes,
   formOf,
   isIntact,
   isSha256Record,
@@ -31,6 +32,7 @@ const log = roomLogger('store')
 const COMPACT_RECORDS_MIN = 4096
 /** A record that is made or looked for. */
 const scratch = new Uint32Array(WORDS)
+const scratchDigest = digestBytes(scratch)
 
 export class VerifiedNotes implements BlobNotes {
   readonly #added: Uint32Array[] = []
@@ -41,7 +43,7 @@ export class VerifiedNotes implements BlobNotes {
 
   find(digest: Digest, target: FileStamp, at: number): BlobForm | undefined {
     const read = this.#records()
-    writeDigest(scratch, digest)
+    writeDigest(scratch, digest, scratchDigest)
     const record = read.find(isSha256(digest))
     if (record === undefined) return undefined
     const { words } = read
