@@ -16,19 +16,18 @@ export type CatalogEntry =
 /**
  * Every file of a tree, links and shadows included, in bytewise order of their whole paths: `a.txt` before `a/b`.
  *
- * The order of this walk is part of the protocol: pieces follow it.
+ * The order of this walk is part of the protocol: pieces follow it. Not a generator, since the first piece waits for it.
+ *
+ * @param prefix of the paths: '' or ends in `/`
  */
-export function* walkFiles(tree: CatalogDirectory): Generator<{ path: string; file: CatalogFile }> {
-  const pending: { prefix: string; entry: CatalogFile | CatalogDirectory }[] = []
-  const push = (directory: CatalogDirectory, prefix: string) => {
-    for (const entry of inPathOrder(directory).reverse()) pending.push({ prefix, entry })
-  }
-  push(tree, '')
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { prefix, entry } = next
-    const path = prefix + entry.name
-    if ('digest' in entry) yield { path, file: entry }
-    else push(entry, `${path}/`)
+export function eachFile(
+  directory: CatalogDirectory,
+  visit: (file: CatalogFile, prefix: string) => void,
+  prefix = '',
+): void {
+  for (const entry of inPathOrder(directory)) {
+    if ('digest' in entry) visit(entry, prefix)
+    else eachFile(entry, visit, `${prefix}${entry.name}/`)
   }
 }
 
@@ -72,21 +71,16 @@ export function* walkRestorable(tree: CatalogDirectory): Generator<CatalogEntry>
 const distinct = new WeakMap<object, readonly BlobRef[]>()
 
 /**
- * Every blob that the catalog names, once, in the order in which `walkFiles` first comes to it: what rcc demands before
+ * Every blob that the catalog names, once, in the order in which `eachFile` first comes to it: what rcc demands before
  * it takes a blueprint for present, links and shadows included.
  */
 export function distinctBlobs({ tree }: Pick<Catalog, 'tree'>): readonly BlobRef[] {
   const known = distinct.get(tree)
   if (known !== undefined) return known
   const seen = new Map<Digest, BlobRef>()
-  // As walkFiles, whose paths would be half of what it costs, with the first piece waiting for it.
-  const visit = (directory: CatalogDirectory): void => {
-    for (const entry of inPathOrder(directory)) {
-      if (!('digest' in entry)) visit(entry)
-      else if (!seen.has(entry.digest)) seen.set(entry.digest, { digest: entry.digest, sizeBytes: entry.sizeBytes })
-    }
-  }
-  visit(tree)
+  eachFile(tree, ({ digest, sizeBytes }) => {
+    if (!seen.has(digest)) seen.set(digest, { digest, sizeBytes })
+  })
   const blobs = [...seen.values()]
   distinct.set(tree, blobs)
   return blobs

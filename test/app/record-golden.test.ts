@@ -10,7 +10,7 @@ import { never } from '../../src/base/clock.ts'
 import { noCompressMarker, type Roots, stagePath } from '../../src/catalog/layout.ts'
 import { IDENTITY_BYTES } from '../../src/catalog/relocation.ts'
 import type { Catalog, CatalogFile } from '../../src/catalog/tree.ts'
-import { distinctBlobs, walkFiles } from '../../src/catalog/walk.ts'
+import { distinctBlobs, eachFile } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
 import { restoreIn } from '../restore/restore-in.ts'
 import {
@@ -61,7 +61,9 @@ function found(library: Library, name: Parameters<Library['catalog']>[0]): Catal
 /** The tree with each list of relocations as an ascending set, by path. */
 function filesByPath(catalog: Catalog): Map<string, CatalogFile> {
   const asSet = (file: CatalogFile) => ({ ...file, rewrite: [...new Set(file.rewrite)].sort((a, b) => a - b) })
-  return new Map([...walkFiles(catalog.tree)].map(({ path, file }) => [path, asSet(file)]))
+  const files = new Map<string, CatalogFile>()
+  eachFile(catalog.tree, (file, prefix) => files.set(prefix + file.name, asSet(file)))
+  return files
 }
 
 /** Everything but relocations, for a comparison of whole trees. */

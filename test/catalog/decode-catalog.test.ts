@@ -168,6 +168,82 @@ test('decodeCatalog() refuses nesting beyond its limit without touching the stac
   expectRefusal(`{"future":${'{"a":'.repeat(1_000_000)}`, 'too deep')
 })
 
+// Goal: how a file is written makes no difference. Method: the same files in rcc's order, which is read as a whole, and in
+// others, or with one field more, which are read field by field; right and wrong ones, in blanks of every kind.
+test('decodeCatalog() comes to the same by its quick way as field by field', () => {
+  const blank = fc.stringMatching(/^[ \t\n\r]{0,3}$/)
+  const text = fc.oneof(
+    fc.constantFrom('"a"', '"a b~!#[]"', '"b"', '"\\u0061"', '"é"', '"a\\"', '"\u007f"', '""', '1'),
+    fc.string({ maxLength: 4 }).map((each) => JSON.stringify(each)),
+  )
+  const number = fc.constantFrom(
+    '0',
+    '100',
+    '420',
+    '01',
+    '-1',
+    '1.0',
+    '1e3',
+    '9007199254740993',
+    '4294967296',
+    '"1"',
+    '',
+  )
+  const digest = fc
+    .constantFrom(digestOf('a'), digestOf('A'), 'a'.repeat(32), 'a'.repeat(63), '')
+    .map((each) => `"${each}"`)
+  const rewrite = fc.constantFrom('null', '[]', '[ ]', '[0]', '[90]', '[,]', '{}')
+  const outcomeOf = (json: string) => {
+    try {
+      const { tree } = decodeCatalog(bytesOf(json))
+      return { tree }
+    } catch (error) {
+      return { refused: error instanceof HoloError }
+    }
+  }
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(text, text, number, number, digest, rewrite), { minLength: 1, maxLength: 3 }),
+      fc.boolean(),
+      blank,
+      fc.boolean(),
+      (files, isFit, space, hasMore) => {
+        const written = (isQuick: boolean) => {
+          const members = files.map(([key, name, size, mode, sum, offsets]) => {
+            const fields = isFit
+              ? [`"name":${key}`, '"size":100', '"mode":420', `"digest":"${digestOf('a')}"`, '"rewrite":[]']
+              : [`"name":${name}`, `"size":${size}`, `"mode":${mode}`, `"digest":${sum}`, `"rewrite":${offsets}`]
+            const spaced = fields.map((field) => `${space}${field.replace(':', `:${space}`)}${space}`)
+            if (!isQuick) spaced.push(hasMore ? `"later":[1,{"x":null}]` : (spaced.shift() ?? ''))
+            return `${space}${key}:${space}{${spaced.join(',')}}`
+          })
+          const tree = JSON.stringify(catalog(directory('', { files: 'HERE' })))
+          return tree.replace('"HERE"', () => `{${members.join(',')}${space}}`)
+        }
+        expect(outcomeOf(written(true))).toEqual(outcomeOf(written(false)))
+      },
+    ),
+    { numRuns: numRuns(2000) },
+  )
+})
+
+test('decodeCatalog() reads a file whose text is longer than what it looks at, or lies across its border', () => {
+  for (const blanks of [0, 1000, 2040, 2048, 3000, 65_000, 65_536]) {
+    const files = Array.from({ length: 400 }, (_, index) => `"f${index}":${JSON.stringify(file(`f${index}`))}`)
+    files.splice(
+      3,
+      0,
+      `"wide":${' '.repeat(blanks)}${JSON.stringify(file('wide')).replaceAll(',', `${' '.repeat(blanks / 4)},`)}`,
+    )
+    const tree = JSON.stringify(catalog(directory('', { files: 'HERE' }))).replace('"HERE"', `{${files.join(',')}}`)
+    const decoded = decodeCatalog(bytesOf(tree))
+    expect(
+      [...decoded.tree.files.values()].every(({ sizeBytes, digest }) => sizeBytes === 100 && digest === digestOf('a')),
+    ).toBe(true)
+    expect(decoded.tree.files.size).toBe(401)
+  }
+})
+
 test('decodeStoredCatalog() stops a bomb while it inflates', () => {
   const bomb = gzipSync(Buffer.alloc(200 * 1024 * 1024, ' '), { level: 9 })
   const before = process.memoryUsage().rss

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { unzipSync } from 'fflate'
 import { compareBytewise } from '../../src/catalog/bytewise.ts'
 import { decodeCatalog, decodeStoredCatalog } from '../../src/catalog/decode-catalog.ts'
-import { catalogStatistics, distinctBlobs, walkFiles, walkRestorable } from '../../src/catalog/walk.ts'
+import { catalogStatistics, distinctBlobs, eachFile, walkRestorable } from '../../src/catalog/walk.ts'
 import { restoreBlobs } from '../support/restore-blobs.ts'
 import { golden, numRuns, readText, smallRobots } from './support.ts'
 
@@ -24,9 +24,10 @@ test('compareBytewise() orders as the UTF-8 bytes do', () => {
   )
 })
 
-test('walkFiles() goes over every file in bytewise order of whole paths', () => {
+test('eachFile() goes over every file in bytewise order of whole paths', () => {
   for (const { robot, catalog } of catalogs) {
-    const paths = [...walkFiles(catalog.tree)].map(({ path }) => path)
+    const paths: string[] = []
+    eachFile(catalog.tree, ({ name }, prefix) => paths.push(prefix + name))
     expect(paths).toEqual([...paths].sort((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right))))
     expect(new Set(paths).size).toBe(paths.length)
     expect(paths).toHaveLength(readText(robot, 'catalog.json').split('"digest":').length - 1)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { catalogDirectory, catalogInfoPath, libraryDirectory, noCompressMarker } from '../../src/catalog/layout.ts'
 import { IDENTITY_BYTES } from '../../src/catalog/relocation.ts'
 import type { Catalog } from '../../src/catalog/tree.ts'
-import { walkFiles } from '../../src/catalog/walk.ts'
+import { eachFile } from '../../src/catalog/walk.ts'
 import { Library } from '../../src/store/library.ts'
 import { fileLan } from '../support/file-lan.ts'
 import { listTree, rootsIn } from '../support/golden.ts'
@@ -57,7 +57,7 @@ function comparable(catalog: Catalog): { tree: string; rewrites: Map<string, num
     return value instanceof Map ? Object.fromEntries(value) : value
   })
   const rewrites = new Map<string, number[]>()
-  for (const { path, file } of walkFiles(catalog.tree)) rewrites.set(path, [...new Set(file.rewrite)])
+  eachFile(catalog.tree, ({ name, rewrite }, prefix) => rewrites.set(prefix + name, [...new Set(rewrite)]))
   return { tree, rewrites }
 }
 

@@ -101,6 +101,23 @@ skipUnless(process.platform !== 'win32', 'Windows has no modes')(
   },
 )
 
+// A fetch packs a catalog while its blobs come, and its last step would do so again.
+test('add() writes once what this process has written, as long as it is there', () => {
+  using home = new TemporaryDirectory()
+  const { folder, directory } = folderIn(home)
+  const path = join(directory, key)
+  folder.add(key, packed)
+  const { ino } = fs.statSync(path)
+  folder.add(key, packed)
+  expect(fs.statSync(path).ino).toBe(ino)
+  fs.rmSync(path)
+  folder.add(key, packed)
+  expect(folder.find(key)).toEqual(packed)
+  // What another process left is of unknown use.
+  folderIn(home).folder.add(key, packed)
+  expect(fs.statSync(path).ino).not.toBe(ino)
+})
+
 test('add() lets the oldest go beyond the bounds', () => {
   using home = new TemporaryDirectory()
   const { folder, directory } = folderIn(home)
