@@ -288,7 +288,7 @@ export const KEY_RULES_MAX = 16_384
 export const DIRECT_PENDING_MAX = 32
 /** How long after the first connection a fresh swarm waits for other holders at most, before it believes a majority. */
 export const MAJORITY_GRACE_MS = 50
-/** How long those who are connected are given to say what they hold, where nobody else is on the way: some round trips of a LAN. */
+/** How long those who are connected have to say what they hold, where nobody else is on the way: some round trips of a LAN. */
 export const MAJORITY_TOLD_MS = 10
 /** An orderly end of the swarm (unannounce, bye) may take so long before it is cut off. */
 export const SWARM_CLOSE_MS = 1_500

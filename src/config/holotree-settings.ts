@@ -4,7 +4,6 @@
  *
  * Names and variables are those of rcc's own plans for the same things. Knows nothing of how a strategy is carried out.
  */
-
 import { PATTERNS_MAX } from '../base/limits.ts'
 import { z } from '../base/schema.ts'
 import type { Compression } from '../blob/gzip.ts'

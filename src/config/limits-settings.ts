@@ -1,7 +1,6 @@
 /**
  * The section `holo-peer.limits` of settings.yaml: what this machine gives to its fleet, and takes, at most.
  */
-
 import { parseRate, parseSize } from '../base/quantity.ts'
 import { z } from '../base/schema.ts'
 import { UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'

@@ -4,7 +4,6 @@
  * An entry is a URI, or a URI with terms. The order is that of the list; where entries have a `priority`, the lower one
  * is asked first. `peers`, the machines of the fleet, come first unless the list says where.
  */
-
 import { parseDuration } from '../base/duration.ts'
 import { TRUSTED_KEYS_MAX } from '../base/limits.ts'
 import { parseRate } from '../base/quantity.ts'

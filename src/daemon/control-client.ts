@@ -2,7 +2,6 @@
  * A command's end of the control socket. A daemon that is absent, hung or speaks rubbish never blocks a command:
  * every wait is bounded, and the caller goes on without it.
  */
-
 import { deadline } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { CONTROL_ANSWER_MS, CONTROL_FIND_MS } from '../base/limits.ts'

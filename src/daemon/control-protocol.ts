@@ -2,7 +2,6 @@
  * What a command and the daemon say to each other over the control socket: HTTP on a unix socket in our 0700 state
  * folder, JSON bodies, and one JSON event a line where an answer takes long. Schemas only; both ends check with them.
  */
-
 import { SIGNATURE_BYTES_MAX, SIGNATURES_MAX } from '../base/limits.ts'
 import { z } from '../base/schema.ts'
 

@@ -31,12 +31,13 @@ export function writeNote(record: Uint32Array, digest: Digest, form: BlobForm, s
   record[CHECKSUM_WORD] = checksumOf(record, 0)
 }
 
-/** The first eight words of a record of `digest`. @param bytes the same words; made here where the caller has no use for them */
+/** The first eight words of a record of `digest`. @param bytes from `digestBytes`, for those who write many */
 export function writeDigest(record: Uint32Array, digest: Digest, bytes = digestBytes(record)): void {
   if (!isSha256(digest)) record.fill(0, 0, STAMP_WORD)
   bytes.write(digest, 'hex')
 }
 
+/** The bytes in which a record has its digest. */
 export function digestBytes(record: Uint32Array): Buffer {
   return Buffer.from(record.buffer, record.byteOffset, 4 * STAMP_WORD)
 }
