@@ -96,5 +96,6 @@ function isJump(token: Token): boolean {
 
 function escaped(token: Token): string {
   if (typeof token !== 'object') return '[^/]'
-  return token.literal.replace(/[\\^$.*+?()[\]{}|/-]/u, '\\$&')
+  // Nothing else may be escaped with the flag `u`: a hyphen, for one, is a syntax error then.
+  return token.literal.replace(/[\\^$.*+?()[\]{}|/]/u, '\\$&')
 }

@@ -22,6 +22,8 @@ describe('pathPattern()', () => {
     ['a?b/c', ['axb/c'], ['a/b/c']],
     ['[ab].(c|d)+$', ['x/[ab].(c|d)+$'], ['a.c', 'a.(c|d)+$']],
     ['*', ['a', 'a/b'], []],
+    // A hyphen once made an expression that did not compile.
+    ['site-packages/*-info', ['lib/site-packages/x-info'], ['site_packages/x-info', 'site-packages/info']],
   ]
   test.each(cases)('%s', (pattern, fits, fitsNot) => {
     const matches = pathPattern([pattern])
@@ -63,7 +65,8 @@ describe('pathPattern()', () => {
   })
 
   test('compiles whatever has no fault, and fits a path by itself', () => {
-    const text = fc.string({ unit: 'binary', minLength: 1, maxLength: 20 })
+    const units = ['binary', 'grapheme-ascii'] as const
+    const text = fc.oneof(...units.map((unit) => fc.string({ unit, minLength: 1, maxLength: 20 })))
     fc.assert(
       fc.property(
         text.filter((each) => patternFault(each) === undefined),
