@@ -65,12 +65,16 @@ describe('restore', () => {
     expect(fs.existsSync(join(b.host.home, 'hololib', 'library'))).toBe(false)
   })
 
+  // Slow links, so that nobody is through with its share before the other one has begun: it would rightly take that over.
   hostTest('fetches from all peers that have the environment', async () => {
-    const [b, second] = [await member(), FleetHost.withSmallLibrary(lan)]
-    await second.join(fleet)
-    const daemon = await second.startDaemon()
-    // A command of its own might have all of it from the first one that it meets.
-    await b.startDaemon()
+    const [b, first, second] = [FleetHost.on(lan), FleetHost.withSmallLibrary(lan), FleetHost.withSmallLibrary(lan)]
+    for (const holder of [first, second]) holder.settings({ limits: { upload: '1 MB/s' } })
+    const own = await first.lead()
+    for (const other of [second, b]) {
+      await other.join(own)
+      // A command of its own might have all of it from the first one that it meets.
+      await other.startDaemon()
+    }
     // Connected is not enough: a peer tells what it holds once its daemon has looked.
     const holders = async () => {
       const { peers } = await b.report('peers')
@@ -82,9 +86,7 @@ describe('restore', () => {
       402,
     )
     expect(Object.keys(report.fetched.bySource)).toHaveLength(2)
-    await b.stopDaemon()
-    daemon.process.kill('SIGTERM')
-    await daemon.process.exited
+    for (const each of [b, first, second]) await each.stopDaemon()
   })
 
   hostTest('takes the environment from a hololib.zip beside robot.yaml, without any peer', async () => {
