@@ -18,10 +18,10 @@ import { acquireLock } from '../store/lock.ts'
 import type { LibraryPieceSink } from '../store/piece-sink.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import { type SinkLender, sinkFor, sinkOf } from './lent-sink.ts'
+import { packAhead } from './pack-ahead.ts'
 import type { PassedOn, PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
 import type { FetchProgress } from './supply.ts'
-import { tailAhead } from './tail-ahead.ts'
 
 const log = roomLogger('app')
 
@@ -70,7 +70,7 @@ export async function fetchEnvironment(
   const wanted = lacking.filter((piece) => !sink.has(piece))
   using passedOn = wanted.length === 0 ? undefined : exchange?.begin(verified, sink, held)
   passedOn?.add(lacking.filter((piece) => sink.placeOf(piece) !== undefined))
-  const ahead = tailAhead(verified, library.packed, missing.length)
+  const ahead = packAhead(verified, library.packed, missing.length)
   const told = () => {
     onProgress(totals, blobs)
     ahead(blobs - totals.blobs)

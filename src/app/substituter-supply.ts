@@ -12,10 +12,10 @@ import { verifyCatalog } from '../trust/verify-catalog.ts'
 import { sinkFor, sinkOf } from './lent-sink.ts'
 import type { Machine } from './machine.ts'
 import type { OrderedEntry } from './ordered-supply.ts'
+import { packAhead } from './pack-ahead.ts'
 import { passOn } from './passing-sink.ts'
 import type { PieceExchange } from './piece-exchange.ts'
 import { settleCatalog } from './settle-catalog.ts'
-import { tailAhead } from './tail-ahead.ts'
 import { offerJudge } from './trust.ts'
 
 export interface SubstituterPlace {
@@ -64,7 +64,7 @@ export function substituterSupply(
       const startedMs = systemClock.nowMs()
       const lent = sinkFor(lend, () => sinkOf(library, verified, exchange))
       const { sink } = lent
-      const ahead = tailAhead(verified, library.packed, missing.length)
+      const ahead = packAhead(verified, library.packed, missing.length)
       let ended: PromiseLike<void> | undefined
       using passing = passOn(exchange, verified, sink, { missing, source: source.name, signal })
       try {

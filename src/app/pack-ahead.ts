@@ -12,7 +12,7 @@ import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
  * @param missing blobs at the start
  * @returns to be called with what is missing still, as often as it changes
  */
-export function tailAhead(
+export function packAhead(
   verified: VerifiedCatalog,
   packed: PackedCatalogs | undefined,
   missing: number,
@@ -21,6 +21,7 @@ export function tailAhead(
   return (left) => {
     if (isHalfway || 2 * left > missing) return
     isHalfway = true
+    // One after the other, so that what comes meanwhile does not wait for both.
     void nextTurn()
       .then(() => verified.tail())
       .then(nextTurn)
