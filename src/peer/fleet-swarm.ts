@@ -181,7 +181,8 @@ export class FleetSwarm implements AsyncDisposable {
 
   /** The piece table of a catalog, from the first member that has it. @returns, @throws as `findTable` */
   findTable(catalog: Sha256Digest, pieces: number, signal: AbortSignal): Promise<FoundTable | undefined> {
-    return findTable([...this.#members.values()], catalog, pieces, signal)
+    const list = () => [...this.#members.values()]
+    return findTable({ list, subscribe: (listener) => this.subscribe(listener) }, catalog, pieces, signal)
   }
 
   /** Part with members whose secret counts no more: its fleet was left, or its grace is over. */
