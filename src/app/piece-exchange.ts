@@ -102,7 +102,7 @@ export class PieceExchange {
     look()
   }
 
-  /** A frame whose content is proved: sent on as it is. */
+  /** A frame whose content is proved: sent on as it is. @param frame ours from now on */
   keepFrame(catalog: Sha256Digest, piece: number, frame: Uint8Array): void {
     this.options.passingOn?.served.keep(catalog, piece, frame)
   }

@@ -11,7 +11,7 @@ import { crc32 } from 'node:zlib'
 import { PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
 
 const read = promisify(fs.read)
-const write = promisify(fs.write)
+const writev = promisify(fs.writev)
 
 /** What a file begins with; another version would be another text. */
 const HEADER = Buffer.from('holo-peer frames 1\n')
@@ -92,21 +92,21 @@ export class FrameFile {
 
   /** Append a record by one write; calls must follow one another. @throws as `node:fs`; then nothing was added */
   async add(piece: number, frame: Uint8Array): Promise<void> {
-    const record = Buffer.alloc(RECORD_BYTES + frame.byteLength)
+    const record = Buffer.alloc(RECORD_BYTES)
     const crc = crc32(frame)
     record.writeUInt32LE(piece, 0)
     record.writeUInt32LE(frame.byteLength, 4)
     record.writeUInt32LE(crc, 8)
     record.writeUInt32LE(crc32(record.subarray(0, 12)), 12)
-    record.set(frame, RECORD_BYTES)
-    const { bytesWritten } = await write(this.descriptor, record, 0, record.byteLength)
-    if (bytesWritten !== record.byteLength) {
+    const bytes = RECORD_BYTES + frame.byteLength
+    const { bytesWritten } = await writev(this.descriptor, [record, frame])
+    if (bytesWritten !== bytes) {
       // A full disk: half a record would hide what follows it.
       fs.ftruncateSync(this.descriptor, this.#bytes)
       throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' })
     }
     this.#note(piece, { offset: this.#bytes + RECORD_BYTES, bytes: frame.byteLength, crc })
-    this.#bytes += record.byteLength
+    this.#bytes += bytes
   }
 
   close(): void {

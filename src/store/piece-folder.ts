@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
+import { freeNow } from '../base/free-now.ts'
 import {
   FRAMES_WAITING_BYTES_MAX,
   PIECE_STORE_BYTES,
@@ -109,8 +110,9 @@ export class PieceFolder implements AsyncDisposable {
   }
 
   /**
-   * Keep a frame, copied, or, where it is empty, that the piece is not worth one. Returns at once.
+   * Keep a frame or, where it is empty, that the piece is not worth one. Returns at once.
    *
+   * @param frame the folder's from now on
    * @param replace also where there is one
    */
   keep(catalog: Sha256Digest, piece: number, frame: Uint8Array, { replace = false } = {}): void {
@@ -119,15 +121,16 @@ export class PieceFolder implements AsyncDisposable {
     const frames = this.#framesOf(catalog)
     if (frames === undefined || frames.waiting.has(piece) || (frames.file.markOf(piece) !== undefined && !replace))
       return
-    const kept = new Uint8Array(frame)
-    frames.waiting.set(piece, kept)
-    this.#waitingBytes += kept.byteLength
+    const { byteLength } = frame
+    frames.waiting.set(piece, frame)
+    this.#waitingBytes += byteLength
     this.#last = this.#last
-      .then(() => this.#write(catalog, frames, piece, kept))
+      .then(() => this.#write(catalog, frames, piece, frame))
       .catch((error) => log.warning`a prepared piece was not kept: ${messageOf(error)}`)
       .then(() => {
         frames.waiting.delete(piece)
-        this.#waitingBytes -= kept.byteLength
+        this.#waitingBytes -= byteLength
+        freeNow(frame)
       })
   }
 

@@ -27,7 +27,7 @@ const HELD = 1
 const STORED = 2
 
 export interface PieceSinkOptions extends IngestPoolOptions {
-  /** Called with each zstd frame that came and whose content is proved, for those who pass it on. */
+  /** Called with each zstd frame that came and whose content is proved, for those who pass it on; it is theirs then. */
   readonly onFrame?: (piece: number, frame: Uint8Array) => void
 }
 

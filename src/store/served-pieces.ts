@@ -170,7 +170,11 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     else yield* (this.#hashing.get(catalog) ?? this.#hash(catalog, pieces)).read(signal)
   }
 
-  /** Keep a frame that came with a verdict of `stored`, so that it need not be made here. Returns at once. */
+  /**
+   * Keep a frame that came with a verdict of `stored`, so that it need not be made here. Returns at once.
+   *
+   * @param frame ours from now on
+   */
   keep(catalog: Sha256Digest, piece: number, frame: Uint8Array): void {
     this.#folder.keep(catalog, piece, frame)
   }
@@ -260,7 +264,7 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     // Who asked first may leave while others wait.
     const found = await this.#lanes.ask({ ...located, level: FRAME_LEVEL, hash: false, bytes: true }, never)
     if (found?.bytes === undefined) return found
-    this.#keepMade(catalog, piece, found, false)
+    this.#keepMade(catalog, piece, { ...found, bytes: found.bytes.slice() }, false)
     const hasty = this.#hasty.get(catalog) ?? new Set()
     if (found.encoding === 'zstd') this.#hasty.set(catalog, hasty.add(piece))
     return found
@@ -283,6 +287,7 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
     return hashing
   }
 
+  /** @param found its bytes are the folder's from now on */
   #keepMade(catalog: Sha256Digest, piece: number, { encoding, bytes = NOTHING }: PieceFound, replace: boolean): void {
     this.#folder.keep(catalog, piece, encoding === 'zstd' ? bytes : NOTHING, { replace })
   }
