@@ -3,17 +3,18 @@
  * for all who wait.
  */
 
-import { parseSha256 } from '../blob/digest.ts'
+import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
-import { daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
-import type { WirePublication, WireTotals } from '../daemon/control-protocol.ts'
+import type { CatalogName } from '../catalog/tree.ts'
+import { daemonBring, daemonFetch, daemonFind, daemonStatus, fromWireError } from '../daemon/control-client.ts'
+import type { FetchEvent, WirePublication, WireTotals } from '../daemon/control-protocol.ts'
 import { toWireError } from '../daemon/control-server.ts'
 import type { CatalogSignature } from '../trust/catalog-signature.ts'
 import type { Publication } from '../trust/publication.ts'
 import { decodeSignatures, encodeSignature } from '../trust/signature-json.ts'
 import { verifyCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
-import type { Supply } from './supply.ts'
+import type { FetchProgress, Supply } from './supply.ts'
 import type { TrustOptions } from './trust.ts'
 
 /**
@@ -28,12 +29,17 @@ export async function openDaemonSupply(
 ): Promise<Supply | undefined> {
   const socket = state.controlSocket
   if ((await daemonStatus(socket, signal)) === undefined) return undefined
+  const requestFor = (catalog: CatalogName, local: Sha256Digest | undefined) => ({
+    catalog,
+    allowRollback,
+    refresh,
+    ...(local === undefined ? {} : { local }),
+  })
   return {
     label: 'the daemon of this library',
     final: true,
     find: async (name, local, inner) => {
-      const request = { catalog: name, allowRollback, refresh, ...(local === undefined ? {} : { local }) }
-      const found = await daemonFind(socket, request, inner)
+      const found = await daemonFind(socket, requestFor(name, local), inner)
       const stored = Buffer.from(found.stored, 'base64')
       const announced = parseSha256(found.sha256)
       const catalog = verifyCatalog({
@@ -46,14 +52,27 @@ export async function openDaemonSupply(
       return { catalog, warnings: found.warnings }
     },
     fetch: async ({ name, sha256 }, totals, onProgress, inner) => {
-      const before = { ...totals }
-      for await (const event of daemonFetch(socket, { catalog: name, sha256 }, inner)) {
-        Object.assign(totals, sumOf(before, event.totals))
-        if (event.event === 'progress') onProgress(totals, before.blobs + event.blobs)
-        if (event.event === 'failed') throw fromWireError(event.error)
+      const follow = following(totals, onProgress)
+      for await (const event of daemonFetch(socket, { catalog: name, sha256 }, inner)) follow(event)
+    },
+    bring: async (name, local, { totals, onFound, onProgress }, inner) => {
+      const follow = following(totals, onProgress)
+      for await (const event of daemonBring(socket, requestFor(name, local), inner)) {
+        if (event.event === 'found') onFound({ ...event, publication: publicationOf(event.published) })
+        else follow(event)
       }
     },
     [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+/** Takes up each event: what it counts in `totals`, beside what these hold now. The last one may throw. */
+function following(totals: FetchTotals, onProgress: FetchProgress): (event: FetchEvent) => void {
+  const before = { ...totals }
+  return (event) => {
+    Object.assign(totals, sumOf(before, event.totals))
+    if (event.event === 'progress') onProgress(totals, before.blobs + event.blobs)
+    if (event.event === 'failed') throw fromWireError(event.error)
   }
 }
 

@@ -7,29 +7,28 @@ import type { HeldLock } from '../base/held-lock.ts'
 import { formatHostPort } from '../base/host-port.ts'
 import { SETTINGS_LOOK_MS } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
-import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
-import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
+import { parseSha256 } from '../blob/digest.ts'
+import { sumOfBlobs } from '../blob/source.ts'
 import { parseCatalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
+import { distinctBlobs } from '../catalog/walk.ts'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import { makeStateFolder } from '../config/state.ts'
-import type { DaemonStatus, FindAnswer } from '../daemon/control-protocol.ts'
-import { type ControlHandlers, type FetchJob, serveControl } from '../daemon/control-server.ts'
+import type { DaemonStatus, FindAnswer, FindRequest, FoundEvent } from '../daemon/control-protocol.ts'
+import { type ControlHandlers, serveControl } from '../daemon/control-server.ts'
 import type { Door } from '../door/serve-door.ts'
 import { Library } from '../store/library.ts'
 import { acquireLock } from '../store/lock.ts'
 import { PackedCatalogFolder } from '../store/packed-catalogs.ts'
 import { LibraryPieces } from '../store/served-pieces.ts'
 import { fingerprint } from '../trust/keys.ts'
-import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
-import { wirePublication, wireTotals } from './daemon-supply.ts'
+import { wirePublication } from './daemon-supply.ts'
 import { openDoor } from './door.ts'
+import { FetchJobs } from './fetch-jobs.ts'
 import { fleetsOf } from './fleet.ts'
 import { FleetNode } from './fleet-node.ts'
 import { followFile } from './follow-file.ts'
 import { HolderSigner } from './holder-signer.ts'
-import { localCatalog } from './local-catalog.ts'
-import { localJudge } from './local-judge.ts'
 import { type Machine, thisMachine } from './machine.ts'
 import type { OrderedSupply } from './ordered-supply.ts'
 import { openOutside } from './outside.ts'
@@ -180,6 +179,11 @@ interface DaemonRooms {
 }
 
 function handlers({ node, served, outside, signer, jobs, reload }: DaemonRooms): ControlHandlers {
+  const wishOf = ({ catalog, local, allowRollback, refresh }: FindRequest) => {
+    if (refresh) outside.refresh()
+    const known = local === undefined ? undefined : parseSha256(local)
+    return [catalogNameOf(catalog), known, { allowRollback }] as const
+  }
   return {
     status: (): DaemonStatus => ({
       version: VERSION,
@@ -208,16 +212,25 @@ function handlers({ node, served, outside, signer, jobs, reload }: DaemonRooms):
         until: new Date(untilWallMs).toISOString(),
       })),
     }),
-    find: async ({ catalog, local, allowRollback, refresh }, inner): Promise<FindAnswer> => {
-      const known = local === undefined ? undefined : parseSha256(local)
-      if (refresh) outside.refresh()
-      const { catalog: found, warnings } = await outside.find(catalogNameOf(catalog), known, { allowRollback }, inner)
-      jobs.remember(found)
-      const stored = Buffer.from(found.stored).toString('base64')
-      const { source, sha256 } = found
-      return { source, sha256, stored, published: wirePublication(found.publication), warnings: [...warnings] }
+    find: async (request, inner): Promise<FindAnswer> => {
+      const { catalog, warnings } = await jobs.find(...wishOf(request), inner)
+      const { source, sha256, publication } = catalog
+      const stored = Buffer.from(catalog.stored).toString('base64')
+      return { source, sha256, stored, published: wirePublication(publication), warnings: [...warnings] }
     },
     fetch: (catalog, sha256) => jobs.start(catalogNameOf(catalog), sha256),
+    bring: async (request, inner) => {
+      const { catalog, warnings, missing, job } = await jobs.begin(...wishOf(request), inner)
+      const found: FoundEvent = {
+        event: 'found',
+        source: catalog.source,
+        published: wirePublication(catalog.publication),
+        warnings: [...warnings],
+        blobs: distinctBlobs(catalog.catalog).length,
+        missing: sumOfBlobs(missing),
+      }
+      return { found, job }
+    },
     reload: async () => {
       await reload()
       signer.lookAgain()
@@ -230,99 +243,4 @@ function catalogNameOf(text: string): CatalogName {
   const name = parseCatalogName(text)
   if (name !== undefined) return name
   throw new HoloError(`"${text}" is not the name of a catalog`, { code: 'catalog-name-invalid', blame: 'input' })
-}
-
-/** Fetches of this daemon, one per catalog at a time however many commands wait for it. */
-class FetchJobs {
-  readonly #jobs = new Map<string, FetchJob & { readonly catalog: CatalogName }>()
-  #found: VerifiedCatalog | undefined
-
-  constructor(
-    private readonly machine: Machine,
-    private readonly library: Library,
-    private readonly outside: OrderedSupply,
-    private readonly signal: AbortSignal,
-  ) {}
-
-  /** What is on its way. */
-  get underWay(): DaemonStatus['fetching'] {
-    return [...this.#jobs.values()].map(({ catalog, progress }) => {
-      const { totals, blobs } = progress()
-      return { catalog, blobs, done: totals.blobs, wireBytes: totals.wireBytes }
-    })
-  }
-
-  /** A command that had this found will have it fetched next: then it need not travel again. */
-  remember(catalog: VerifiedCatalog): void {
-    this.#found = catalog
-  }
-
-  /** Find an environment with peers and substituters, and fetch it. @throws {HoloError} as `OrderedSupply` */
-  async bring(name: CatalogName): Promise<void> {
-    const local = await this.#local(name)
-    const { catalog } = await this.outside.find(name, local?.sha256, { allowRollback: false }, this.signal)
-    this.remember(catalog)
-    await this.start(name, catalog.sha256).done
-  }
-
-  start(name: CatalogName, sha256: string): FetchJob {
-    const wanted = parseSha256(sha256)
-    if (wanted === undefined) throw new TypeError('the control socket let a malformed SHA-256 through')
-    const key = `${name} ${wanted}`
-    const running = this.#jobs.get(key)
-    if (running !== undefined) return running
-    const totals = emptyTotals()
-    let blobs = 0
-    const done = this.#fetch(name, wanted, totals, (count) => {
-      blobs = count
-    }).finally(() => this.#jobs.delete(key))
-    const job = { catalog: name, progress: () => ({ totals: wireTotals(totals), blobs }), done }
-    this.#jobs.set(key, job)
-    return job
-  }
-
-  async #fetch(
-    name: CatalogName,
-    wanted: Sha256Digest,
-    totals: FetchTotals,
-    onBlobs: (count: number) => void,
-  ): Promise<void> {
-    const local = await this.#local(name)
-    const known = [local, this.#found]
-    const catalog =
-      known.find((each) => each?.name === name && each.sha256 === wanted) ?? (await this.#remote(name, wanted))
-    await this.outside.fetch(catalog, totals, (_totals, blobs) => onBlobs(blobs), this.signal)
-    log.info`fetched ${totals.blobs} blobs of ${name}, ${totals.wireBytes} bytes on the wire`
-  }
-
-  /** @returns undefined also where its key is revoked: then another one is wanted */
-  async #local(name: CatalogName): Promise<VerifiedCatalog | undefined> {
-    try {
-      return localCatalog(
-        name,
-        this.library,
-        await localJudge(this.machine, await settingsOf(this.machine)),
-        (why) => log.warning`${why}`,
-      )
-    } catch (error) {
-      if (!(error instanceof HoloError) || error.blame !== 'trust') throw error
-      log.warning`${error.message}`
-      return undefined
-    }
-  }
-
-  async #remote(name: CatalogName, wanted: Sha256Digest): Promise<VerifiedCatalog> {
-    const { catalog } = await this.outside.find(name, wanted, { allowRollback: false }, this.signal)
-    if (catalog.sha256 === wanted) return catalog
-    throw new HoloError(`The environment ${name} changed at its sources while it was about to be fetched`, {
-      code: 'catalog-differs',
-      blame: 'source',
-      hint: 'run the same command again',
-    })
-  }
-
-  /** Wait for the fetches under way, which end soon once the signal has aborted. */
-  async settled(): Promise<void> {
-    await Promise.allSettled([...this.#jobs.values()].map(({ done }) => done))
-  }
 }

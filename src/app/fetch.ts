@@ -4,7 +4,9 @@
  * What a restore would fetch, ahead of time: on Friday night, or for a machine that others then get it from.
  */
 import { systemClock } from '../base/clock.ts'
+import type { Sha256Digest } from '../blob/digest.ts'
 import { emptyTotals, type FetchTotals } from '../blob/fetch-all.ts'
+import { type BlobSum, sumOfBlobs } from '../blob/source.ts'
 import { catalogName } from '../catalog/names.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import { distinctBlobs } from '../catalog/walk.ts'
@@ -16,7 +18,7 @@ import { thisMachine } from './machine.ts'
 import { type PublishedView, publishedView } from './published-view.ts'
 import { settingsOf } from './settings-of.ts'
 import { Supplies } from './supplies.ts'
-import type { FetchProgress } from './supply.ts'
+import type { BegunEnvironment, FetchProgress } from './supply.ts'
 
 export interface FetchOptions {
   /** Path, from the working directory. */
@@ -41,7 +43,7 @@ export interface FetchOutcome {
   readonly published: PublishedView
   /** Distinct blobs of the environment, and those that the library lacked. */
   readonly blobs: number
-  readonly missing: { readonly blobs: number; readonly bytes: number }
+  readonly missing: BlobSum
   readonly fetched: FetchTotals
   /** Milliseconds from the start of this process to the first byte of a blob, where one was fetched. */
   readonly firstByteMs: number | undefined
@@ -78,29 +80,43 @@ export async function fetch(
     allowRollback,
   })
   const totals = emptyTotals()
-  let found = await firstCatalog(name, { machine, settings, library, supplies, onWarning: events.onWarning }, signal)
-  const { source, catalog: local, sha256 } = found.catalog
-  if (source === 'library' && (await library.missing(local, signal)).length > 0) {
-    found = await supplies.find(name, sha256, signal)
+  let found: (BegunEnvironment & { readonly atMs: number }) | undefined
+  const onFound = (begun: BegunEnvironment) => {
+    for (const warning of begun.warnings) events.onWarning(warning)
+    // Where a daemon ends on the way, it is found once more, and some blobs are here.
+    const { missing } = found ?? begun
+    found = { ...begun, missing, atMs: systemClock.nowMs() }
   }
-  for (const warning of found.warnings) events.onWarning(warning)
-  const { catalog } = found
-  const foundMs = systemClock.nowMs()
-  const missing = await library.missing(catalog.catalog, signal)
-  if (catalog.source !== 'library' || missing.length > 0) {
+  const bringing = { totals, onFound, onProgress: events.onFetch }
+  const ask = (local: Sha256Digest | undefined, inner: AbortSignal) => {
     library.sweep(systemClock.wallMs())
-    await supplies.fetch(catalog, totals, events.onFetch, signal)
+    return supplies.bring(name, local, bringing, inner)
   }
+  const places = { machine, settings, library, ask: (inner: AbortSignal) => ask(undefined, inner) }
+  let first = await firstCatalog(name, { ...places, onWarning: events.onWarning }, signal)
+  if (first?.catalog.source === 'library' && (await library.missing(first.catalog.catalog, signal)).length > 0) {
+    first = await ask(first.catalog.sha256, signal)
+  }
+  if (first !== undefined) {
+    const { catalog, warnings } = first
+    const { source, publication } = catalog
+    const missing = await library.missing(catalog.catalog, signal)
+    const blobs = distinctBlobs(catalog.catalog).length
+    onFound({ source, publication, warnings, blobs, missing: sumOfBlobs(missing) })
+    if (source !== 'library' || missing.length > 0) await supplies.fetch(catalog, totals, events.onFetch, signal)
+  }
+  if (found === undefined) throw new Error('it was brought, but not found')
+  const { source, publication, blobs, missing, atMs } = found
   const nowMs = systemClock.nowMs()
   return {
     blueprint: blueprint.hash,
     catalog: name,
-    source: catalog.source,
-    published: publishedView(catalog.publication),
-    blobs: distinctBlobs(catalog.catalog).length,
-    missing: { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) },
+    source,
+    published: publishedView(publication),
+    blobs,
+    missing,
     fetched: totals,
-    firstByteMs: totals.firstByteMs === undefined ? undefined : foundMs + totals.firstByteMs,
-    ms: { find: foundMs - startedMs, fetch: nowMs - foundMs, total: nowMs - startedMs },
+    firstByteMs: totals.firstByteMs === undefined ? undefined : atMs + totals.firstByteMs,
+    ms: { find: atMs - startedMs, fetch: nowMs - atMs, total: nowMs - startedMs },
   }
 }

@@ -6,27 +6,27 @@ import type { Library } from '../store/library.ts'
 import { localCatalog } from './local-catalog.ts'
 import { localJudge } from './local-judge.ts'
 import type { Machine } from './machine.ts'
-import type { Supplies } from './supplies.ts'
 import type { FoundEnvironment } from './supply.ts'
 
-export interface FirstPlaces {
+export interface FirstPlaces<Answer> {
   readonly machine: Machine
   readonly settings: Pick<Settings, 'trust'>
   readonly library: Library
-  readonly supplies: Supplies
+  /** Asks the supplies for it. */
+  readonly ask: (signal: AbortSignal) => Promise<Answer>
   readonly onWarning: (text: string) => void
 }
 
 /**
  * The library's own, which may turn out to lack blobs; where there is none, or its key is revoked, what the supplies have.
  *
- * @throws {HoloError} as `Supplies.find`; blame `trust` where the library's own is not to be used and nobody has another
+ * @throws {HoloError} as `ask`; blame `trust` where the library's own is not to be used and nobody has another
  */
-export async function firstCatalog(
+export async function firstCatalog<Answer>(
   name: CatalogName,
-  { machine, settings, library, supplies, onWarning }: FirstPlaces,
+  { machine, settings, library, ask, onWarning }: FirstPlaces<Answer>,
   signal: AbortSignal,
-): Promise<FoundEnvironment> {
+): Promise<FoundEnvironment | Answer> {
   let untrusted: HoloError | undefined
   try {
     const local = localCatalog(name, library, await localJudge(machine, settings), onWarning)
@@ -36,8 +36,9 @@ export async function firstCatalog(
     untrusted = error
   }
   try {
-    const found = await supplies.find(name, undefined, signal)
-    return untrusted === undefined ? found : { ...found, warnings: [untrusted.message, ...found.warnings] }
+    const answer = await ask(signal)
+    if (untrusted !== undefined) onWarning(untrusted.message)
+    return answer
   } catch (error) {
     signal.throwIfAborted()
     // That nobody has a better one is not why this one is not used.

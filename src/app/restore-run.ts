@@ -8,7 +8,7 @@ import { HoloError } from '../base/errors.ts'
 import type { HeldLock } from '../base/held-lock.ts'
 import { LITE_STAMP_AGE_MS, LOCK_WAIT_MS } from '../base/limits.ts'
 import { emptyTotals } from '../blob/fetch-all.ts'
-import type { BlobRef } from '../blob/source.ts'
+import { type BlobRef, type BlobSum, sumOfBlobs } from '../blob/source.ts'
 import { catalogPath, pidsDirectory, spacePaths } from '../catalog/layout.ts'
 import { controllerIdentity, spaceName } from '../catalog/names.ts'
 import { spaceTarget } from '../catalog/relocation.ts'
@@ -162,10 +162,10 @@ export class RestoreRun {
     })
   }
 
-  async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<{ blobs: number; bytes: number }> {
+  async #lacking({ needed }: RestorePlan, signal: AbortSignal): Promise<BlobSum> {
     const { library, options } = this.#given
     const missing = await (options.dryRun ? library.missingOf(needed, signal) : library.lacking(needed, signal))
-    return { blobs: missing.length, bytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+    return sumOfBlobs(missing)
   }
 
   /**
@@ -284,7 +284,7 @@ export class RestoreRun {
   #outcome(
     plan: PlanTotals,
     restored: RestoreReport | undefined,
-    missing: { blobs: number; bytes: number },
+    missing: BlobSum,
     foundMs: number,
     plannedMs: number,
   ): RestoreOutcome {

@@ -60,7 +60,8 @@ export async function restore(
     events: quiet ? warningsOnly(events) : events,
     startedMs,
   }
-  let found = await firstCatalog(name, { ...given, settings, onWarning: events.onWarning }, signal)
+  const ask = (inner: AbortSignal) => supplies.find(name, undefined, inner)
+  let found = await firstCatalog(name, { ...given, settings, ask, onWarning: events.onWarning }, signal)
   for (;;) {
     for (const warning of found.warnings) events.onWarning(warning)
     // Awaited here: the supplies have to outlive the run.

@@ -13,9 +13,10 @@ import { DaemonUnusableError } from '../daemon/daemon-unusable-error.ts'
 import type { Library } from '../store/library.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 import type { Machine } from './machine.ts'
-import type { FetchProgress, FoundEnvironment, Supply } from './supply.ts'
+import type { Bringing, FetchProgress, FoundEnvironment, Supply } from './supply.ts'
 
 const log = roomLogger('app')
+const BROUGHT = Symbol('it is in the library')
 
 export interface SuppliesOptions {
   readonly machine: Machine
@@ -91,6 +92,27 @@ export class Supplies implements AsyncDisposable {
       },
       signal,
     )
+  }
+
+  /**
+   * Find the environment, and fetch it at once where the first supply that has it can do both in one go.
+   *
+   * @returns undefined where it has been brought; else what `fetch` is to bring
+   * @throws {HoloError} as `find` and `fetch`
+   */
+  async bring(
+    name: CatalogName,
+    local: Sha256Digest | undefined,
+    bringing: Bringing,
+    signal: AbortSignal,
+  ): Promise<FoundEnvironment | undefined> {
+    const ask = async (supply: Supply) => {
+      if (supply.bring === undefined) return await supply.find(name, local, signal)
+      await supply.bring(name, local, bringing, signal)
+      return BROUGHT
+    }
+    const answer = await this.#ask(name, ask, signal)
+    return answer === BROUGHT ? undefined : answer
   }
 
   async #ask<Answer>(

@@ -3,6 +3,7 @@
  */
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { FetchTotals } from '../blob/fetch-all.ts'
+import type { BlobSum } from '../blob/source.ts'
 import type { CatalogName } from '../catalog/tree.ts'
 import type { VerifiedCatalog } from '../trust/verify-catalog.ts'
 
@@ -13,6 +14,23 @@ export type FetchProgress = (totals: FetchTotals, blobs: number) => void
 export interface FoundEnvironment {
   readonly catalog: VerifiedCatalog
   readonly warnings: readonly string[]
+}
+
+/** An environment that is on its way into the library. */
+export interface BegunEnvironment extends Pick<VerifiedCatalog, 'source' | 'publication'> {
+  readonly warnings: readonly string[]
+  /** Distinct blobs of the environment. */
+  readonly blobs: number
+  /** Those that the library lacked. */
+  readonly missing: BlobSum
+}
+
+export interface Bringing {
+  /** What is done is added to it, also where it fails. */
+  readonly totals: FetchTotals
+  /** Told once the environment was found, before all progress. */
+  readonly onFound: (found: BegunEnvironment) => void
+  readonly onProgress: FetchProgress
 }
 
 export interface Supply extends AsyncDisposable {
@@ -34,4 +52,10 @@ export interface Supply extends AsyncDisposable {
    * @throws {HoloError} blame `source` or `missing`: some blobs could not be had; blame `host`
    */
   fetch(catalog: VerifiedCatalog, totals: FetchTotals, onProgress: FetchProgress, signal: AbortSignal): Promise<void>
+  /**
+   * Both in one go, where that is sooner done than one after the other.
+   *
+   * @param local as for `find` @throws as both
+   */
+  bring?(name: CatalogName, local: Sha256Digest | undefined, bringing: Bringing, signal: AbortSignal): Promise<void>
 }

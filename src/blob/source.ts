@@ -11,6 +11,16 @@ export interface BlobRef {
   readonly sizeBytes: number
 }
 
+/** How many blobs, and their bytes in all. */
+export interface BlobSum {
+  readonly blobs: number
+  readonly bytes: number
+}
+
+export function sumOfBlobs(refs: readonly BlobRef[]): BlobSum {
+  return { blobs: refs.length, bytes: refs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) }
+}
+
 /** One blob on its way, unverified. */
 export interface BlobStream {
   /** Who sends it, as in every error and log line. */

@@ -8,6 +8,8 @@ import { CONTROL_ANSWER_MS, CONTROL_FIND_MS } from '../base/limits.ts'
 import { z } from '../base/schema.ts'
 import { controlAddress } from './control-address.ts'
 import {
+  type BringEvent,
+  bringEvent,
   type DaemonStatus,
   type FetchEvent,
   type FindAnswer,
@@ -65,7 +67,29 @@ export async function* daemonFetch(
   request: { catalog: string; sha256: string },
   signal: AbortSignal,
 ): AsyncGenerator<FetchEvent> {
-  const response = await send(socketPath, 'POST', '/fetch', request, CONTROL_ANSWER_MS, signal)
+  yield* eventsOf(await send(socketPath, 'POST', '/fetch', request, CONTROL_ANSWER_MS, signal), fetchEvent, signal)
+}
+
+/**
+ * Let the daemon find an environment, and fetch it at once: as `daemonFind` and `daemonFetch`, but the catalog need not travel.
+ *
+ * @returns the events, beginning with `found`
+ * @throws as both
+ */
+export async function* daemonBring(
+  socketPath: string,
+  request: FindRequest,
+  signal: AbortSignal,
+): AsyncGenerator<BringEvent> {
+  yield* eventsOf(await send(socketPath, 'POST', '/bring', request, CONTROL_FIND_MS, signal), bringEvent, signal)
+}
+
+/** The events of an answer, until one of them ends it. @throws {DaemonUnusableError} as `daemonFetch` */
+async function* eventsOf<Event extends BringEvent>(
+  response: Response,
+  schema: z.ZodType<Event>,
+  signal: AbortSignal,
+): AsyncGenerator<Event> {
   const reader = response.body?.getReader()
   if (reader === undefined) throw new DaemonUnusableError('its answer is empty')
   const decoder = new TextDecoder()
@@ -82,9 +106,9 @@ export async function* daemonFetch(
       const lines = (rest + decoder.decode(value, { stream: true })).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
-        const event = parsed(fetchEvent, JSON.parse(line))
+        const event = parsed(schema, JSON.parse(line))
         yield event
-        if (event.event !== 'progress') return
+        if (event.event === 'done' || event.event === 'failed') return
       }
     }
   } finally {

@@ -127,14 +127,14 @@ const publication = z.object({
 })
 export type WirePublication = z.infer<typeof publication>
 
-/** `stored` is the gzip form, base64. */
-export const findAnswer = z.object({
+const found = {
   source: z.string().max(300),
-  sha256,
-  stored: z.string(),
   published: publication,
   warnings: z.array(z.string().max(10_000)).max(100),
-})
+}
+
+/** `stored` is the gzip form, base64. */
+export const findAnswer = z.object({ ...found, sha256, stored: z.string() })
 export type FindAnswer = z.infer<typeof findAnswer>
 
 export const fetchRequest = z.strictObject({ catalog, sha256 })
@@ -146,3 +146,17 @@ export const fetchEvent = z.discriminatedUnion('event', [
   z.object({ event: z.literal('failed'), totals, error: wireError }),
 ])
 export type FetchEvent = z.infer<typeof fetchEvent>
+
+/**
+ * The same where an environment is found and fetched in one go, by a request as for finding it: the first line tells what
+ * was found. `blobs` is of all of it, `missing` what the library lacked of that.
+ */
+const foundEvent = z.object({
+  event: z.literal('found'),
+  ...found,
+  blobs: count,
+  missing: z.object({ blobs: count, bytes: count }),
+})
+export type FoundEvent = z.infer<typeof foundEvent>
+export const bringEvent = z.discriminatedUnion('event', [foundEvent, ...fetchEvent.options])
+export type BringEvent = z.infer<typeof bringEvent>

@@ -10,10 +10,11 @@ import type { z } from '../base/schema.ts'
 import { controlAddress } from './control-address.ts'
 import { controlAnswers } from './control-client.ts'
 import {
+  type BringEvent,
   type DaemonStatus,
-  type FetchEvent,
   type FindAnswer,
   type FindRequest,
+  type FoundEvent,
   fetchRequest,
   findRequest,
   type WireError,
@@ -34,6 +35,8 @@ export interface ControlHandlers {
   status(): DaemonStatus
   find(request: FindRequest, signal: AbortSignal): Promise<FindAnswer>
   fetch(catalog: string, sha256: string): FetchJob
+  /** Find, and begin to fetch what was found. */
+  bring(request: FindRequest, signal: AbortSignal): Promise<{ readonly found: FoundEvent; readonly job: FetchJob }>
   /** Read the fleet file and the settings again. */
   reload(): Promise<void>
 }
@@ -85,6 +88,10 @@ async function answer(request: Request, handlers: ControlHandlers): Promise<Resp
       const { catalog, sha256 } = await bodyOf(request, fetchRequest)
       return fetchResponse(handlers.fetch(catalog, sha256))
     }
+    case 'POST /bring': {
+      const { found, job } = await handlers.bring(await bodyOf(request, findRequest), request.signal)
+      return fetchResponse(job, [found])
+    }
     case 'POST /reload':
       await handlers.reload()
       return Response.json({})
@@ -107,13 +114,17 @@ async function bodyOf<Schema extends z.ZodType>(request: Request, schema: Schema
   })
 }
 
-/** Events, one JSON object a line. A command that goes away does not stop the fetch: others may wait for it. */
-function fetchResponse(job: FetchJob): Response {
+/**
+ * Events, one JSON object a line. A command that goes away does not stop the fetch: others may wait for it.
+ *
+ * @param first what comes before all others
+ */
+function fetchResponse(job: FetchJob, first: readonly BringEvent[] = []): Response {
   const lines = new ReadableStream<Uint8Array>({
     start(controller) {
       const encoder = new TextEncoder()
       let open = true
-      const send = (event: FetchEvent) => {
+      const send = (event: BringEvent) => {
         if (open) controller.enqueue(encoder.encode(`${JSON.stringify(event)}\n`))
       }
       const close = () => {
@@ -121,6 +132,7 @@ function fetchResponse(job: FetchJob): Response {
         if (open) controller.close()
         open = false
       }
+      first.forEach(send)
       const stop = repeat(PROGRESS_EVERY_MS, () => {
         try {
           send({ event: 'progress', ...job.progress() })

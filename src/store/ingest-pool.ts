@@ -50,15 +50,18 @@ export class IngestPool implements BlobStore, AsyncDisposable {
   /**
    * Start Workers for what `of` will be asked for: they need some 30 ms, in which a command looks for the environment.
    *
-   * @returns ends them, unless they are in use by then
+   * @returns ends them, unless they are in use by then; undefined where others are waiting for work already
    * @throws as the constructor
    */
-  static startAhead(library: Library): AsyncDisposable {
+  static startAhead(library: Library): AsyncDisposable | undefined {
+    if (ahead.has(library)) return undefined
     const pool = new IngestPool(library)
     ahead.set(library, pool)
     return {
       [Symbol.asyncDispose]: async () => {
-        if (ahead.get(library) === pool) await pool[Symbol.asyncDispose]()
+        if (ahead.get(library) !== pool) return
+        ahead.delete(library)
+        await pool[Symbol.asyncDispose]()
       },
     }
   }

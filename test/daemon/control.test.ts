@@ -4,8 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
-import { controlAnswers, daemonFetch, daemonFind, daemonStatus, reloadDaemon } from '../../src/daemon/control-client.ts'
-import type { DaemonStatus, FetchEvent, WireTotals } from '../../src/daemon/control-protocol.ts'
+import {
+  controlAnswers,
+  daemonBring,
+  daemonFetch,
+  daemonFind,
+  daemonStatus,
+  reloadDaemon,
+} from '../../src/daemon/control-client.ts'
+import type { BringEvent, DaemonStatus, FetchEvent, WireTotals } from '../../src/daemon/control-protocol.ts'
 import { type ControlHandlers, serveControl } from '../../src/daemon/control-server.ts'
 import { DaemonUnusableError } from '../../src/daemon/daemon-unusable-error.ts'
 import { skipForgivenUnless } from '../support/skip.ts'
@@ -35,19 +42,31 @@ const status: DaemonStatus = {
 const sha256 = 'a'.repeat(64)
 const published = { grounds: 'member' as const, isSigned: true, believed: ['{}\n'], strangers: [] }
 const found = { source: 'peer x', sha256, stored: 'AAAA', published, warnings: [] }
+const begun = {
+  event: 'found' as const,
+  source: 'peer x',
+  published,
+  warnings: ['it is old'],
+  blobs: 12,
+  missing: { blobs: 9, bytes: 99 },
+}
 
 function handlersOf(overrides: Partial<ControlHandlers>): ControlHandlers {
   return {
     status: () => status,
     find: async () => found,
     fetch: () => ({ progress: () => ({ totals, blobs: 9 }), done: Promise.resolve() }),
+    bring: async () => ({
+      found: begun,
+      job: { progress: () => ({ totals, blobs: 9 }), done: Promise.resolve() },
+    }),
     reload: async () => {},
     ...overrides,
   }
 }
 
-async function collect(events: AsyncIterable<FetchEvent>): Promise<FetchEvent[]> {
-  const all: FetchEvent[] = []
+async function collect<Event>(events: AsyncIterable<Event>): Promise<Event[]> {
+  const all: Event[] = []
   for await (const event of events) all.push(event)
   return all
 }
@@ -114,6 +133,33 @@ test('daemonFetch() gives progress, then the end or the error of the daemon', as
   expect(await collect(daemonFetch(socket, { catalog: 'bad', sha256 }, never))).toEqual([
     { event: 'failed', totals, error: { code: 'nowhere', blame: 'missing', message: 'no peer', hint: 'start one' } },
   ])
+})
+
+test('daemonBring() tells first what was found, then as daemonFetch()', async () => {
+  const socket = freshSocket()
+  const wish = { catalog: 'x', local: sha256, allowRollback: true, refresh: false }
+  const wishes: unknown[] = []
+  const nowhere = new HoloError('no peer', { code: 'nowhere', blame: 'missing' })
+  const slow = Promise.withResolvers<void>()
+  await using _server = await serveControl(
+    socket,
+    handlersOf({
+      bring: async (request) => {
+        wishes.push(request)
+        if (request.catalog === 'bad') throw nowhere
+        return { found: begun, job: { progress: () => ({ totals, blobs: 9 }), done: slow.promise } }
+      },
+    }),
+  )
+  const events: BringEvent[] = []
+  for await (const event of daemonBring(socket, wish, never)) {
+    // Told at once, not when all is here.
+    if (events.push(event) === 1) slow.resolve()
+  }
+  expect(events).toEqual([begun, { event: 'done', totals }])
+  expect(wishes).toEqual([wish])
+  const error = await collect(daemonBring(socket, { ...wish, catalog: 'bad' }, never)).catch((e) => e)
+  expect(error).toMatchObject({ code: 'nowhere', blame: 'missing', message: 'no peer' })
 })
 
 test('a malformed request gets an error and changes nothing', async () => {

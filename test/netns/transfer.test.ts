@@ -57,6 +57,32 @@ describe('fetch', () => {
     },
   )
 
+  lanTest("through the machine's daemon tells the same, and goes on where that is killed", async () => {
+    await using lan = new Lan()
+    const [a, b] = [FleetHost.withSmallLibrary(lan), FleetHost.on(lan)]
+    a.settings({ limits: { upload: '2 MB/s' } })
+    await b.join(await a.lead())
+    await b.startDaemon()
+    await b.connectedWith(a.host.address)
+    const report = await b.report('fetch', smallRobot(1))
+    const all = { ok: true, exitCode: 0, blobs: 402, missing: { blobs: 402 } }
+    expect(report).toMatchObject({ ...all, fetched: { blobs: 402 }, published: { grounds: 'proved-member' } })
+    expect(report.source).toContain(a.host.address)
+    expect(Object.keys(report.fetched.bySource)).toEqual([report.source])
+    expect(report.firstByteMs).toBeLessThan(report.ms.total)
+    expect(await lacking(b)).toBe(0)
+    const again = await b.report('fetch', smallRobot(1))
+    expect(again).toMatchObject({ ok: true, source: 'library', missing: { blobs: 0 }, fetched: { blobs: 0 } })
+
+    fs.rmSync(join(b.host.home, 'hololib'), { recursive: true })
+    const fetching = b.report('fetch', smallRobot(1))
+    const hololib = join(b.host.home, 'hololib', 'library')
+    while (!fs.existsSync(hololib) || fs.readdirSync(hololib).length < 20) await Bun.sleep(5)
+    await b.killDaemon()
+    expect(await fetching).toMatchObject({ ...all, blobs: 402 })
+    expect(await lacking(b)).toBe(0)
+  })
+
   lanTest('of two commands at once fetches each blob once', async () => {
     await using lan = new Lan()
     const [a, b] = [FleetHost.withSmallLibrary(lan), FleetHost.on(lan)]
