@@ -1,9 +1,8 @@
 /**
  * Where the pieces of one catalog come to rest in a library: hands them to Workers, and keeps account of what is here.
  *
- * All ranges of one blob go to the same Worker, a group to the one with the least to do. What has come to rest can be
- * served at once: `placeOf` tells where it lies. The bytes that are under way are the caller's to bound; each Worker
- * holds one piece decoded besides. Knows nothing of peers but their names.
+ * What has come to rest can be served at once: `placeOf` tells where it lies. The bytes that are under way are the
+ * caller's to bound; each Worker holds one piece decoded besides. Knows nothing of peers but their names.
  */
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
@@ -17,6 +16,7 @@ import type { PieceOutcome, PieceTable } from './ingest-messages.ts'
 import { type IngestLane, IngestPool, type IngestPoolOptions } from './ingest-pool.ts'
 import type { Library } from './library.ts'
 import { packPieces } from './packed-pieces.ts'
+import { PieceTurns, workOf } from './piece-turns.ts'
 import { receivedError } from './sent-error.ts'
 import { ownBuffer } from './worker-lane.ts'
 
@@ -46,9 +46,8 @@ export type PiecePlace =
 
 export class LibraryPieceSink implements PieceSink {
   readonly #pool: IngestPool
+  readonly #turns: PieceTurns<IngestLane>
   readonly #state: Uint8Array
-  /** By blob: the Worker that gathers its ranges. */
-  readonly #lanes = new Map<number, IngestLane>()
   /** By blob: the file that its ranges lie in, until it is whole. */
   readonly #temporaries = new Map<number, string>()
   #table: PieceTable | undefined
@@ -61,6 +60,7 @@ export class LibraryPieceSink implements PieceSink {
   ) {
     this.#state = new Uint8Array(pieces.pieces.length)
     this.#pool = IngestPool.of(library, options)
+    this.#turns = new PieceTurns(this.#pool.lanes, pieces.blobs)
     const packed = packPieces(pieces)
     for (const lane of this.#pool.lanes) lane.tell({ kind: 'pieces', pieces: packed })
   }
@@ -89,21 +89,17 @@ export class LibraryPieceSink implements PieceSink {
     if (sizeBytes > PIECE_WIRE_BYTES_MAX || (wire.encoding === 'identity' && sizeBytes !== shape.bytes)) {
       return wrongAtOnce(this.#wrongLength(piece, sizeBytes, source))
     }
-    const lane = shape.kind === 'range' ? this.#laneOf(shape.blob) : this.#pool.idlest()
     const bytes = ownBuffer(wire.bytes)
-    const id = lane.nextId()
-    const request = { kind: 'piece', id, piece, encoding: wire.encoding, bytes, source } as const
-    const answer = await abortable(
-      lane.ask(request, sizeBytes, [bytes.buffer]).then((answered) => {
-        // Whoever waited may have gone, yet it is at rest.
-        if (answered.kind !== 'piece') throw new Error(`a piece was answered with ${answered.kind}`)
-        this.library.notes.addRecords(answered.notes)
-        this.#account(piece, answered.outcome)
-        return answered
-      }),
-      signal,
-    )
-    return receiptOf(answer.outcome)
+    const ask = async (lane: IngestLane): Promise<PieceOutcome> => {
+      const request = { kind: 'piece', id: lane.nextId(), piece, encoding: wire.encoding, bytes, source } as const
+      const answer = await lane.ask(request, workOf(shape), [bytes.buffer])
+      if (answer.kind !== 'piece') throw new Error(`a piece was answered with ${answer.kind}`)
+      // Also where whoever waited has gone: it is at rest.
+      this.library.notes.addRecords(answer.notes)
+      this.#account(piece, answer.outcome)
+      return answer.outcome
+    }
+    return receiptOf(await this.#turns.run(shape, ask, signal))
   }
 
   /**
@@ -186,12 +182,6 @@ export class LibraryPieceSink implements PieceSink {
       if (shape.kind === 'range' && this.#temporaries.has(shape.blob)) this.#state[piece] = ABSENT
     }
     await this.#pool[Symbol.asyncDispose]()
-  }
-
-  #laneOf(blob: number): IngestLane {
-    const lane = this.#lanes.get(blob) ?? this.#pool.idlest()
-    this.#lanes.set(blob, lane)
-    return lane
   }
 
   #account(piece: number, outcome: PieceOutcome): void {
