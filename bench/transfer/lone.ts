@@ -66,7 +66,7 @@ export function hundredRows(measuring: Measuring): Promise<Row[]> {
   return tarRows(measuring, CONTESTS.hundred)
 }
 
-/** Ours against `tar`; the receiver has no daemon, so that its look-up counts, too. */
+/** Ours against `tar`: by a command alone, whose look-up counts, too, and through a daemon that is there anyway. */
 async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]> {
   const { site, pairs, signal } = measuring
   const { megabits, tarForm, target } = contest
@@ -99,32 +99,33 @@ async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]
   const link = megabits === undefined ? 'unshaped' : `${megabits} Mbit/s`
   const what = `one peer, ${link}, from a ${form} library / tar of ${tarForm} blobs`
   const judged = { target: { most: target } }
+  const daemon = await throughDaemon(measuring, limitMs, tar)
   const rows = [
     compared({ what, unit: 'ms', ...judged }, warm.ours, warm.tar),
+    compared({ what: "  the same through the receiver's daemon", unit: 'ms', ...judged }, daemon.ours, daemon.tar),
     compared(
       { what: '  the first request, nothing prepared', unit: 'ms', ...(contest.coldMeets ? judged : {}) },
       cold.ours,
       cold.tar,
     ),
   ]
-  if (megabits === undefined) rows.push(await throughDaemon(measuring, form, warm.ours))
   return rows
 }
 
-/** The same where the receiver has a daemon, which knows the seed already. */
-async function throughDaemon({ site, pairs, signal }: Measuring, form: Form, without: number[]): Promise<Row> {
+/** Where the receiver has a daemon, which is at rest and knows the seed, but has fetched nothing yet. */
+async function throughDaemon({ site, pairs, signal }: Measuring, limitMs: number, tar: () => Promise<number>) {
   const receiver = site.receiver()
-  await site.reset()
-  await site.seed(form).start()
-  const times: number[] = []
+  const times = { ours: [] as number[], tar: [] as number[] }
   for (let pair = 0; pair < pairs; pair++) {
-    await receiver.stop()
     receiver.empty()
     await receiver.start()
     await receiver.connected(1)
-    times.push((await site.fetched(receiver, site.limitMs(), signal)).ms)
+    await receiver.settled()
+    times.ours.push((await site.fetched(receiver, limitMs, signal)).ms)
+    await receiver.stop()
+    times.tar.push(await tar())
   }
-  return compared({ what: "  through the receiver's daemon / without one", unit: 'ms' }, times, without)
+  return times
 }
 
 /** Ours against the pull of rcc, from gzip libraries, with and without a zip that its server keeps. */

@@ -13,14 +13,22 @@ import { isCompiled } from './worker-entry.ts'
  */
 const SMALL = { MIMALLOC_PURGE_DELAY: '10', BUN_JSC_forceRAMSize: `${512 * 1024 * 1024}` }
 /**
- * A fetch is over before what the upper tiers of the JIT compile has paid for itself: they were a tenth of it. A restore
+ * Of a daemon: only what runs for long is compiled by the upper tiers of the JIT. With the runtime's own thresholds, which
+ * are a hundredth of these, its first fetch took a twelfth longer; serving, a crowd and rcc's door take what they took.
+ */
+const LATE_JIT = {
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: '100000',
+  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: '100000',
+}
+/**
+ * A fetch by a command is over before what these tiers compile has paid for itself: they were a tenth of it. A restore
  * mostly has nothing to fetch, and would lose more than it gains; a daemon runs for long: eight that fetched over slow links
  * took 58 % of two cores without them, 50 % with them.
  */
 const NO_LATE_JIT = { BUN_JSC_useDFGJIT: '0' }
 
 const OPTIONS = new Map<string, Readonly<Record<string, string>>>([
-  ['daemon', SMALL],
+  ['daemon', { ...SMALL, ...LATE_JIT }],
   ['fetch', NO_LATE_JIT],
 ])
 

@@ -1,8 +1,14 @@
 import { expect, test } from 'bun:test'
 import { optionsLacking } from '../../src/base/runtime-options.ts'
 
+const late = {
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: '100000',
+  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: '100000',
+}
+const small = { BUN_JSC_forceRAMSize: '536870912' }
+
 test('a daemon gives memory back soon, a fetch compiles less, others start once', () => {
-  expect(optionsLacking(['daemon'], {})).toEqual({ MIMALLOC_PURGE_DELAY: '10', BUN_JSC_forceRAMSize: '536870912' })
+  expect(optionsLacking(['daemon'], {})).toEqual({ MIMALLOC_PURGE_DELAY: '10', ...small, ...late })
   expect(optionsLacking(['--json', 'fetch', 'robot.yaml'], {})).toEqual({ BUN_JSC_useDFGJIT: '0' })
   for (const words of [[], ['--version'], ['restore', 'daemon'], ['fleet', 'create'], ['constructor']]) {
     expect(optionsLacking(words, {})).toBeUndefined()
@@ -14,6 +20,6 @@ test('a process that was started anew is not started again, and what the user ha
     const lacking = optionsLacking(words, { HOME: '/root' })
     expect(optionsLacking(words, { HOME: '/root', ...lacking })).toBeUndefined()
   }
-  expect(optionsLacking(['daemon'], { MIMALLOC_PURGE_DELAY: '100' })).toEqual({ BUN_JSC_forceRAMSize: '536870912' })
+  expect(optionsLacking(['daemon'], { MIMALLOC_PURGE_DELAY: '100', ...late })).toEqual(small)
   expect(optionsLacking(['fetch'], { BUN_JSC_useDFGJIT: '' })).toBeUndefined()
 })
