@@ -14,7 +14,8 @@ import { isCompiled } from './worker-entry.ts'
 const SMALL = { MIMALLOC_PURGE_DELAY: '10', BUN_JSC_forceRAMSize: `${512 * 1024 * 1024}` }
 /**
  * Of a daemon: only what runs for long is compiled by the upper tiers of the JIT. With the runtime's own thresholds, which
- * are a hundredth of these, its first fetch took a twelfth longer; serving, a crowd and rcc's door take what they took.
+ * are a hundredth of these, its first fetch took a twelfth longer. rcc's door is as fast as it was, a crowd of eight over
+ * slow links as well, for 7 % more of the processor.
  */
 const LATE_JIT = {
   BUN_JSC_thresholdForOptimizeAfterWarmUp: '100000',
