@@ -181,14 +181,19 @@ export class ExchangeState {
     want.reservedBytes = bytes
   }
 
+  /** What has come of `from` is kept for `to`. */
+  handOver(from: Want, to: Want): void {
+    const { reservedBytes } = from
+    this.reserve(from, 0)
+    this.reserve(to, to.reservedBytes + reservedBytes)
+  }
+
   /** It has been answered to its end. */
   end(want: Want, nowMs: number): void {
-    const { rest, reservedBytes } = want
-    this.reserve(want, 0)
+    const { rest } = want
     // What came of a beginning is kept as long as its rest is under way.
-    if (rest !== undefined && isReached(rest) && rest.peer.wants.has(rest.request)) {
-      this.reserve(rest, rest.reservedBytes + reservedBytes)
-    }
+    if (rest !== undefined && isReached(rest) && rest.peer.wants.has(rest.request)) this.handOver(want, rest)
+    this.reserve(want, 0)
     for (const piece of want.choices) this.drop(piece, want)
     want.peer.onAnswered(want, nowMs)
     if (--this.wantCount === 0) this.rate.end(nowMs)

@@ -132,6 +132,8 @@ export class Exchange {
     if (rest?.transfer === undefined || want.withdrawn.has(piece) || !isReached(rest)) return false
     this.#state.withdraw(piece, want)
     if (!this.#isHere(rest)) return false
+    // What it has kept for the rest counts as received from here on.
+    this.#state.reserve(want, this.#state.pieces.bytes(piece))
     this.#setReceived(piece, rest)
     return true
   }
@@ -149,8 +151,13 @@ export class Exchange {
     const isOfUse = takeover === undefined || takeover.beginning.rest === want
     const isWanted = isOfUse && this.#state.pieces.isMissing(piece)
     peer.onPiece(transfer, nowMs)
-    // A rest stays a claim until its beginning is here, though its peer is free.
-    if (takeover !== undefined && isWanted) want.choices.delete(piece)
+    // A rest stays a claim until its beginning is here, and takes memory, though its peer is free.
+    if (takeover !== undefined && isWanted) {
+      want.choices.delete(piece)
+      if (!isReached(want)) this.#state.handOver(want, takeover.beginning)
+    }
+    // A rest that is not needed after all keeps nothing of it.
+    if (takeover === undefined && isWanted) this.#state.withdrawOthers(piece, want)
     this.#state.end(want, nowMs)
     if (!isWanted) {
       this.#state.lostBytes += transfer.gotBytes
