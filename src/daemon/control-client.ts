@@ -10,6 +10,7 @@ import { controlAddress } from './control-address.ts'
 import {
   type BringEvent,
   bringEvent,
+  CONTROL_UNKNOWN,
   type DaemonStatus,
   type FetchEvent,
   type FindAnswer,
@@ -135,6 +136,7 @@ async function send(
     })
     if (response.ok) return response
     const { error } = parsed(z.object({ error: wireError }), await response.json())
+    if (error.code === CONTROL_UNKNOWN) throw new DaemonUnusableError(`it is of another version, and knows no ${path}`)
     throw fromWireError(error)
   } catch (error) {
     if (wait.signal.aborted) throw wait.signal.reason

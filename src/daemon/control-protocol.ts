@@ -10,6 +10,9 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const count = z.int().min(0)
 const grounds = z.enum(['own', 'trusted-key', 'member', 'proved-member', 'trusted-source'])
 
+/** Code of the error of a daemon that does not know what it is asked: the command is newer, or older. */
+export const CONTROL_UNKNOWN = 'control-unknown'
+
 /** An error as it stands in `--json` and on the control socket. */
 export const wireError = z.object({
   code: z.string().max(100),

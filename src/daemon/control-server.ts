@@ -11,6 +11,7 @@ import { controlAddress } from './control-address.ts'
 import { controlAnswers } from './control-client.ts'
 import {
   type BringEvent,
+  CONTROL_UNKNOWN,
   type DaemonStatus,
   type FindAnswer,
   type FindRequest,
@@ -97,7 +98,7 @@ async function answer(request: Request, handlers: ControlHandlers): Promise<Resp
       return Response.json({})
     default:
       throw new HoloError(`The control socket knows no ${request.method} ${pathname}`, {
-        code: 'control-unknown',
+        code: CONTROL_UNKNOWN,
         blame: 'input',
         hint: 'use the same version of holo-peer for the command and the daemon',
       })

@@ -170,6 +170,14 @@ test('a malformed request gets an error and changes nothing', async () => {
   expect(await daemonStatus(socket, never)).toEqual(status)
 })
 
+test('a daemon that does not know a request, being older, is done without', async () => {
+  const socket = freshSocket()
+  const error = { code: 'control-unknown', blame: 'input', message: 'The control socket knows no POST /bring' }
+  using _older = Bun.serve({ unix: socket, fetch: () => Response.json({ error }, { status: 400 }) })
+  const wish = { catalog: 'x', allowRollback: false, refresh: false }
+  expect(await collect(daemonBring(socket, wish, never)).catch((e) => e)).toBeInstanceOf(DaemonUnusableError)
+})
+
 // Goal: a hung daemon costs a bounded wait. Method: a process that accepts connections and never answers.
 test('daemonStatus() gives up on a daemon that hangs', async () => {
   const socket = freshSocket()
