@@ -63,11 +63,16 @@ export class FetchJobs {
   /** Find an environment with peers and substituters, and fetch it. @throws {HoloError} as `OrderedSupply` */
   async bring(name: CatalogName): Promise<void> {
     const local = await this.#local(name)
-    const { job } = await this.begin(name, local?.sha256, { allowRollback: false }, this.signal)
-    await job.done
+    const { catalog } = await this.find(name, local?.sha256, { allowRollback: false }, this.signal)
+    await this.start(name, catalog.sha256).done
   }
 
-  /** The same, not waiting for the end. @throws as `find` */
+  /**
+   * The same for a command of this machine, which hears how it goes on: Workers start while the environment is looked
+   * for, which strangers at the door could have them do for nothing.
+   *
+   * @throws as `find`
+   */
   async begin(
     name: CatalogName,
     local: Sha256Digest | undefined,
