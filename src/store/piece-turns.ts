@@ -15,12 +15,6 @@ const AHEAD_BYTES = 10 * PIECE_BYTES
 /** A small blob takes as long as so many bytes of a large one: 26 µs, and 2.2 ms for a MiB. */
 const BLOB_WORK_BYTES = 12 * 1024
 
-/** What is asked of a Worker here. */
-interface Worked {
-  /** Of the pieces that it was given, by `workOf`. */
-  readonly outstandingBytes: number
-}
-
 interface Waiting<Lane> {
   /** The only one that may have it; undefined: any. */
   readonly lane: Lane | undefined
@@ -28,13 +22,15 @@ interface Waiting<Lane> {
   readonly signal: AbortSignal
 }
 
-export class PieceTurns<Lane extends Worked> {
+export class PieceTurns<Lane extends { readonly outstandingBytes: number }> {
   /** In the order in which they came. */
   #waiting: Waiting<Lane>[] = []
   /** By number of a large blob: who gathers its ranges. */
   readonly #gatherers = new Map<number, Lane>()
   /** Of the large blobs of each. */
   readonly #gatheredBytes: Map<Lane, number>
+  /** Work that each was given here and has not done: what else it has to do ends without a word to us. */
+  readonly #given: Map<Lane, number>
 
   /**
    * @param lanes at least one
@@ -45,20 +41,25 @@ export class PieceTurns<Lane extends Worked> {
     private readonly blobs: readonly BlobRef[],
   ) {
     this.#gatheredBytes = new Map(lanes.map((lane) => [lane, 0]))
+    this.#given = new Map(this.#gatheredBytes)
   }
 
   /**
    * Have a piece done when a Worker comes to it.
    *
-   * @param ask gives it to the Worker, which counts it as outstanding in the same turn
+   * @param ask gives it to the Worker
    * @returns, @throws as `ask`
    * @throws `signal.reason`; what was begun goes on
    */
   run<Answer>(piece: Piece, ask: (lane: Lane) => Promise<Answer>, signal: AbortSignal): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>()
     const start = (lane: Lane) => {
+      this.#give(lane, workOf(piece))
       ask(lane)
-        .finally(() => this.#begin())
+        .finally(() => {
+          this.#give(lane, -workOf(piece))
+          this.#begin()
+        })
         .then(resolve, reject)
     }
     this.#waiting.push({ lane: piece.kind === 'range' ? this.#gathererOf(piece.blob) : undefined, start, signal })
@@ -77,10 +78,18 @@ export class PieceTurns<Lane extends Worked> {
       if (waiting.signal.aborted) return false
       if (!chosen(waiting)) return true
       const lane = waiting.lane ?? idlestOf(this.lanes)
-      if (lane.outstandingBytes >= AHEAD_BYTES) return true
+      if (this.#givenTo(lane) >= AHEAD_BYTES) return true
       waiting.start(lane)
       return false
     })
+  }
+
+  #givenTo(lane: Lane): number {
+    return this.#given.get(lane) ?? 0
+  }
+
+  #give(lane: Lane, work: number): void {
+    this.#given.set(lane, this.#givenTo(lane) + work)
   }
 
   #gathererOf(blob: number): Lane {

@@ -93,6 +93,16 @@ describe('PieceTurns', () => {
     expect(order.slice(rangesFrom, rangesFrom + 30)).toEqual(Array(30).fill('range'))
   })
 
+  test('a piece is handed out whatever else the Workers have to do, since nobody tells when that is through', async () => {
+    const [left, right] = two()
+    for (const lane of [left, right]) lane.outstandingBytes = 500 * PIECE_BYTES
+    const turns = new PieceTurns([left, right], [])
+    const all = Promise.all(Array.from({ length: 40 }, () => turns.run(group(), (lane) => lane.ask(group()), never)))
+    expect([left.isIdle, right.isIdle]).not.toEqual([true, true])
+    while (!(left.isIdle && right.isIdle)) await Promise.all([left.step(), right.step()])
+    await all
+  })
+
   test('what waits is forgotten once its signal aborts, and what failed makes room for the next', async () => {
     const [left, right] = two()
     const turns = new PieceTurns([left, right], [])
