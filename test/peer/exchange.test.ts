@@ -368,9 +368,12 @@ describe('Exchange asks an idle peer for the rest of what comes slowly', () => {
     expect(it.rest).toMatchObject({ peer: 'slow', request: slow })
     expect(from).toBeWithin(BEGUN, WIRE)
     expect(sendRest(it, 2_100)).toBe('partial')
+    // It is kept until the beginning is here.
+    expect(exchange.inFlightBytes).toBe(2 * MIB)
     expect(exchange.next(2_100)).toEqual([])
     expect(exchange.onBytes('slow', slow, 0, from - BEGUN - 1, 2_200)).toBeFalse()
     expect(exchange.onBytes('slow', slow, 0, 1, 2_300)).toBeTrue()
+    expect(exchange.inFlightBytes).toBe(2 * MIB)
     expect(exchange.next(2_300)).toEqual([{ do: 'cancel', peer: 'slow', request: slow, piece: 0 }])
     exchange.onRefused('slow', slow, [0], 'cancelled', 2_400)
     exchange.onStored([0], 2_400)
@@ -398,6 +401,8 @@ describe('Exchange asks an idle peer for the rest of what comes slowly', () => {
     const { exchange, slow, idle, from } = slowlyBegun()
     exchange.onBytes('slow', slow, 0, WIRE - BEGUN, 2_010)
     expect(exchange.onReceived('slow', slow, 0, 2_010)).toBe('expected')
+    // The rest may still come, and keeps nothing of the beginning.
+    expect(exchange.inFlightBytes).toBe(2 * MIB)
     expect(exchange.next(2_010)).toEqual([{ do: 'cancel', peer: 'idle', request: idle, piece: 0 }])
     expect(exchange.onHead('idle', idle, 0, WIRE - from, 2_020)).toBe('unwanted')
   })

@@ -30,8 +30,8 @@ test(
   runs(120_000),
 )
 
-// A rest that had come before its beginning was kept, and not counted.
-test('Exchange keeps its bound where the rest of a piece comes first', () => {
+// A rest that was not needed any more, since all had come from where its beginning did, took the memory of both.
+test('Exchange keeps its bound where the rest of a piece is not needed after all', () => {
   const options = anyWorld(1814071)
   const world = new World(options)
   expect(world.run(ANY_MS_MAX)).toBeTrue()
