@@ -100,7 +100,7 @@ async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]
   const what = `one peer, ${link}, from a ${form} library / tar of ${tarForm} blobs`
   const judged = { target: { most: target } }
   const daemon = await throughDaemon(measuring, limitMs, tar)
-  const rows = [
+  return [
     compared({ what, unit: 'ms', ...judged }, warm.ours, warm.tar),
     compared({ what: "  the same through the receiver's daemon", unit: 'ms', ...judged }, daemon.ours, daemon.tar),
     compared(
@@ -109,7 +109,6 @@ async function tarRows(measuring: Measuring, contest: TarContest): Promise<Row[]
       cold.tar,
     ),
   ]
-  return rows
 }
 
 /** Where the receiver has a daemon, which is at rest and knows the seed, but has fetched nothing yet. */

@@ -49,13 +49,8 @@ export class FetchJobs {
   }
 
   /** As `OrderedSupply.find`: what a command had found it will have fetched next, and then it need not travel again. */
-  async find(
-    name: CatalogName,
-    local: Sha256Digest | undefined,
-    trust: TrustOptions,
-    signal: AbortSignal,
-  ): Promise<FoundEnvironment> {
-    const found = await this.outside.find(name, local, trust, signal)
+  async find(...wish: Parameters<OrderedSupply['find']>): Promise<FoundEnvironment> {
+    const found = await this.outside.find(...wish)
     this.#found = found.catalog
     return found
   }
@@ -79,7 +74,7 @@ export class FetchJobs {
     trust: TrustOptions,
     signal: AbortSignal,
   ): Promise<BegunFetch> {
-    const workers = this.library.digestKind() === 'sha-256' ? IngestPool.startAhead(this.library) : undefined
+    const workers = IngestPool.startAhead(this.library)
     let job: FetchJob | undefined
     try {
       const found = await this.find(name, local, trust, signal)

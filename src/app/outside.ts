@@ -90,7 +90,7 @@ export async function openOwnOutside(
     final: true,
     find: (name, local, inner) => {
       // Whoever is found will send: that takes longer than they need to start.
-      workers ??= library.digestKind() === 'sha-256' ? IngestPool.startAhead(library) : undefined
+      workers ??= IngestPool.startAhead(library)
       return supply.find(name, local, trust, inner)
     },
     fetch: (catalog, totals, onProgress, inner) => supply.fetch(catalog, totals, onProgress, inner),

@@ -50,11 +50,11 @@ export class IngestPool implements BlobStore, AsyncDisposable {
   /**
    * Start Workers for what `of` will be asked for: they need some 30 ms, in which a command looks for the environment.
    *
-   * @returns ends them, unless they are in use by then; undefined where others are waiting for work already
-   * @throws as the constructor
+   * @returns ends them, unless they are in use by then; undefined where others are waiting for work already, or the library
+   *   takes no blobs
    */
   static startAhead(library: Library): AsyncDisposable | undefined {
-    if (ahead.has(library)) return undefined
+    if (ahead.has(library) || library.digestKind() !== 'sha-256') return undefined
     const pool = new IngestPool(library)
     ahead.set(library, pool)
     return {
