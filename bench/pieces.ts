@@ -89,7 +89,8 @@ function sunk(wires: readonly PieceOnWire[], workers: number): Promise<Run> {
 
 function sequential(wires: readonly PieceOnWire[]): Promise<Run> {
   return inLibrary(({ roots }) => {
-    const places = { roots, compression: 'raw', files: new LibraryFiles(false), notes: new NoteRecords() } as const
+    const library = { roots, compression: 'raw', files: new LibraryFiles(false), notes: new NoteRecords() } as const
+    const places = { ...library, keepFrames: false }
     const ingest = new PieceIngest(places, packPieces(pieces))
     return timed(async () => {
       for (const [piece, { encoding, bytes }] of wires.entries()) {

@@ -14,9 +14,12 @@ export function sinkOf(
   { catalog, sha256 }: VerifiedCatalog,
   exchange: PieceExchange | undefined,
 ): LibraryPieceSink {
-  return new LibraryPieceSink(library, piecesOf(catalog), {
-    onFrame: (piece, frame) => exchange?.keepFrame(sha256, piece, frame),
-  })
+  const passesOn = exchange?.passesOn === true
+  return new LibraryPieceSink(
+    library,
+    piecesOf(catalog),
+    passesOn ? { onFrame: (piece, frame) => exchange.keepFrame(sha256, piece, frame) } : {},
+  )
 }
 
 /** Gives the sink of one operation, the same at every call. */

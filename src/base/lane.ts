@@ -16,7 +16,9 @@ export interface Backlog {
 }
 
 /** What of a link a lane has. */
-export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'onFrame' | 'closed' | 'close' | 'destroy'> {
+export interface LaneLink extends Pick<FrameLink, 'address' | 'drained' | 'closed' | 'close' | 'destroy'> {
+  /** As `FrameLink.onFrame`, but each frame is only lent: its bytes are others' after the call. */
+  onFrame(listener: (frame: Uint8Array) => void): void
   /**
    * Queue one frame, in two parts where that spares a copy of the larger one. Both are the caller's again after that.
    *

@@ -83,7 +83,7 @@ export class TcpLink implements LaneLink, Endpoint {
     const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(bytes))
     if (taken === bytes.byteLength) return
     // A copy: whoever sent it may free its memory now.
-    this.#queue.push({ bytes: bytes.slice(taken), at: 0 })
+    this.#queue.push({ bytes: new Uint8Array(bytes.subarray(taken)), at: 0 })
     this.#queuedBytes += bytes.byteLength - taken
   }
 
@@ -128,7 +128,7 @@ export class TcpLink implements LaneLink, Endpoint {
     try {
       this.#reader.push(bytes, (frame) => {
         if (this.#listener !== undefined) this.#listener(frame)
-        else this.#keep(frame)
+        else this.#keep(new Uint8Array(frame))
         return true
       })
     } catch (error) {

@@ -39,3 +39,8 @@ export const TYPES = [
   ...VERSION_3_TYPES,
   ...VERSION_4_TYPES,
 ] as const
+
+/** Whether what is decoded of a frame keeps bytes of it for longer than it takes to deal with it: chunks wait for their reader. */
+export function isKept(frame: Uint8Array): boolean {
+  return frame[0] === TYPES.indexOf('parts')
+}

@@ -11,6 +11,7 @@ import type { LaneLink } from '../base/lane.ts'
 import type { Logger } from '../base/log.ts'
 import { Channel } from './channel.ts'
 import { decodeMessage, encodeInTwo } from './codec.ts'
+import { isKept } from './message-types.ts'
 import type { Message } from './messages.ts'
 import { OpenQuestions } from './open-questions.ts'
 import { isPieceTraffic, type PieceTraffic } from './piece-traffic.ts'
@@ -104,7 +105,7 @@ export class PeerLane {
   #receive(frame: Uint8Array): void {
     if (this.#over) return
     try {
-      this.#take(decodeMessage(frame))
+      this.#take(decodeMessage(isKept(frame) ? new Uint8Array(frame) : frame))
     } catch (error) {
       if (!(error instanceof HoloError)) throw error
       this.events.onViolation(error)

@@ -28,7 +28,8 @@ export interface BatchedBlob extends OneBlob {
 
 /** Each is answered once, by its `id`, but for `pieces` and what belongs to an open blob. */
 export type IngestRequest =
-  | { readonly kind: 'pieces'; readonly pieces: PackedPieces }
+  /** @property keepFrames whether frames that prove right are wanted back */
+  | { readonly kind: 'pieces'; readonly pieces: PackedPieces; readonly keepFrames: boolean }
   | {
       readonly kind: 'piece'
       readonly id: number
@@ -67,7 +68,7 @@ export interface PieceOutcome {
   readonly blobBytes: number
   /** Where the ranges of this blob lie until it is whole. */
   readonly temporary: string | undefined
-  /** The zstd frame that came, where what it holds is proved. */
+  /** The zstd frame that came, where what it holds is proved, and somebody keeps it. */
   readonly frame: Uint8Array | undefined
 }
 

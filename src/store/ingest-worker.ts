@@ -15,7 +15,6 @@ import { corrupt, ingestBlob, ingestContent } from './ingest.ts'
 import type { BatchedBlob, BlobOutcome, IngestAnswer, IngestPlan, IngestRequest, OneBlob } from './ingest-messages.ts'
 import { LibraryFiles } from './library-files.ts'
 import { NoteRecords } from './note-records.ts'
-import type { PackedPieces } from './packed-pieces.ts'
 import { PieceIngest } from './piece-ingest.ts'
 import { sentError } from './sent-error.ts'
 import { type LaneEnd, type LaneEnded, type LaneFailure, type LaneRoom, laneFailure } from './worker-lane.ts'
@@ -31,7 +30,7 @@ interface OpenBlob {
   readonly done: Promise<void>
 }
 const open = new Map<number, OpenBlob>()
-let catalog: PackedPieces | undefined
+let catalog: Extract<IngestRequest, { kind: 'pieces' }> | undefined
 let ingest: PieceIngest | undefined
 /** The end of what was asked for so far. */
 let last: Promise<void> = Promise.resolve()
@@ -50,7 +49,7 @@ async function inTurn(
   end.signal.throwIfAborted()
   switch (request.kind) {
     case 'pieces':
-      catalog = request.pieces
+      catalog = request
       return
     case 'piece': {
       const { id, piece, encoding, bytes, source } = request
@@ -73,7 +72,7 @@ async function inTurn(
 
 function pieces(): PieceIngest {
   if (catalog === undefined) throw new Error('a piece came before its catalog')
-  ingest ??= new PieceIngest({ roots, compression, files, notes }, catalog)
+  ingest ??= new PieceIngest({ roots, compression, files, notes, keepFrames: catalog.keepFrames }, catalog.pieces)
   return ingest
 }
 

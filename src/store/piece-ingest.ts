@@ -42,6 +42,8 @@ export interface IngestPlaces {
   readonly compression: Compression
   readonly files: LibraryFiles
   readonly notes: NoteRecords
+  /** Whether the outcome has the frame that came. */
+  readonly keepFrames: boolean
 }
 
 export class PieceIngest implements Disposable {
@@ -100,7 +102,8 @@ export class PieceIngest implements Disposable {
     const outcome =
       place === undefined ? this.#group(members, content, source) : await this.#range(place, content, source, signal)
     if (content !== bytes) freeNow(content)
-    return encoding === 'zstd' && outcome.sound ? { ...outcome.outcome, frame: bytes } : outcome.outcome
+    const isKept = this.places.keepFrames && encoding === 'zstd' && outcome.sound
+    return isKept ? { ...outcome.outcome, frame: bytes } : outcome.outcome
   }
 
   /**

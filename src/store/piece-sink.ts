@@ -62,7 +62,8 @@ export class LibraryPieceSink implements PieceSink {
     this.#pool = IngestPool.of(library, options)
     this.#turns = new PieceTurns(this.#pool.lanes, pieces.blobs)
     const packed = packPieces(pieces)
-    for (const lane of this.#pool.lanes) lane.tell({ kind: 'pieces', pieces: packed })
+    const keepFrames = options.onFrame !== undefined
+    for (const lane of this.#pool.lanes) lane.tell({ kind: 'pieces', pieces: packed, keepFrames })
   }
 
   /** The same Workers for blobs that come one by one. */

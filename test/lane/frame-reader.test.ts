@@ -17,7 +17,9 @@ test('FrameReader gives back every frame, however the stream is cut', () => {
       const read: Uint8Array[] = []
       const reader = new FrameReader()
       for (const piece of pieces(Buffer.concat(frames.map((frame) => framed(frame))), cuts)) {
-        expect(reader.push(piece, (frame) => read.push(frame) > 0)).toBe(piece.byteLength)
+        expect(reader.push(piece, (frame) => read.push(new Uint8Array(frame)) > 0)).toBe(piece.byteLength)
+        // Nothing of what was pushed is looked at again.
+        piece.fill(0xee)
       }
       expect(read.map((frame) => Buffer.from(frame))).toEqual(frames.map((frame) => Buffer.from(frame)))
     }),
@@ -48,6 +50,34 @@ test('FrameReader refuses a huge length before it allocates anything', () => {
   const reader = new FrameReader()
   expect(() => reader.push(Uint8Array.of(0xff, 0xff, 0xff, 0xff), () => true)).toThrow(String(FRAME_BYTES_MAX))
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000)
+})
+
+test('FrameReader copies no frame that has come whole, and gathers others in the same memory', () => {
+  const reader = new FrameReader()
+  const [whole, cut] = [framed(new Uint8Array(1000).fill(1)), framed(new Uint8Array(1000).fill(2))]
+  const read: ArrayBufferLike[] = []
+  const take = (frame: Uint8Array) => {
+    expect(frame.byteLength).toBe(1000)
+    return read.push(frame.buffer) > 0
+  }
+  reader.push(whole, take)
+  for (let time = 0; time < 2; time++)
+    for (const part of [cut.subarray(0, 500), cut.subarray(500)]) reader.push(part, take)
+  expect(read[0]).toBe(whole.buffer)
+  expect(read[1]).not.toBe(cut.buffer)
+  expect(read[2]).toBe(read[1] as ArrayBufferLike)
+})
+
+test('FrameReader keeps no memory of frames that are larger than chunks', () => {
+  const reader = new FrameReader()
+  const large = framed(new Uint8Array(FRAME_BYTES_MAX))
+  const read: ArrayBufferLike[] = []
+  for (let time = 0; time < 2; time++) {
+    for (const part of [large.subarray(0, 500), large.subarray(500)]) {
+      reader.push(part, (frame) => read.push(frame.buffer) > 0)
+    }
+  }
+  expect(read[0]).not.toBe(read[1] as ArrayBufferLike)
 })
 
 test('FrameReader stops where it is told, and says how far it came', () => {
