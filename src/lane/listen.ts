@@ -167,7 +167,8 @@ class Stranger implements Endpoint {
     let taken = 0
     try {
       taken = this.#reader.push(bytes, (frame) => {
-        opening = frame
+        // A copy: the frame is lent for this call only.
+        opening = new Uint8Array(frame)
         return false
       })
     } catch (error) {
