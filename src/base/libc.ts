@@ -20,6 +20,7 @@ export const O_CLOEXEC = 0o2000000
 export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000
 export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000
 export const AT_FDCWD = -100
+export const AT_REMOVEDIR = 0x200
 /** ioctl(2): share the blocks of another file. */
 export const FICLONE = 0x40049409
 const STATX_BASIC_STATS = 0x7ff

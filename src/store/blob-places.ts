@@ -2,11 +2,23 @@
  * Where thousands of small blobs get their places in a library, one after the other: directories, a temporary, its name.
  *
  * On Linux by system calls below one descriptor, with names written into the same bytes again and again: a blob then
- * costs little more than what the kernel takes. Elsewhere by `LibraryFiles`. What is written was verified by the caller.
+ * costs little more than what the kernel takes. Each has temporaries in a directory of its own: threads that share one wait
+ * for each other there (two of them took 7 % more processor time on tmpfs, 25 % on ext4 and xfs). Elsewhere by
+ * `LibraryFiles`. What is written was verified by the caller.
  */
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import type { FileStamp } from '../base/file-stamp.ts'
-import { AT_FDCWD, cString, ENOENT, errnoError, libc, O_CLOEXEC, O_DIRECTORY, Status } from '../base/libc.ts'
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  cString,
+  ENOENT,
+  errnoError,
+  libc,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  Status,
+} from '../base/libc.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import { blobPath, libraryDirectory, type Roots } from '../catalog/layout.ts'
 import { NativeCalls } from './file-calls.ts'
@@ -73,7 +85,11 @@ class NativePlaces implements Disposable {
   readonly #status = new Status()
   // With buffers of their own: others are moved when somebody asks for them.
   readonly #name = Buffer.from(new ArrayBuffer(NAME_BYTES_MAX))
+  /** The directory of our temporaries, a slash, and the name of the one that is being written. */
   readonly #temporary = Buffer.from(new ArrayBuffer(NAME_BYTES_MAX))
+  /** Where that name begins; 0 until the directory was made. */
+  #temporaryAt = 0
+  #temporaries = 0
   /** Directories that are known to exist, each as the digits of its levels. */
   readonly #made = new Set<string>()
   #directory: number
@@ -89,7 +105,7 @@ class NativePlaces implements Disposable {
   }
 
   reopen(): void {
-    this.#libc.close(this.#directory)
+    this.#close()
     this.#made.clear()
     this.#directory = this.#open()
   }
@@ -115,7 +131,7 @@ class NativePlaces implements Disposable {
       if (this.#made.has(digits)) continue
       const end = LEVEL_ENDS[level] ?? 0
       this.#name[end] = 0
-      isNew = this.#makeDirectory()
+      isNew = this.#makeDirectory(this.#name)
       this.#name[end] = SLASH
       this.#made.add(digits)
     }
@@ -123,19 +139,32 @@ class NativePlaces implements Disposable {
   }
 
   /** @returns whether it was not there */
-  #makeDirectory(): boolean {
+  #makeDirectory(name: Uint8Array): boolean {
     const mode = directoryMode(this.shared)
-    const result = this.#calls.makeDirectoryAt(this.#directory, this.#name, mode)
+    const result = this.#calls.makeDirectoryAt(this.#directory, name, mode)
     if (result === 'absent') throw errnoError(ENOENT)
     // mkdir subtracts the umask, which other users of a shared library must not suffer from.
-    if (result === 'made' && this.shared) this.#checked(this.#libc.fchmodat(this.#directory, this.#name, mode, 0))
+    if (result === 'made' && this.shared) this.#checked(this.#libc.fchmodat(this.#directory, name, mode, 0))
     return result === 'made'
   }
 
   #write(bytes: Uint8Array): FileStamp {
     const temporary = this.#temporary
-    temporary[temporary.write(temporaryName())] = 0
+    if (this.#temporaryAt === 0) this.#temporaryAt = this.#makeTemporaries()
+    temporary[this.#temporaryAt + temporary.write(`${this.#temporaries++}`, this.#temporaryAt)] = 0
     return this.#calls.writeNamedAt(this.#directory, temporary, this.#name, bytes, fileMode(this.shared), this.shared)
+  }
+
+  /** @returns where in `#temporary` their names begin */
+  #makeTemporaries(): number {
+    for (;;) {
+      const end = this.#temporary.write(temporaryName())
+      this.#temporary[end] = 0
+      // One that stands there is of a process that had our number, and is left to the sweep.
+      if (!this.#makeDirectory(this.#temporary)) continue
+      this.#temporary[end] = SLASH
+      return end + 1
+    }
   }
 
   #open(): number {
@@ -147,7 +176,17 @@ class NativePlaces implements Disposable {
     return result
   }
 
-  [Symbol.dispose](): void {
+  #close(): void {
+    if (this.#temporaryAt > 0) {
+      this.#temporary[this.#temporaryAt - 1] = 0
+      // Where it cannot be removed, a sweep does it.
+      this.#libc.unlinkat(this.#directory, this.#temporary, AT_REMOVEDIR)
+      this.#temporaryAt = 0
+    }
     this.#libc.close(this.#directory)
+  }
+
+  [Symbol.dispose](): void {
+    this.#close()
   }
 }

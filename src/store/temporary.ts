@@ -1,5 +1,5 @@
 /**
- * Temporary files of ours inside rcc's library, and the removal of those that a killed run left.
+ * Temporary files of ours inside rcc's library, and directories of them, and the removal of those that a killed run left.
  *
  * All of them stand at the top of `library/` or `catalog/`, so that a sweep is one listing, and begin with
  * `TEMPORARY_PREFIX`. The name tells the process, and a rename within the same directory tree is never across disks.
@@ -42,7 +42,7 @@ export function sweepTemporaries(directory: string, nowMs: number): number {
     try {
       const old = nowMs - fs.lstatSync(path).mtimeMs > TEMPORARY_AGE_MS_MAX
       if (!old && isAlive(pid)) continue
-      fs.unlinkSync(path)
+      fs.rmSync(path, { recursive: true })
       removed++
     } catch {
       // Gone already, or another user's: the next sweep of that user takes it.
@@ -60,7 +60,7 @@ export function removeTemporariesOf(directory: string, threads: ReadonlySet<numb
   for (const name of namesIn(directory)) {
     const [, pid, count] = OURS.exec(name) ?? []
     if (Number(pid) !== process.pid || !threads.has(Math.floor(Number(count) / NAMES_PER_THREAD))) continue
-    fs.rmSync(join(directory, name), { force: true })
+    fs.rmSync(join(directory, name), { recursive: true, force: true })
   }
 }
 

@@ -89,6 +89,24 @@ describe('BlobPlaces', () => {
     expect(filesIn(places.directory)).toEqual([places.path(first)])
   })
 
+  test('has a directory of its own for temporaries, made anew where it has gone, and removed at the end', () => {
+    using home = new TemporaryDirectory()
+    const temporaries = () =>
+      fs.readdirSync(join(home.path, 'hololib', 'library')).filter((name) => name.startsWith('.'))
+    {
+      using one = placesIn(home)
+      using other = placesIn(home)
+      one.add(first)
+      other.add(sibling)
+      expect(temporaries()).toHaveLength(2)
+      for (const name of temporaries()) fs.rmdirSync(join(one.directory, name))
+      for (const content of contents) one.add(content)
+      expect(temporaries()).toHaveLength(1)
+      expect(filesIn(one.directory)).toHaveLength(contents.length)
+    }
+    expect(temporaries()).toEqual([])
+  })
+
   test('says which blob could not be written where something else stands in its way, and leaves nothing', () => {
     using home = new TemporaryDirectory()
     using places = placesIn(home)

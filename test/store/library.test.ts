@@ -210,11 +210,17 @@ describe('Library as a receiver', () => {
     const dead = Bun.spawnSync(['true']).pid
     const keep = [`.holo-peer-${process.pid}-7`, `.holo-peer-${process.ppid}-7`, '.holo-peer-x', '.other', 'stray']
     for (const name of [...keep, `.holo-peer-${dead}-0`, '.holo-peer-1-5']) fs.writeFileSync(join(top, name), '')
+    const directories = [`.holo-peer-${process.pid}-8`, `.holo-peer-${dead}-1`]
+    for (const name of directories) {
+      fs.mkdirSync(join(top, name))
+      fs.writeFileSync(join(top, name, '0'), 'half a blob')
+    }
+    keep.push(`.holo-peer-${process.pid}-8`)
     const old = Date.now() / 1000 - 7_200
     for (const name of ['.holo-peer-1-5', `.holo-peer-${process.pid}-7`, '.other'])
       fs.utimesSync(join(top, name), old, old)
 
-    expect(library.sweep(Date.now())).toBe(2)
+    expect(library.sweep(Date.now())).toBe(3)
 
     expect(
       fs

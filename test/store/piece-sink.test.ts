@@ -63,6 +63,14 @@ function temporariesIn(library: Library): string[] {
   return fs.readdirSync(libraryDirectory(library.roots)).filter((name) => name.startsWith('.'))
 }
 
+/** Files among them: while a Worker lives it has a directory for them, mostly empty. */
+function unfinishedIn(library: Library): string[] {
+  const isFile = (name: string) => fs.statSync(join(libraryDirectory(library.roots), name)).isFile()
+  return temporariesIn(library).flatMap((name) =>
+    isFile(name) ? [name] : fs.readdirSync(join(libraryDirectory(library.roots), name)),
+  )
+}
+
 function contentOf(made: MadePieces, piece: number): Uint8Array {
   return made.contents[piece] ?? new Uint8Array(0)
 }
@@ -88,7 +96,7 @@ describe('put()', () => {
       expect(kinds).toEqual(['held', 'held', 'stored', 'held', 'stored'])
       expect(blobs).toBe(5)
       expect(wrongOrMissing(it.library, mixed)).toEqual([])
-      expect(temporariesIn(it.library)).toEqual([])
+      expect(unfinishedIn(it.library)).toEqual([])
       it.library.notes.flush()
       const again = new Library(it.library.roots)
       for (const { digest } of mixed.pieces.blobs) {
@@ -112,7 +120,7 @@ describe('put()', () => {
         expect(isGzip(stored)).toBe(compression === 'gzip' || beginsLikeGzip(content))
         if (isGzip(stored)) expect(sha256Of(gunzipSync(stored)) as string).toBe(digest)
       }
-      expect(temporariesIn(it.library)).toEqual([])
+      expect(unfinishedIn(it.library)).toEqual([])
     }
   })
 
@@ -145,7 +153,7 @@ describe('put()', () => {
     ['a frame with something behind it', 'zstd', Buffer.concat([frame, new Uint8Array(1)])],
     ['two frames', 'zstd', Buffer.concat([frame, frame])],
     ['a frame of another size', 'zstd', new Uint8Array(zstdFrame(group.subarray(1), 3))],
-    ['a frame with a wrong checksum', 'zstd', altered(frame, frame.byteLength - 1)],
+    ['a frame whose content is another by a bit', 'zstd', new Uint8Array(zstdFrame(altered(group, 7), 3))],
     ['a bomb', 'zstd', bomb],
     ['raw bytes that are called zstd', 'zstd', group],
     ['nothing', 'zstd', new Uint8Array(0)],
@@ -260,7 +268,7 @@ describe('setTable()', () => {
     expect(it.sink.placeOf(1)).toBeUndefined()
     for (const piece of [1, 3]) await it.put(piece, contentOf(mixed, piece))
     expect(it.sink.placeOf(4)).toEqual({ kind: 'library' })
-    expect(temporariesIn(it.library)).toEqual([])
+    expect(unfinishedIn(it.library)).toEqual([])
   })
 
   test('lets no other bytes pass for those of a range that is proved', async () => {
@@ -333,7 +341,7 @@ describe('the end', () => {
     await using it = given(mixed)
     await it.put(0, contentOf(mixed, 0))
     await it.put(1, contentOf(mixed, 1))
-    expect(temporariesIn(it.library)).toHaveLength(1)
+    expect(unfinishedIn(it.library)).toHaveLength(1)
     const late = [2, 3].map((piece) => failureOf(it.put(piece, contentOf(mixed, piece))))
     await it.sink[Symbol.asyncDispose]()
     await Promise.all(late)
@@ -515,7 +523,7 @@ test('put() brings every catalog home from honest peers and liars, and blames li
         expect(wrongOrMissing(it.library, made)).toEqual([])
         expect(banned.has('honest') || banned.has('also')).toBe(false)
         for (const piece of made.contents.keys()) expect(it.sink.placeOf(piece)).toEqual({ kind: 'library' })
-        expect(temporariesIn(it.library)).toEqual([])
+        expect(unfinishedIn(it.library)).toEqual([])
       },
     ),
     { numRuns: runs(15) },
