@@ -34,16 +34,21 @@ export async function mapBounded<Item, Result>(
 }
 
 /** Wait for `promise`, but not longer than until `signal` aborts; it goes on by itself then. @throws `signal.reason` */
-export async function abortable<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  signal.throwIfAborted()
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => {})
-  promise.catch(() => {})
-  const onAbort = () => aborted.reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
+export function abortable<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    const settle = () => signal.removeEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    promise.then(
+      (result) => {
+        settle()
+        resolve(result)
+      },
+      (error) => {
+        settle()
+        reject(error)
+      },
+    )
+  })
 }

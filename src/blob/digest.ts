@@ -32,7 +32,7 @@ export function isSha256(digest: Digest): digest is Sha256Digest {
 
 /** SHA-256 of `bytes`. */
 export function sha256Of(bytes: Uint8Array): Sha256Digest {
-  return new Bun.CryptoHasher('sha256').update(bytes).digest('hex') as Sha256Digest
+  return Bun.CryptoHasher.hash('sha256', bytes, 'hex') as Sha256Digest
 }
 
 /** Incremental hashing of one blob, whatever the kind of its digest. */

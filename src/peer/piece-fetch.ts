@@ -4,6 +4,7 @@
  * What is under way is bounded by `FETCH_IN_FLIGHT_BYTES_MAX`, from the want to the blob at rest, whatever the peers
  * send. It ends when every piece is at rest, or when nobody who is here, or comes within a grace, has the rest.
  */
+import { Alarm } from '../base/alarm.ts'
 import type { Clock } from '../base/clock.ts'
 import { type HoloError, messageOf } from '../base/errors.ts'
 import { FETCH_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts'
@@ -59,13 +60,14 @@ export class PieceFetch {
   #stepping = false
   #heldBack = false
   #sinking = 0
-  #wake = new AbortController()
+  readonly #alarm: Alarm
   #stuckSinceMs: number | undefined
 
   constructor(options: PieceFetchOptions) {
     this.#options = options
     const { pieces, wanted, random, clock } = options
     this.#startedMs = clock.nowMs()
+    this.#alarm = new Alarm(clock, () => this.#soon())
     this.#exchange = new Exchange({
       pieceBytes: Uint32Array.from(pieces, ({ bytes }) => bytes),
       wanted,
@@ -105,7 +107,7 @@ export class PieceFetch {
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#over.abort(new Error('the fetch has ended'))
-      this.#wake.abort(new Error('the fetch has ended'))
+      this.#alarm.stop()
       this.#requests.cancelAll()
     }
   }
@@ -172,17 +174,7 @@ export class PieceFetch {
     else this.#stuckSinceMs ??= nowMs
     const graceEndMs = (this.#stuckSinceMs ?? Number.POSITIVE_INFINITY) + this.#options.graceMs
     if ((this.#exchange.isDone && this.#sinking === 0) || nowMs >= graceEndMs) this.#settle?.(undefined)
-    else this.#wakeAt(Math.min(this.#exchange.wakeMs ?? Number.POSITIVE_INFINITY, graceEndMs), nowMs)
-  }
-
-  #wakeAt(dueMs: number, nowMs: number): void {
-    this.#wake.abort(new Error('another time has been set'))
-    this.#wake = new AbortController()
-    if (!Number.isFinite(dueMs)) return
-    this.#options.clock.sleep(Math.max(1, dueMs - nowMs), this.#wake.signal).then(
-      () => this.#soon(),
-      () => {},
-    )
+    else this.#alarm.set(Math.min(this.#exchange.wakeMs ?? Number.POSITIVE_INFINITY, graceEndMs))
   }
 
   #carryOut(action: ExchangeAction): void {

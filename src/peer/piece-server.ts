@@ -4,7 +4,9 @@
  * Which piece goes to whom, and who has to wait, is `UploadQueue`'s, and how much goes at once `UploadGate`'s; here it is
  * carried out.
  */
+import { Alarm } from '../base/alarm.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Backlog } from '../base/lane.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { RateLimit } from '../base/rate-limit.ts'
@@ -33,7 +35,7 @@ export interface PieceServerOptions {
 export class PieceServer implements PieceUploadsServer {
   readonly #queue: UploadQueue
   readonly #peers = new Map<string, PieceUploads>()
-  #wake: AbortController | undefined
+  readonly #alarm: Alarm
   ahead = 0
   /** Pieces wait while anybody has one. */
   readonly catalogTurns: CatalogTurns
@@ -45,8 +47,8 @@ export class PieceServer implements PieceUploadsServer {
     this.coming = new ComingCatalogs(options.clock, (catalog) => {
       for (const uploads of this.#peers.values()) uploads.tellComing(catalog)
     })
-    const backlogs = () => [...this.#peers.values()].flatMap(({ backlog }) => backlog ?? [])
-    this.gate = new UploadGate(options.clock, backlogs)
+    this.gate = new UploadGate(options.clock, () => this.#backlogs())
+    this.#alarm = new Alarm(options.clock, () => this.advance())
     this.#queue = new UploadQueue({ slots: options.slots ?? UPLOAD_SLOTS, random: options.random })
   }
 
@@ -69,6 +71,12 @@ export class PieceServer implements PieceUploadsServer {
     this.advance()
   }
 
+  #backlogs(): readonly Backlog[] {
+    const backlogs: Backlog[] = []
+    for (const { backlog } of this.#peers.values()) if (backlog !== undefined) backlogs.push(backlog)
+    return backlogs
+  }
+
   /** Something was asked for, sent or given up: carry out what follows, and look again when it is time. */
   advance(): void {
     const { clock } = this.options
@@ -83,14 +91,6 @@ export class PieceServer implements PieceUploadsServer {
 
   /** Look again when it is time, as of now. */
   lookLater(): void {
-    const { clock } = this.options
-    this.#wake?.abort(new Error('another time has been set'))
-    const { wakeMs } = this.#queue
-    if (wakeMs === undefined || this.#peers.size === 0) return
-    this.#wake = new AbortController()
-    clock.sleep(Math.max(1, wakeMs - clock.nowMs()), this.#wake.signal).then(
-      () => this.advance(),
-      () => {},
-    )
+    this.#alarm.set((this.#peers.size > 0 ? this.#queue.wakeMs : undefined) ?? Number.POSITIVE_INFINITY)
   }
 }

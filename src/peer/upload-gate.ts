@@ -117,17 +117,24 @@ export class UploadGate {
   }
 
   #isFull(): boolean {
-    const sending = this.backlogs().filter(({ bytes }) => bytes > 0)
+    // Asked for every chunk of every piece, so without a list for each step.
+    const queues: number[] = []
+    let underWay = 0
+    for (const { bytes, queueMs } of this.backlogs()) {
+      if (bytes === 0) continue
+      underWay += bytes
+      queues.push(queueMs)
+    }
     const nowMs = this.clock.nowMs()
     if (nowMs - this.#busyMs > UPLOAD_PAUSE_MS) this.#sentBytes = 0
-    if (sending.length > 0) this.#busyMs = nowMs
-    const queues = sending.map(({ queueMs }) => queueMs).sort((left, right) => left - right)
+    if (queues.length > 0) this.#busyMs = nowMs
+    if (queues.length > 1) queues.sort((left, right) => left - right)
     this.#leastQueueMs = queues[0] ?? 0
     // The middle one: a single slow receiver is no reason to hold back what the others are sent.
     const isQueued = (queues[queues.length >> 1] ?? 0) >= UPLOAD_QUEUED_MS
-    const isBeginning = sending.length > 1 && this.#isUnknown
+    const isBeginning = queues.length > 1 && this.#isUnknown
     this.#isQueued = isQueued || isBeginning
     const most = isBeginning ? UPLOAD_UNKNOWN_QUEUED_BYTES : UPLOAD_QUEUED_BYTES
-    return this.#isQueued && sending.reduce((sum, { bytes }) => sum + bytes, 0) >= most
+    return this.#isQueued && underWay >= most
   }
 }

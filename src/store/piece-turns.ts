@@ -69,6 +69,8 @@ export class PieceTurns<Lane extends { readonly outstandingBytes: number }> {
 
   /** Whoever has to do a piece himself gets it before what anybody can do. */
   #begin(): void {
+    // Mostly all have enough to do, however many wait.
+    if (!this.lanes.some((lane) => this.#hasRoom(lane))) return
     this.#beginWhere(({ lane }) => lane !== undefined)
     this.#beginWhere(() => true)
   }
@@ -78,10 +80,14 @@ export class PieceTurns<Lane extends { readonly outstandingBytes: number }> {
       if (waiting.signal.aborted) return false
       if (!chosen(waiting)) return true
       const lane = waiting.lane ?? idlestOf(this.lanes)
-      if (this.#givenTo(lane) >= AHEAD_BYTES) return true
+      if (!this.#hasRoom(lane)) return true
       waiting.start(lane)
       return false
     })
+  }
+
+  #hasRoom(lane: Lane): boolean {
+    return this.#givenTo(lane) < AHEAD_BYTES
   }
 
   #givenTo(lane: Lane): number {
