@@ -7,9 +7,9 @@
 import type { Socket } from 'bun'
 import type { Clock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
-import { freeNow } from '../base/free-now.ts'
 import type { Backlog, LaneLink } from '../base/lane.ts'
 import { PEER_CREDIT_BYTES, SWARM_CLOSE_MS } from '../base/limits.ts'
+import { giveBack, spareMemory } from '../base/spare-memory.ts'
 import type { Endpoint } from './endpoint.ts'
 import { FrameReader, framed } from './frame-reader.ts'
 import { limitUnsent } from './limit-unsent.ts'
@@ -83,7 +83,9 @@ export class TcpLink implements LaneLink, Endpoint {
     const taken = this.#queue.length > 0 ? 0 : Math.max(0, this.socket.write(bytes))
     if (taken === bytes.byteLength) return
     // A copy: whoever sent it may free its memory now.
-    this.#queue.push({ bytes: new Uint8Array(bytes.subarray(taken)), at: 0 })
+    const copy = spareMemory(bytes.byteLength - taken)
+    copy.set(bytes.subarray(taken))
+    this.#queue.push({ bytes: copy, at: 0 })
     this.#queuedBytes += bytes.byteLength - taken
   }
 
@@ -146,7 +148,7 @@ export class TcpLink implements LaneLink, Endpoint {
       if (taken < rest.byteLength) break
       this.#queue.shift()
       // Those of many peers would pile up: nearly every chunk waits here for a while.
-      freeNow(first.bytes)
+      giveBack(first.bytes)
     }
     this.#release()
     if (this.#ending && this.#queue.length === 0) this.socket.end()

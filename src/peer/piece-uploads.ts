@@ -4,10 +4,10 @@
  */
 import { type Clock, nextTurn } from '../base/clock.ts'
 import { HoloError, messageOf } from '../base/errors.ts'
-import { freeNow } from '../base/free-now.ts'
 import type { Backlog } from '../base/lane.ts'
 import { BAD_REQUESTS_MAX } from '../base/limits.ts'
 import type { Logger } from '../base/log.ts'
+import { giveBack } from '../base/spare-memory.ts'
 import { UPLOAD_AHEAD_MAX, UPLOAD_WANTS_MAX } from '../base/upload-limits.ts'
 import { parseSha256, type Sha256Digest } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, PieceRest, ServedPieces } from '../blob/pieces.ts'
@@ -288,7 +288,7 @@ export class PieceUploads {
       if (!hasRoom) await channel.drained(signal)
     } while (at < wireBytes)
     // Each is up to 1 MiB, and the collector would let them pile up: 200 MB with eight peers.
-    freeNow(bytes)
+    giveBack(bytes)
     // So that other connections get their turn.
     await nextTurn()
     this.#sending = undefined

@@ -8,6 +8,7 @@
 import type { HoloError } from '../base/errors.ts'
 import type { Backlog } from '../base/lane.ts'
 import { PIECE_WIRE_BYTES_MAX } from '../base/limits.ts'
+import { spareMemory } from '../base/spare-memory.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { PieceOnWire, PiecePreference, PieceRest } from '../blob/pieces.ts'
 import type {
@@ -138,7 +139,7 @@ export class PieceWants {
     const wanted = open.events.onHead(piece, wireBytes)
     if (!wanted && chunk.byteLength < wireBytes) this.cancel(request, [piece])
     // Filled before anybody sees it.
-    const bytes = wanted ? Buffer.allocUnsafeSlow(wireBytes) : undefined
+    const bytes = wanted ? spareMemory(wireBytes) : undefined
     const underWay = { request, open, piece, encoding, bytes, wireBytes, filled: 0 }
     this.#underWay.set(channel, underWay)
     this.#fill(channel, underWay, chunk)

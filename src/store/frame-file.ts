@@ -9,6 +9,7 @@ import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
+import { spareMemory } from '../base/spare-memory.ts'
 
 const read = promisify(fs.read)
 const writev = promisify(fs.writev)
@@ -81,7 +82,7 @@ export class FrameFile {
     const place = this.#placeOf(piece, mark)
     if (place === undefined) return undefined
     if (place.bytes === 0) return 'raw'
-    const frame = new Uint8Array(place.bytes)
+    const frame = spareMemory(place.bytes)
     const { bytesRead } = await read(this.descriptor, frame, 0, frame.byteLength, place.offset)
     if (bytesRead === frame.byteLength && crc32(frame) === place.crc) return frame
     const sound = this.#places.get(piece)?.filter((each) => each !== place) ?? []

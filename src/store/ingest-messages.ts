@@ -35,7 +35,8 @@ export type IngestRequest =
       readonly id: number
       readonly piece: number
       readonly encoding: PieceOnWire['encoding']
-      readonly bytes: Uint8Array
+      /** With its buffer. */
+      readonly bytes: Uint8Array<ArrayBuffer>
       readonly source: string
     }
   /** SHA-256 of every piece, and who gave them; undefined: there is none any more. */
@@ -77,8 +78,15 @@ export interface BlobOutcome {
   readonly error: SentError | undefined
 }
 
-export type IngestAnswer = { readonly id: number } & (
-  | { readonly kind: 'piece'; readonly outcome: PieceOutcome; readonly notes: Uint32Array }
+export type IngestAnswer = {
+  readonly id: number
+} /** @property spare the memory that the piece came in, where nobody has its frame */ & (
+  | {
+      readonly kind: 'piece'
+      readonly outcome: PieceOutcome
+      readonly notes: Uint32Array
+      readonly spare: ArrayBuffer | undefined
+    }
   | { readonly kind: 'table'; readonly proved: readonly number[] }
   | { readonly kind: 'batch'; readonly outcomes: readonly BlobOutcome[]; readonly notes: Uint32Array }
   | { readonly kind: 'blob'; readonly outcome: BlobOutcome; readonly notes: Uint32Array }

@@ -6,7 +6,6 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import { HoloError } from '../base/errors.ts'
-import { freeNow } from '../base/free-now.ts'
 import { GzipError, gunzipExactly } from '../blob/gzip.ts'
 import type { BlobRef, BlobStream } from '../blob/source.ts'
 import { blobPath, libraryDirectory } from '../catalog/layout.ts'
@@ -54,11 +53,9 @@ async function inTurn(
     case 'piece': {
       const { id, piece, encoding, bytes, source } = request
       const outcome = await pieces().put(piece, encoding, bytes, source, end.signal)
-      const frame = outcome.frame?.buffer
-      if (frame === undefined) freeNow(bytes)
       const records = notes.take()
-      const transfer = frame instanceof ArrayBuffer ? [records.buffer, frame] : [records.buffer]
-      return post({ kind: 'piece', id, outcome, notes: records }, transfer)
+      const spare = outcome.frame === undefined ? bytes.buffer : undefined
+      return post({ kind: 'piece', id, outcome, notes: records, spare }, [records.buffer, bytes.buffer])
     }
     case 'table':
       return post({ kind: 'table', id: request.id, proved: pieces().setTable(request.table) })

@@ -9,7 +9,6 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Clock, systemClock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
-import { freeNow } from '../base/free-now.ts'
 import {
   FRAMES_WAITING_BYTES_MAX,
   PIECE_STORE_BYTES,
@@ -19,6 +18,7 @@ import {
   SERVED_CATALOGS_MAX,
 } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
+import { giveBack } from '../base/spare-memory.ts'
 import { parseSha256, type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { STATE_DIRECTORY_MODE } from '../catalog/layout.ts'
 import { FrameFile, type FrameMark } from './frame-file.ts'
@@ -130,7 +130,7 @@ export class PieceFolder implements AsyncDisposable {
       .then(() => {
         frames.waiting.delete(piece)
         this.#waitingBytes -= byteLength
-        freeNow(frame)
+        giveBack(frame)
       })
   }
 

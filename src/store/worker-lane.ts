@@ -9,6 +9,7 @@ import { deadline, never } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import { WORKER_END_MS } from '../base/limits.ts'
+import { hasWholeBuffer } from '../base/spare-memory.ts'
 import { type WorkerName, workerEntry } from '../base/worker-entry.ts'
 import { receivedError, type SentError, sentError } from './sent-error.ts'
 
@@ -188,9 +189,7 @@ export function laneFailure(id: number, thrown: unknown): LaneFailure {
   return { kind: 'crashed', id, stack: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown) }
 }
 
-/** The whole buffer of `bytes`, to be handed over; a view of a part of one is copied, since others may use the rest. */
+/** `bytes`, whose buffer can be handed over; a view of a part of one is copied, since others may use the rest. */
 export function ownBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = bytes
-  const whole = buffer instanceof ArrayBuffer && bytes.byteLength === buffer.byteLength
-  return whole ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)
+  return hasWholeBuffer(bytes) ? bytes : new Uint8Array(bytes)
 }
