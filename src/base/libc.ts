@@ -53,6 +53,7 @@ const SYMBOLS = {
   flock: { args: ['i32', 'i32'], returns: 'i32' },
   getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
+  syscall: { args: ['i64', 'i64', 'ptr', 'i64', 'i64', 'i64', 'i64'], returns: FFIType.i64_fast },
   __errno_location: { args: [], returns: 'ptr' },
 } as const
 

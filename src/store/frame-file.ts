@@ -9,7 +9,8 @@ import * as fs from 'node:fs'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
-import { spareMemory } from '../base/spare-memory.ts'
+import { giveBack, spareMemory } from '../base/spare-memory.ts'
+import { CachedReads } from './read-cached.ts'
 
 const read = promisify(fs.read)
 const writev = promisify(fs.writev)
@@ -40,14 +41,17 @@ export class FrameFile {
     const { O_RDWR, O_CREAT, O_APPEND, O_NOFOLLOW = 0 } = fs.constants
     const descriptor = fs.openSync(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
     try {
-      return new FrameFile(descriptor)
+      return new FrameFile(descriptor, new CachedReads(descriptor, path))
     } catch (error) {
       fs.closeSync(descriptor)
       throw error
     }
   }
 
-  private constructor(private readonly descriptor: number) {
+  private constructor(
+    private readonly descriptor: number,
+    private readonly cached: CachedReads,
+  ) {
     const head = Buffer.alloc(HEADER.byteLength)
     fs.readSync(descriptor, head, 0, head.byteLength, 0)
     this.#bytes = head.equals(HEADER) ? this.#scan() : this.#begin()
@@ -83,8 +87,11 @@ export class FrameFile {
     if (place === undefined) return undefined
     if (place.bytes === 0) return 'raw'
     const frame = spareMemory(place.bytes)
-    const { bytesRead } = await read(this.descriptor, frame, 0, frame.byteLength, place.offset)
-    if (bytesRead === frame.byteLength && crc32(frame) === place.crc) return frame
+    const isRead =
+      this.cached.read(frame, place.offset) ||
+      (await read(this.descriptor, frame, 0, frame.byteLength, place.offset)).bytesRead === frame.byteLength
+    if (isRead && crc32(frame) === place.crc) return frame
+    giveBack(frame)
     const sound = this.#places.get(piece)?.filter((each) => each !== place) ?? []
     if (sound.length === 0) this.#places.delete(piece)
     else this.#places.set(piece, sound)
