@@ -1,6 +1,6 @@
 /**
- * The Workers that read, verify and compress pieces: started at the first question, ended when there were none for a
- * while, so that a daemon that nobody asks costs nothing.
+ * The Workers that read, verify and compress pieces: each is started when those before it are busy, and all are ended when
+ * there were no questions for a while, so that a daemon that nobody asks costs nothing.
  *
  * Ranges of one blob go to the same Worker, which may have it decoded; groups to the one with the least to do.
  */
@@ -11,7 +11,7 @@ import type { Sha256Digest } from '../blob/digest.ts'
 import type { Roots } from '../catalog/layout.ts'
 import { type PackedPieces, rangeOf } from './packed-pieces.ts'
 import type { PieceFound, PiecePlan, PieceQuestion, PieceReply, PieceRequest } from './piece-messages.ts'
-import { idlestOf, WorkerLane } from './worker-lane.ts'
+import { WorkerLane } from './worker-lane.ts'
 
 export type PieceTask = Omit<PieceQuestion, 'id' | 'kind'> & { readonly pieces: PackedPieces }
 
@@ -22,7 +22,8 @@ interface StartedLane {
 }
 
 export class PieceLanes implements AsyncDisposable {
-  #started: readonly StartedLane[] = []
+  /** By number, of which there are as many as `workers`. */
+  readonly #started = new Map<number, StartedLane>()
   #ended: Error | undefined
   /** Ends the wait for idleness. */
   #idle = new AbortController()
@@ -50,7 +51,7 @@ export class PieceLanes implements AsyncDisposable {
 
   /** This catalog is not asked for any more, or will be told anew. */
   forget(catalog: Sha256Digest): void {
-    for (const { lane, told } of this.#started) {
+    for (const { lane, told } of this.#started.values()) {
       if (told.delete(catalog)) lane.tell({ kind: 'forget', catalog })
     }
   }
@@ -62,23 +63,36 @@ export class PieceLanes implements AsyncDisposable {
   }
 
   #laneOf(pieces: PackedPieces, piece: number): StartedLane {
-    if (this.#started.length === 0 || this.#started.some(({ lane }) => lane.hasEnded)) {
-      const plan: PiecePlan = { roots: this.roots, nice: this.nice }
-      this.#started = Array.from({ length: this.workers }, () => ({
-        lane: new WorkerLane<PieceRequest, PieceReply>('store/piece-worker', plan, 'that serves pieces'),
-        told: new Set<Sha256Digest>(),
-      }))
+    for (const { lane } of this.#started.values()) {
+      if (!lane.hasEnded) continue
+      this.#started.clear()
+      break
     }
     const range = rangeOf(pieces, piece)
-    const lanes = this.#started.map(({ lane }) => lane)
-    const lane = range === undefined ? idlestOf(lanes) : lanes[range.blob % lanes.length]
-    const started = this.#started.find((each) => each.lane === lane)
-    if (started === undefined) throw new Error('there is no Worker that serves pieces')
+    const number = range === undefined ? this.#leastBusy() : range.blob % this.workers
+    const started = this.#started.get(number) ?? this.#start()
+    this.#started.set(number, started)
     return started
   }
 
+  /** The one with the least to do; one that is not started has more to do than one that is idle. */
+  #leastBusy(): number {
+    let [least, leastBytes] = [0, Number.POSITIVE_INFINITY]
+    for (let number = 0; number < this.workers; number++) {
+      const bytes = this.#started.get(number)?.lane.outstandingBytes ?? 1
+      if (bytes < leastBytes) [least, leastBytes] = [number, bytes]
+    }
+    return least
+  }
+
+  #start(): StartedLane {
+    const plan: PiecePlan = { roots: this.roots, nice: this.nice }
+    const lane = new WorkerLane<PieceRequest, PieceReply>('store/piece-worker', plan, 'that serves pieces')
+    return { lane, told: new Set() }
+  }
+
   #endWhenIdle(): void {
-    if (this.#started.some(({ lane }) => lane.outstandingBytes > 0)) return
+    for (const { lane } of this.#started.values()) if (lane.outstandingBytes > 0) return
     this.#idle.abort(new Error('another wait begins'))
     const idle = new AbortController()
     this.#idle = idle
@@ -90,8 +104,8 @@ export class PieceLanes implements AsyncDisposable {
   }
 
   async #end(): Promise<void> {
-    const ended = this.#started
-    this.#started = []
+    const ended = [...this.#started.values()]
+    this.#started.clear()
     await Promise.all(ended.map(({ lane }) => lane[Symbol.asyncDispose]()))
   }
 }

@@ -106,6 +106,12 @@ describe('rest()', () => {
   })
 })
 
+/** Threads of this process that are Workers. */
+function workers(): number {
+  const tasks = fs.readdirSync('/proc/self/task')
+  return tasks.filter((task) => fs.readFileSync(`/proc/self/task/${task}/comm`, 'utf8').startsWith('Worker')).length
+}
+
 describe('piece()', () => {
   test('gives every piece, raw for who is fast and as a frame for who is not, from raw and gzip blobs', async () => {
     for (const form of ['raw', 'gzip'] as const) {
@@ -182,6 +188,15 @@ describe('piece()', () => {
     const before = openFiles()
     for (let round = 0; round < 5; round++) await rounds()
     expect(openFiles()).toBeLessThanOrEqual(before + 2)
+  })
+
+  onLinux('starts a second Worker only where the first one is busy', async () => {
+    const before = workers()
+    await using it = given(mixed)
+    for (let round = 0; round < 3; round++) await it.piece(0)
+    expect(workers() - before).toBe(1)
+    await Promise.all([it.piece(0), it.piece(0), it.piece(0)])
+    expect(workers() - before).toBe(2)
   })
 
   test('goes on where a Worker was ended, and ends for whoever aborts', async () => {
