@@ -18,10 +18,10 @@ import {
 import { type Digest, parseDigest } from '../blob/digest.ts'
 import { compareBytewise } from './bytewise.ts'
 import { catalogInfoProblem } from './catalog-info.ts'
-import { entryNameProblem, foldedName } from './entry-name.ts'
+import { collisionProblem, entryNameProblem } from './entry-name.ts'
 import { JsonReader } from './json-reader.ts'
 import { type Platform, parsePlatformTag } from './names.ts'
-import { PLAIN_FILE } from './plain-file.ts'
+import { readPlainFile } from './plain-file.ts'
 import { IDENTITY_BYTES } from './relocation.ts'
 import type { Catalog, CatalogDirectory, CatalogFile, CatalogInfo } from './tree.ts'
 
@@ -49,6 +49,9 @@ interface DirectoryFields {
   subdirs?: ReadonlyMap<string, CatalogDirectory>
   files?: ReadonlyMap<string, CatalogFile>
 }
+
+/** Puts an entry among the others of its directory. @param make called with the bytes of its path, a separator included */
+type AddEntry<Entry> = (name: string, nameBytes: number, make: (pathBytes: number) => Entry) => void
 
 /** Decodes one catalog; not to be used twice. */
 export class CatalogDecoder {
@@ -150,7 +153,7 @@ export class CatalogDecoder {
           break
         case 'files':
           if (found.files !== undefined) throw this.#problem('a directory has two lists of files')
-          found.files = this.#named(pathBytes, (name) => this.#file(name)) ?? NO_FILES
+          found.files = this.#files(pathBytes) ?? NO_FILES
           break
         default:
           reader.skip(UNKNOWN_DEPTH_MAX)
@@ -160,15 +163,32 @@ export class CatalogDecoder {
     if (name !== key) throw this.#problem(`an entry calls itself ${JSON.stringify(name)}`)
     if (goMode < MODE_DIRECTORY || goMode > MODE_MAX)
       throw this.#problem(`its mode ${goMode} is not that of a directory`)
-    this.#checkCollisions(subdirs, files)
+    const collision = collisionProblem(subdirs, files, this.#os)
+    if (collision !== undefined) throw this.#problem(collision)
     return { name, symlink: symlink === '' ? undefined : symlink, goMode, shadow, subdirs, files }
+  }
+
+  #files(pathBytes: number): Map<string, CatalogFile> | undefined {
+    const plain = (add: AddEntry<CatalogFile>) => {
+      const found = readPlainFile(this.#reader)
+      if (found === undefined) return false
+      const { name, sizeBytes, goMode, digest } = found
+      add(name, name.length, () => {
+        this.#countEntry()
+        this.#checkMode(goMode)
+        // Of hex digits alone, so that its length is all that could be wrong with it.
+        const own = digest.length === this.#digestLength ? (digest as Digest) : this.#parsedDigest(digest)
+        this.#noteBlob(own, sizeBytes)
+        return { name, symlink: undefined, sizeBytes, goMode, digest: own, rewrite: NO_REWRITES }
+      })
+      return true
+    }
+    return this.#named(pathBytes, (name) => this.#file(name), plain)
   }
 
   #file(key: string): CatalogFile {
     this.#countEntry()
     const reader = this.#reader
-    const plain = reader.match(PLAIN_FILE)
-    if (plain !== undefined) return this.#plainFile(key, plain)
     let name: string | undefined
     let symlink = ''
     let sizeBytes = -1
@@ -199,41 +219,31 @@ export class CatalogDecoder {
           reader.skip(UNKNOWN_DEPTH_MAX)
       }
     })
-    this.#checkFile(key, name, goMode)
-    const digest = this.#digest(digestText, sizeBytes)
+    if (name !== key) throw this.#problem(`an entry calls itself ${JSON.stringify(name ?? '')}`)
+    this.#checkMode(goMode)
+    const digest = this.#parsedDigest(digestText)
+    this.#noteBlob(digest, sizeBytes)
     for (const offset of rewrite) {
       if (offset + IDENTITY_BYTES > sizeBytes) throw this.#problem(`its relocation at ${offset} is beyond its end`)
     }
     return { name: key, symlink: symlink === '' ? undefined : symlink, sizeBytes, goMode, digest, rewrite }
   }
 
-  #plainFile(key: string, [, name, size, mode, digest = '']: RegExpExecArray): CatalogFile {
-    const [sizeBytes, goMode] = [Number(size), Number(mode)]
-    this.#checkFile(key, name, goMode)
-    // A text of its own: a part of one keeps all of that in memory.
-    const own = Buffer.from(digest, 'latin1').toString('latin1')
-    return {
-      name: key,
-      symlink: undefined,
-      sizeBytes,
-      goMode,
-      digest: this.#digest(own, sizeBytes),
-      rewrite: NO_REWRITES,
-    }
-  }
-
-  #checkFile(key: string, name: string | undefined, goMode: number): void {
-    if (name !== key) throw this.#problem(`an entry calls itself ${JSON.stringify(name ?? '')}`)
+  #checkMode(goMode: number): void {
     if (goMode < 0 || goMode >= MODE_DIRECTORY || (goMode & MODE_SPECIAL) !== 0) {
       throw this.#problem(`its mode ${goMode} is not that of a regular file`)
     }
   }
 
-  #digest(text: string, sizeBytes: number): Digest {
+  #parsedDigest(text: string): Digest {
     const digest = parseDigest(text)
     if (digest === undefined) throw this.#problem(`its digest ${JSON.stringify(text)} is malformed`)
     this.#digestLength ??= digest.length
     if (digest.length !== this.#digestLength) throw this.#problem('its digest is of another kind than those before it')
+    return digest
+  }
+
+  #noteBlob(digest: Digest, sizeBytes: number): void {
     if (sizeBytes < 0 || sizeBytes > BLOB_BYTES_MAX) throw this.#problem('its size is missing or above the limit')
     this.#totalBytes += sizeBytes
     if (this.#totalBytes > ENVIRONMENT_BYTES_MAX) {
@@ -242,7 +252,6 @@ export class CatalogDecoder {
     const known = this.#sizes.get(digest)
     if (known === undefined) this.#sizes.set(digest, sizeBytes)
     else if (known !== sizeBytes) throw this.#problem(`its digest stands for ${known} and for ${sizeBytes} bytes`)
-    return digest
   }
 
   #offsets(): readonly number[] {
@@ -265,43 +274,41 @@ export class CatalogDecoder {
     return text
   }
 
-  /** Read an object of named entries. @returns undefined where it is empty or null */
-  #named<Entry>(pathBytes: number, read: (name: string, pathBytes: number) => Entry): Map<string, Entry> | undefined {
+  /**
+   * Read an object of named entries.
+   *
+   * @param plain reads one with its key where it can, gives it to `add`, and tells whether it did
+   * @returns undefined where it is empty or null
+   */
+  #named<Entry>(
+    pathBytes: number,
+    read: (name: string, pathBytes: number) => Entry,
+    plain?: (add: AddEntry<Entry>) => boolean,
+  ): Map<string, Entry> | undefined {
     if (this.#reader.acceptNull()) return undefined
-    let entries: Map<string, Entry> | undefined
+    const entries = new Map<string, Entry>()
     let last = ''
     let sorted = true
-    this.#reader.object(NAME_BYTES_MAX, 'any', (name) => {
+    const add: AddEntry<Entry> = (name, nameBytes, make) => {
       const problem = entryNameProblem(name, this.#os)
       if (problem !== undefined) throw this.#problem(problem)
-      entries ??= new Map()
       if (entries.has(name)) throw this.#problem(`the name ${JSON.stringify(name)} occurs twice`)
       if (compareBytewise(last, name) > 0) sorted = false
       last = name
       this.#path.push(name)
-      const below = pathBytes + Buffer.byteLength(name) + 1
+      const below = pathBytes + nameBytes + 1
       if (below > PATH_BYTES_MAX) throw this.#problem(`a path is longer than ${PATH_BYTES_MAX} bytes`)
-      entries.set(name, read(name, below))
+      entries.set(name, make(below))
       this.#path.pop()
-    })
-    if (entries === undefined || sorted) return entries
-    return new Map([...entries].sort(([left], [right]) => compareBytewise(left, right)))
-  }
-
-  #checkCollisions(subdirs: ReadonlyMap<string, unknown>, files: ReadonlyMap<string, unknown>): void {
-    for (const name of subdirs.keys()) {
-      if (files.has(name)) throw this.#problem(`${JSON.stringify(name)} is both a file and a directory`)
     }
-    if (this.#os === 'linux') return
-    const seen = new Map<string | undefined, string>()
-    for (const name of [...subdirs.keys(), ...files.keys()]) {
-      const folded = foldedName(name, this.#os)
-      const other = seen.get(folded)
-      if (other !== undefined) {
-        throw this.#problem(`${JSON.stringify(other)} and ${JSON.stringify(name)} are the same name on ${this.#os}`)
-      }
-      seen.set(folded, name)
-    }
+    this.#reader.object(
+      NAME_BYTES_MAX,
+      'any',
+      (name) => add(name, Buffer.byteLength(name), (below) => read(name, below)),
+      plain && (() => plain(add)),
+    )
+    if (entries.size === 0) return undefined
+    return sorted ? entries : new Map([...entries].sort(([left], [right]) => compareBytewise(left, right)))
   }
 
   #countEntry(): void {

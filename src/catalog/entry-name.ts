@@ -16,7 +16,8 @@ export function entryNameProblem(name: string, os: Platform['os']): string | und
   if (name === '.' || name === '..') return `an entry is named ${JSON.stringify(name)}`
   if (name.includes('/')) return `the name ${JSON.stringify(name)} contains a slash`
   if (name.includes('\0')) return `the name ${JSON.stringify(name)} contains a NUL`
-  if (name.length > NAME_BYTES_MAX || Buffer.byteLength(name) > NAME_BYTES_MAX) {
+  // A unit of a text takes at most three bytes.
+  if (3 * name.length > NAME_BYTES_MAX && Buffer.byteLength(name) > NAME_BYTES_MAX) {
     return `a name is longer than ${NAME_BYTES_MAX} bytes`
   }
   if (os !== 'windows') return undefined
@@ -33,4 +34,24 @@ export function entryNameProblem(name: string, os: Platform['os']): string | und
  */
 export function foldedName(name: string, os: Platform['os']): string | undefined {
   return os === 'linux' ? undefined : name.normalize('NFC').toLowerCase()
+}
+
+/** @returns why these cannot stand in one directory, or undefined where they can */
+export function collisionProblem(
+  subdirs: ReadonlyMap<string, unknown>,
+  files: ReadonlyMap<string, unknown>,
+  os: Platform['os'],
+): string | undefined {
+  for (const name of subdirs.keys()) {
+    if (files.has(name)) return `${JSON.stringify(name)} is both a file and a directory`
+  }
+  if (os === 'linux') return undefined
+  const seen = new Map<string | undefined, string>()
+  for (const name of [...subdirs.keys(), ...files.keys()]) {
+    const folded = foldedName(name, os)
+    const other = seen.get(folded)
+    if (other !== undefined) return `${JSON.stringify(other)} and ${JSON.stringify(name)} are the same name on ${os}`
+    seen.set(folded, name)
+  }
+  return undefined
 }

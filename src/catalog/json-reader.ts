@@ -54,11 +54,13 @@ export class JsonReader {
    *
    * @param keyBytesMax bound on the length of a key's UTF-8 form
    * @param keys `few`: the keys are those of a schema, the same again and again; `any`: they are names
+   * @param whole consumes a key with its value where it can, and tells whether it did; `member` is not called then
    */
-  object(keyBytesMax: number, keys: 'few' | 'any', member: (key: string) => void): void {
+  object(keyBytesMax: number, keys: 'few' | 'any', member: (key: string) => void, whole?: () => boolean): void {
     this.#expect(OPEN_BRACE, 'an object')
     if (this.#accept(CLOSE_BRACE)) return
     do {
+      if (whole?.()) continue
       const key = (keys === 'few' ? this.#knownKey(keyBytesMax) : undefined) ?? this.string(keyBytesMax)
       this.#expect(COLON, 'a colon')
       member(key)
@@ -132,6 +134,11 @@ export class JsonReader {
     if (found === null) return undefined
     this.#at = this.#textStart + pattern.lastIndex
     return found
+  }
+
+  /** ASCII that was read already. @param start offset */
+  passed(start: number, end: number): string {
+    return this.#bytes.toString('latin1', start, end)
   }
 
   /** Read an integer. @throws {JsonSyntaxError} negative, fractional, or above 2^53 - 1 */

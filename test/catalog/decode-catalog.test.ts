@@ -173,7 +173,20 @@ test('decodeCatalog() refuses nesting beyond its limit without touching the stac
 test('decodeCatalog() comes to the same by its quick way as field by field', () => {
   const blank = fc.stringMatching(/^[ \t\n\r]{0,3}$/)
   const text = fc.oneof(
-    fc.constantFrom('"a"', '"a b~!#[]"', '"b"', '"\\u0061"', '"é"', '"a\\"', '"\u007f"', '""', '1'),
+    fc.constantFrom(
+      '"a"',
+      '"a b~!#[]"',
+      '"b"',
+      '".."',
+      '".a"',
+      '"a/b"',
+      '"\\u0061"',
+      '"é"',
+      '"a\\"',
+      '"\u007f"',
+      '""',
+      '1',
+    ),
     fc.string({ maxLength: 4 }).map((each) => JSON.stringify(each)),
   )
   const number = fc.constantFrom(
