@@ -117,11 +117,15 @@ async function throughDaemon({ site, pairs, signal }: Measuring, limitMs: number
   const times = { ours: [] as number[], tar: [] as number[] }
   for (let pair = 0; pair < pairs; pair++) {
     receiver.empty()
+    const startedMs = performance.now()
     await receiver.start()
     await receiver.connected(1)
     await receiver.settled()
+    const restMs = performance.now() - startedMs
     times.ours.push((await site.fetched(receiver, limitMs, signal)).ms)
     await receiver.stop()
+    // As long idle before, which costs both some time.
+    await Bun.sleep(restMs)
     times.tar.push(await tar())
   }
   return times

@@ -24,10 +24,14 @@ export async function localRows({ site, pairs, form, signal }: Measuring): Promi
   await restoreMs()
   const times = { daemon: [] as number[], none: [] as number[] }
   for (let pair = 0; pair < Math.max(pairs, RESTORES_MIN); pair++) {
+    const startedMs = performance.now()
     await machine.start()
     await machine.settled()
+    const restMs = performance.now() - startedMs
     times.daemon.push(await restoreMs())
     await machine.stop()
+    // A machine that was idle for seconds is slower, by a quarter on some.
+    await Bun.sleep(restMs)
     times.none.push(await restoreMs())
   }
   await site.reset()
