@@ -42,6 +42,7 @@ export function sweepTemporaries(directory: string, nowMs: number): number {
     try {
       const old = nowMs - fs.lstatSync(path).mtimeMs > TEMPORARY_AGE_MS_MAX
       if (!old && isAlive(pid)) continue
+      // By descriptors on its way down, so that no link leads out.
       fs.rmSync(path, { recursive: true })
       removed++
     } catch {

@@ -215,12 +215,18 @@ describe('Library as a receiver', () => {
       fs.mkdirSync(join(top, name))
       fs.writeFileSync(join(top, name, '0'), 'half a blob')
     }
+    // Whoever can write there could have put it there.
+    const outside = join(home.path, 'outside')
+    fs.mkdirSync(outside)
+    fs.writeFileSync(join(outside, 'precious'), '')
+    fs.symlinkSync(outside, join(top, `.holo-peer-${dead}-1`, 'link'))
     keep.push(`.holo-peer-${process.pid}-8`)
     const old = Date.now() / 1000 - 7_200
     for (const name of ['.holo-peer-1-5', `.holo-peer-${process.pid}-7`, '.other'])
       fs.utimesSync(join(top, name), old, old)
 
     expect(library.sweep(Date.now())).toBe(3)
+    expect(fs.readdirSync(outside)).toEqual(['precious'])
 
     expect(
       fs
