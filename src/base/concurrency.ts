@@ -36,9 +36,10 @@ export async function mapBounded<Item, Result>(
 /** Wait for `promise`, but not longer than until `signal` aborts; it goes on by itself then. @throws `signal.reason` */
 export function abortable<Result>(promise: Promise<Result>, signal: AbortSignal): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
+    // A turn later: what had come before the signal aborted counts, though nobody has been told yet.
+    const onAbort = () => queueMicrotask(() => reject(signal.reason))
     const settle = () => signal.removeEventListener('abort', onAbort)
-    if (signal.aborted) onAbort()
+    if (signal.aborted) reject(signal.reason)
     else signal.addEventListener('abort', onAbort, { once: true })
     promise.then(
       (result) => {
