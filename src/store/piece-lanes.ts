@@ -4,6 +4,7 @@
  *
  * Ranges of one blob go to the same Worker, which may have it decoded; groups to the one with the least to do.
  */
+import { Alarm } from '../base/alarm.ts'
 import { systemClock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { PIECE_BYTES, SERVE_WORKERS_IDLE_MS } from '../base/limits.ts'
@@ -25,8 +26,8 @@ export class PieceLanes implements AsyncDisposable {
   /** By number, of which there are as many as `workers`. */
   readonly #started = new Map<number, StartedLane>()
   #ended: Error | undefined
-  /** Ends the wait for idleness. */
-  #idle = new AbortController()
+  /** Rings when nobody has asked for long. */
+  readonly #idle = new Alarm(systemClock, () => void this.#end())
 
   /** @param nice how much the Workers stand back behind others */
   constructor(
@@ -39,7 +40,7 @@ export class PieceLanes implements AsyncDisposable {
   async ask({ pieces, ...question }: PieceTask, signal: AbortSignal): Promise<PieceFound | undefined> {
     signal.throwIfAborted()
     if (this.#ended !== undefined) throw this.#ended
-    this.#idle.abort(new Error('there is work'))
+    this.#idle.set(Number.POSITIVE_INFINITY)
     const { lane, told } = this.#laneOf(pieces, question.piece)
     if (!told.has(question.catalog)) lane.tell({ kind: 'catalog', catalog: question.catalog, pieces })
     told.add(question.catalog)
@@ -58,7 +59,7 @@ export class PieceLanes implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = new Error('the Workers that serve pieces were ended')
-    this.#idle.abort(this.#ended)
+    this.#idle.stop()
     await this.#end()
   }
 
@@ -93,14 +94,7 @@ export class PieceLanes implements AsyncDisposable {
 
   #endWhenIdle(): void {
     for (const { lane } of this.#started.values()) if (lane.outstandingBytes > 0) return
-    this.#idle.abort(new Error('another wait begins'))
-    const idle = new AbortController()
-    this.#idle = idle
-    systemClock.sleep(SERVE_WORKERS_IDLE_MS, idle.signal).then(
-      () => (idle.signal.aborted ? undefined : this.#end()),
-      // Somebody asked, or all has ended.
-      () => {},
-    )
+    if (this.#ended === undefined) this.#idle.set(systemClock.nowMs() + SERVE_WORKERS_IDLE_MS)
   }
 
   async #end(): Promise<void> {
