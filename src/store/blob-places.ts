@@ -3,7 +3,7 @@
  *
  * On Linux by system calls below one descriptor, with names written into the same bytes again and again: a blob then
  * costs little more than what the kernel takes. Each has temporaries in a directory of its own: threads that share one wait
- * for each other there (two of them took 7 % more processor time on tmpfs, 25 % on ext4 and xfs). Elsewhere by
+ * for each other there (two Workers that verify and write took 10 % longer on xfs, 3 % on ext4). Elsewhere by
  * `LibraryFiles`. What is written was verified by the caller.
  */
 import { hostError, systemCodeOf } from '../base/errors.ts'
