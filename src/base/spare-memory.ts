@@ -4,14 +4,15 @@
  */
 import { after } from './clock.ts'
 import { freeNow } from './free-now.ts'
+import { KIB, MIB } from './limits.ts'
 
 /** So much is kept, about what a quick fetch has under way, and for so long. */
-const SPARE_BYTES_MAX = 16 * 1024 * 1024
+const SPARE_BYTES_MAX = 16 * MIB
 const SPARE_MS = 1_000
 /** Buffers have multiples of this, so that one fits for others, too; what of it is not touched costs nothing. */
-const STEP_BYTES = 64 * 1024
+const STEP_BYTES = 64 * KIB
 /** Below this new memory is as good. */
-const REUSED_BYTES_MIN = 4 * 1024
+const REUSED_BYTES_MIN = 4 * KIB
 
 /** What was given back last comes first: it is the likeliest to be in a cache. */
 let spare: ArrayBuffer[] = []

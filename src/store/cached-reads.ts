@@ -32,7 +32,8 @@ export class CachedReads {
   /**
    * Fill `bytes` from the file, from `offset` on.
    *
-   * @returns false where not all of it is in memory, or the system does not tell; `bytes` has anything in it then
+   * @returns whether it was filled: not where a part lies on the disk alone, beyond the end, or the system has no such
+   *   reading; then it is to be filled anew
    */
   read(bytes: Uint8Array, offset: number): boolean {
     if (process.platform !== 'linux') return false

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { PIECE_WIRE_BYTES_MAX, PIECES_MAX } from '../base/limits.ts'
 import { giveBack, spareMemory } from '../base/spare-memory.ts'
-import { CachedReads } from './read-cached.ts'
+import { CachedReads } from './cached-reads.ts'
 
 const read = promisify(fs.read)
 const writev = promisify(fs.writev)

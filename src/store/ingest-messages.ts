@@ -78,13 +78,12 @@ export interface BlobOutcome {
   readonly error: SentError | undefined
 }
 
-export type IngestAnswer = {
-  readonly id: number
-} /** @property spare the memory that the piece came in, where nobody has its frame */ & (
+export type IngestAnswer = { readonly id: number } & (
   | {
       readonly kind: 'piece'
       readonly outcome: PieceOutcome
       readonly notes: Uint32Array
+      /** The memory that the piece came in, unless the outcome has its frame there. */
       readonly spare: ArrayBuffer | undefined
     }
   | { readonly kind: 'table'; readonly proved: readonly number[] }

@@ -18,7 +18,7 @@ test('gives the same memory again, for as much or less, and what was given back 
   expect(buffers).not.toContain(spareMemory(300_000).buffer)
 })
 
-test('never gives memory to two, not where it is given back twice', () => {
+test('never gives memory to two, not even where it is given back twice', () => {
   const bytes = spareMemory(100_000)
   giveBack(bytes)
   giveBack(bytes)
