@@ -1,19 +1,19 @@
 /**
  * A daemon's word, as holder, for what it holds and nobody has signed: in the background, one catalog after the other.
  *
- * Where its piece table is not made yet, every blob is read once, with three quarters of the time left to others. Until
- * the word is there the catalog is served without: members then go by the membership that this machine has proved to them,
- * and machines that trust by name only do not take it.
+ * Where its piece table is not made yet, every blob is read once, away from the thread that runs the network. Until the word
+ * is there the catalog is served without: members then go by the membership that this machine has proved to them, and
+ * machines that trust by name only do not take it.
  */
 import { type Clock, systemClock } from '../base/clock.ts'
 import { HoloError } from '../base/errors.ts'
 import { HOLDER_SIGN_REST } from '../base/limits.ts'
 import { roomLogger } from '../base/log.ts'
 import { sha256Of } from '../blob/digest.ts'
-import type { ServedPieces } from '../blob/pieces.ts'
 import { SignatureFolder } from '../config/signature-folder.ts'
 import type { HeldCatalog } from '../peer/messages.ts'
 import type { Library } from '../store/library.ts'
+import type { LibraryPieces } from '../store/served-pieces.ts'
 import { tagsOf } from '../trust/catalog-signature.ts'
 import { holderDuty } from '../trust/holder-duty.ts'
 import { keyHex } from '../trust/key-text.ts'
@@ -34,8 +34,8 @@ export interface HeldCatalogs {
 }
 
 export interface HolderSignerOptions {
-  /** Tables that this machine has made itself, of blobs that it has proved; the others are computed. */
-  readonly pieces?: Pick<ServedPieces, 'table'>
+  /** Where tables are made; one that cannot be is computed here, with rests, which tells what is wrong with which blob. */
+  readonly pieces?: Pick<LibraryPieces, 'prepare'>
   readonly clock?: Clock
 }
 
@@ -53,7 +53,7 @@ export class HolderSigner {
   ) {
     const computed = computedTables(library, restingTurn(clock))
     this.#tables = async (whole, signal) => {
-      const made = await pieces?.table(whole.sha256, signal)
+      const made = await pieces?.prepare(whole.sha256, { frames: false }, signal)
       return made === undefined ? computed(whole, signal) : sha256Of(made)
     }
   }

@@ -65,7 +65,7 @@ async function prepared(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    return await pieces.prepare(sha256, { frames }, signal)
+    return (await pieces.prepare(sha256, { frames }, signal)) !== undefined
   } catch (error) {
     signal.throwIfAborted()
     if (!(error instanceof HoloError)) throw error

@@ -192,33 +192,38 @@ export class LibraryPieces implements ServedPieces, FormedPieces, AsyncDisposabl
 
   /**
    * Make the table of a complete catalog, in the background and one piece after the other; what there is already is not made
-   * again, but for frames that were made in haste. One call at a time.
+   * again, but for frames that were made in haste.
    *
-   * @returns whether all was made: not where blobs lack
+   * @returns the table, of blobs that are proved; undefined where one lacks, or is not right
    * @throws {HoloError} blame `host`; `signal.reason`
    */
-  async prepare(catalog: Sha256Digest, { frames }: PrepareOptions, signal: AbortSignal): Promise<boolean> {
+  async prepare(
+    catalog: Sha256Digest,
+    { frames }: PrepareOptions,
+    signal: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
     const pieces = this.#piecesOf(catalog)
-    if (pieces === undefined) return false
+    if (pieces === undefined) return undefined
     const count = pieces.offsets.length
-    const hasTable = this.#folder.table(catalog, count) !== undefined
-    const table = new Uint8Array(DIGEST_BYTES * count)
+    const asked = this.#hashing.get(catalog)?.whole
+    const kept = this.#folder.table(catalog, count) ?? (asked && (await abortable(asked, signal)))
+    const table = kept ?? new Uint8Array(DIGEST_BYTES * count)
     await using lanes = new PieceLanes(this.library.roots, 1, BACKGROUND_NICE)
     for (let piece = 0; piece < count; piece++) {
-      const isHasty = this.#hasty.get(catalog)?.delete(piece) === true
+      const isHasty = frames && this.#hasty.get(catalog)?.delete(piece) === true
       const bytes = frames && (isHasty || !this.#folder.hasFrame(catalog, piece))
-      if (hasTable && !bytes) continue
+      if (kept !== undefined && !bytes) continue
       const level = bytes ? FRAME_LEVEL_AHEAD : undefined
       const place = { kind: 'library' } as const
       const found = await lanes.ask({ catalog, pieces, piece, place, level, hash: true, bytes }, signal)
       // Always there where it was asked for.
-      if (found?.sha256 === undefined) return false
+      if (found?.sha256 === undefined) return undefined
       table.set(Buffer.from(found.sha256, 'hex'), DIGEST_BYTES * piece)
       if (found.bytes !== undefined) this.#keepMade(catalog, piece, found, isHasty)
       await nextTurn()
     }
-    if (!hasTable) this.#folder.keepTable(catalog, table)
-    return true
+    if (kept === undefined) this.#folder.keepTable(catalog, table)
+    return table
   }
 
   /** End the Workers at once, and wait until what was to be kept is written. */

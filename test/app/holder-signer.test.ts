@@ -1,18 +1,21 @@
 /** A daemon's word for what it holds, on the small golden library, in this process. */
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
 import { rmSync } from 'node:fs'
 import { HolderSigner } from '../../src/app/holder-signer.ts'
 import { machineKey, revokeKeyHere } from '../../src/app/keys.ts'
 import { type Machine, machineWith } from '../../src/app/machine.ts'
 import { ServedCatalogs } from '../../src/app/served-catalogs.ts'
 import { sign } from '../../src/app/sign.ts'
-import { never } from '../../src/base/clock.ts'
+import { never, nextTurn } from '../../src/base/clock.ts'
+import { sha256Of } from '../../src/blob/digest.ts'
 import { blobPath } from '../../src/catalog/layout.ts'
 import type { CatalogName } from '../../src/catalog/tree.ts'
 import { distinctBlobs } from '../../src/catalog/walk.ts'
 import { SignatureFolder } from '../../src/config/signature-folder.ts'
 import { joinFleet } from '../../src/config/state.ts'
+import { hashPieces } from '../../src/store/hash-pieces.ts'
 import { Library } from '../../src/store/library.ts'
+import { LibraryPieces } from '../../src/store/served-pieces.ts'
 import { createFleet } from '../../src/trust/fleet.ts'
 import { smallCold, TemporaryDirectory, unpackSmall } from '../support/golden.ts'
 
@@ -26,6 +29,7 @@ class Working implements AsyncDisposable {
   readonly signer: HolderSigner
   readonly #library: Library
   readonly #served: ServedCatalogs
+  readonly pieces: LibraryPieces
   #over: Promise<unknown> = Promise.resolve()
 
   constructor(home: TemporaryDirectory) {
@@ -33,7 +37,8 @@ class Working implements AsyncDisposable {
     this.folder = new SignatureFolder(this.machine.state)
     this.#library = new Library(this.machine.roots)
     this.#served = new ServedCatalogs(this.#library, this.folder)
-    this.signer = new HolderSigner(this.machine, this.#library, this.#served)
+    this.pieces = new LibraryPieces(this.#library, this.#served)
+    this.signer = new HolderSigner(this.machine, this.#library, this.#served, { pieces: this.pieces })
   }
 
   get library(): Library {
@@ -68,6 +73,7 @@ class Working implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error('over'))
     await this.#over
+    await this.pieces[Symbol.asyncDispose]()
   }
 }
 
@@ -82,6 +88,21 @@ describe('HolderSigner', () => {
     const own = await machineKey(machine)
     expect(await working.signers(two, 1)).toEqual([`${own.name} holder`])
     expect(working.folder.of(one)).toEqual(before)
+  })
+
+  test('reads no blob on the thread that runs the network', async () => {
+    using home = new TemporaryDirectory()
+    await using working = new Working(home)
+    const finding = spyOn(working.library, 'find')
+    await working.look()
+    expect(finding).not.toHaveBeenCalled()
+    const [signature] = working.folder.of(two)
+    const table = await hashPieces(
+      working.library.catalog(two)?.catalog as never,
+      { blobs: working.library, turn: nextTurn },
+      never,
+    )
+    expect(signature?.statement.pieceTable).toBe(sha256Of(table))
   })
 
   test('tags its word for a fleet that is joined later, without another statement', async () => {

@@ -34,7 +34,7 @@ test('preparePieces() sees what changes while it prepares, and loads each catalo
     prepare: async (sha256: Sha256Digest) => {
       prepared.push(sha256)
       if (sha256 === first) add(second)
-      return true
+      return new Uint8Array(32)
     },
   }
   const following = preparePieces({ served, pieces, storeBytes: 0, clock }, over.signal)
