@@ -54,6 +54,11 @@ export function giveBackMoved(buffer: ArrayBuffer): void {
   keep(buffer)
 }
 
+/** `bytes` have come from another thread, in a buffer that nobody else has a part of: giving them back keeps it. */
+export function adopt({ buffer }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= REUSED_BYTES_MIN) ours.add(buffer)
+}
+
 /** Whether whoever has these bytes has all of their buffer, so that it can be handed to another thread. */
 export function hasWholeBuffer(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
   const { buffer, byteLength } = bytes

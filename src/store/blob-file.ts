@@ -10,6 +10,7 @@ import { hostError, systemCodeOf } from '../base/errors.ts'
 import { type FileStamp, stampOf } from '../base/file-stamp.ts'
 import { freeNow } from '../base/free-now.ts'
 import { BLOB_BYTES_MAX, BLOB_WHOLE_BYTES_MAX, CHUNK_BYTES } from '../base/limits.ts'
+import { giveBack, spareMemory } from '../base/spare-memory.ts'
 import { type Digest, isSha256 } from '../blob/digest.ts'
 import {
   beginsLikeGzip,
@@ -32,8 +33,8 @@ const READ_AT_ONCE_BYTES_MAX = 64 * 1024
 
 /** @returns undefined where no regular file stands at `path` @throws {HoloError} blame `host` */
 export function findBlobFile(path: string, digest: Digest): LocalBlob | undefined {
-  return withOpen(path, (descriptor, storedBytes) => {
-    const stamp = stampOf(fs.fstatSync(descriptor, { bigint: true }))
+  return withOpen(path, (descriptor, storedBytes, status) => {
+    const stamp = stampOf(status)
     if (storedBytes > READ_AT_ONCE_BYTES_MAX) {
       return {
         path,
@@ -93,31 +94,36 @@ function decodeWhole(stored: Uint8Array, form: LocalBlob['form'], sizeBytes: num
   return stored
 }
 
-/** What a small blob's file held, and the stamp of the very file that it was read from. */
+/** What a small blob's file was when it was read. */
 export interface ReadBlob {
-  /** Decoded; not held against its digest. */
-  readonly content: Uint8Array
   readonly form: LocalBlob['form']
+  /** Of the very file that was read. */
   readonly stamp: FileStamp
 }
 
 /**
  * Read a small blob at once.
  *
+ * @param target as long as the content, which it holds afterwards; that is not held against its digest
  * @returns undefined where no regular file stands at `path`
  * @throws {GzipError} it is damaged, or not of the size that `ref` tells; {HoloError} blame `host`
  */
-export function readBlobFile(path: string, { digest, sizeBytes }: BlobRef): ReadBlob | undefined {
-  return withOpen(path, (descriptor, storedBytes) => {
+export function readBlobInto(target: Uint8Array, path: string, { digest, sizeBytes }: BlobRef): ReadBlob | undefined {
+  return withOpen(path, (descriptor, storedBytes, status) => {
     if (storedBytes > gzipBytesMax(sizeBytes)) throw new GzipError(`has ${storedBytes} bytes at rest`)
-    // Before the bytes: a file that is changed in between bears another stamp later.
-    const stamp = stampOf(fs.fstatSync(descriptor, { bigint: true }))
-    const stored = new Uint8Array(storedBytes)
+    // Of before the bytes: a file that is changed in between bears another stamp later.
+    const stamp = stampOf(status)
+    const inPlace = storedBytes === sizeBytes
+    const stored = inPlace ? target : spareMemory(storedBytes)
     readFully(descriptor, stored, path)
     const form = isSha256(digest) && isGzip(stored) ? 'gzip' : 'identity'
     const content = decodeWhole(stored, form, sizeBytes)
-    if (content !== stored) freeNow(stored)
-    return { content, form, stamp }
+    if (content !== target) {
+      target.set(content)
+      freeNow(content)
+    }
+    if (!inPlace) giveBack(stored)
+    return { form, stamp }
   })
 }
 
@@ -136,11 +142,11 @@ export interface OpenBlob extends Disposable {
 export function openBlobFile(path: string, digest: Digest): OpenBlob | undefined {
   const opened = openRegular(path)
   if (opened === undefined) return undefined
-  const { descriptor, sizeBytes: storedBytes } = opened
+  const { descriptor, sizeBytes: storedBytes, status } = opened
   try {
     return {
       form: sniff(descriptor, digest),
-      stamp: stampOf(fs.fstatSync(descriptor, { bigint: true })),
+      stamp: stampOf(status),
       storedBytes,
       bytes: () => fileChunks(descriptor, path, storedBytes),
       readAt: (target, offset) => readFully(descriptor, target, path, offset),
@@ -266,6 +272,8 @@ function sniff(descriptor: number, digest: Digest): 'identity' | 'gzip' {
 interface OpenFile {
   readonly descriptor: number
   readonly sizeBytes: number
+  /** When it was opened. */
+  readonly status: fs.BigIntStats
 }
 
 /** @returns undefined where no regular file stands at `path`; else an open file that the caller closes */
@@ -280,17 +288,20 @@ function openRegular(path: string): OpenFile | undefined {
     if (systemCode === 'ENOENT' || systemCode === 'ENOTDIR' || systemCode === 'ELOOP') return undefined
     throw hostError(`open ${path}`, error)
   }
-  const status = fs.fstatSync(descriptor)
-  if (status.isFile()) return { descriptor, sizeBytes: status.size }
+  const status = fs.fstatSync(descriptor, { bigint: true })
+  if (status.isFile()) return { descriptor, sizeBytes: Number(status.size), status }
   fs.closeSync(descriptor)
   return undefined
 }
 
-function withOpen<Result>(path: string, use: (descriptor: number, sizeBytes: number) => Result): Result | undefined {
+function withOpen<Result>(
+  path: string,
+  use: (descriptor: number, sizeBytes: number, status: fs.BigIntStats) => Result,
+): Result | undefined {
   const opened = openRegular(path)
   if (opened === undefined) return undefined
   try {
-    return use(opened.descriptor, opened.sizeBytes)
+    return use(opened.descriptor, opened.sizeBytes, opened.status)
   } catch (error) {
     if (error instanceof GzipError) throw error
     throw hostError(`read ${path}`, error)

@@ -8,13 +8,14 @@ import { Alarm } from '../base/alarm.ts'
 import { systemClock } from '../base/clock.ts'
 import { abortable } from '../base/concurrency.ts'
 import { PIECE_BYTES, SERVE_WORKERS_IDLE_MS } from '../base/limits.ts'
+import { adopt, spareMemory } from '../base/spare-memory.ts'
 import type { Sha256Digest } from '../blob/digest.ts'
 import type { Roots } from '../catalog/layout.ts'
-import { type PackedPieces, rangeOf } from './packed-pieces.ts'
+import { contentBytes, type PackedPieces, rangeOf } from './packed-pieces.ts'
 import type { PieceFound, PiecePlan, PieceQuestion, PieceReply, PieceRequest } from './piece-messages.ts'
 import { WorkerLane } from './worker-lane.ts'
 
-export type PieceTask = Omit<PieceQuestion, 'id' | 'kind'> & { readonly pieces: PackedPieces }
+export type PieceTask = Omit<PieceQuestion, 'id' | 'kind' | 'memory'> & { readonly pieces: PackedPieces }
 
 interface StartedLane {
   readonly lane: WorkerLane<PieceRequest, PieceReply>
@@ -44,10 +45,15 @@ export class PieceLanes implements AsyncDisposable {
     const { lane, told } = this.#laneOf(pieces, question.piece)
     if (!told.has(question.catalog)) lane.tell({ kind: 'catalog', catalog: question.catalog, pieces })
     told.add(question.catalog)
-    const answered = lane.ask({ kind: 'piece', id: lane.nextId(), ...question }, PIECE_BYTES, [])
+    const { bytes, level, piece } = question
+    const memory = bytes && level === undefined ? spareMemory(contentBytes(pieces, piece)) : undefined
+    const moved = memory === undefined ? [] : [memory.buffer]
+    const answered = lane.ask({ kind: 'piece', id: lane.nextId(), memory, ...question }, PIECE_BYTES, moved)
     const done = () => this.#endWhenIdle()
     answered.then(done, done)
-    return (await abortable(answered, signal)).found
+    const { found } = await abortable(answered, signal)
+    if (found?.bytes !== undefined) adopt(found.bytes)
+    return found
   }
 
   /** This catalog is not asked for any more, or will be told anew. */

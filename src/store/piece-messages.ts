@@ -23,6 +23,8 @@ export interface PieceQuestion {
   readonly hash: boolean
   /** Whether its bytes are. */
   readonly bytes: boolean
+  /** Where a raw one is to lie, with its buffer; as long as the content. */
+  readonly memory: Uint8Array<ArrayBuffer> | undefined
 }
 
 /** A catalog is told once, before any question about it. */

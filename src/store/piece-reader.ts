@@ -7,16 +7,15 @@
 import * as fs from 'node:fs'
 import { hostError, systemCodeOf } from '../base/errors.ts'
 import { type FileStamp, STAMP_LENGTH, sameStamp } from '../base/file-stamp.ts'
-import { freeNow } from '../base/free-now.ts'
 import { sha256Hasher, sha256Of } from '../blob/digest.ts'
 import { GzipError } from '../blob/gzip.ts'
 import type { BlobNotes } from '../blob/notes.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { blobPath, type Roots, statePaths } from '../catalog/layout.ts'
-import { type OpenBlob, openBlobFile, readBlobFile } from './blob-file.ts'
+import { type OpenBlob, openBlobFile, readBlobInto } from './blob-file.ts'
 import { DecodedCopies } from './decoded-copies.ts'
 import { contentFault } from './ingest.ts'
-import { contentBytes, membersOf, type PackedPieces, type RangePlace, rangeOf, refOf } from './packed-pieces.ts'
+import { membersOf, type PackedPieces, rangeOf, refOf } from './packed-pieces.ts'
 import type { PiecePlace } from './piece-sink.ts'
 
 export class PieceReader implements Disposable {
@@ -31,74 +30,68 @@ export class PieceReader implements Disposable {
   }
 
   /**
-   * @returns the content, whose memory is the caller's; undefined where a blob is not here, or not right
+   * Fill `target`, which is as long as the content, with it.
+   *
+   * @returns false where a blob is not here, or not right
    * @throws {HoloError} blame `host` when a file cannot be read; `signal.reason`
    */
-  async read(pieces: PackedPieces, piece: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async readInto(target: Uint8Array, pieces: PackedPieces, piece: number, signal: AbortSignal): Promise<boolean> {
     const range = rangeOf(pieces, piece)
     try {
-      if (range === undefined) return this.#group(pieces, piece)
-      return await this.#range(refOf(pieces, range.blob), range, pieces.offsets[piece] ?? 0, signal)
+      if (range === undefined) return this.#groupInto(target, pieces, piece)
+      return await this.#rangeInto(target, refOf(pieces, range.blob), pieces.offsets[piece] ?? 0, signal)
     } catch (error) {
-      if (error instanceof GzipError) return undefined
+      if (error instanceof GzipError) return false
       throw error
     }
   }
 
-  /** The same for a range of a blob that is not whole. @returns also undefined where it has got its name meanwhile */
-  readUnfinished({ path, offset, bytes, sha256 }: Extract<PiecePlace, { kind: 'temporary' }>) {
-    const content = new Uint8Array(bytes)
+  /** The same for a range of a blob that is not whole. @returns also false where it has got its name meanwhile */
+  readUnfinishedInto(
+    target: Uint8Array,
+    { path, offset, bytes, sha256 }: Extract<PiecePlace, { kind: 'temporary' }>,
+  ): boolean {
     try {
       const descriptor = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
       try {
-        const count = fs.readSync(descriptor, content, 0, bytes, offset)
-        return count === bytes && sha256Of(content) === sha256 ? content : undefined
+        const count = fs.readSync(descriptor, target, 0, target.byteLength, offset)
+        return count === bytes && count === target.byteLength && sha256Of(target) === sha256
       } finally {
         fs.closeSync(descriptor)
       }
     } catch (error) {
-      if (systemCodeOf(error) === 'ENOENT') return undefined
+      if (systemCodeOf(error) === 'ENOENT') return false
       throw hostError(`read ${path}`, error)
     }
   }
 
-  #group(pieces: PackedPieces, piece: number): Uint8Array<ArrayBuffer> | undefined {
-    const members = membersOf(pieces, piece)
-    const content = new Uint8Array(contentBytes(pieces, piece))
+  #groupInto(target: Uint8Array, pieces: PackedPieces, piece: number): boolean {
     let at = 0
-    for (const blob of members) {
+    for (const blob of membersOf(pieces, piece)) {
       const ref = refOf(pieces, blob)
-      const read = readBlobFile(blobPath(this.roots, ref.digest), ref)
-      if (read === undefined) return undefined
+      const content = target.subarray(at, at + ref.sizeBytes)
+      const read = readBlobInto(content, blobPath(this.roots, ref.digest), ref)
+      if (read === undefined) return false
       if (!this.#isNoted(ref, read.stamp)) {
-        if (contentFault(ref, read.content) !== undefined) return undefined
+        if (contentFault(ref, content) !== undefined) return false
         this.notes.add(ref.digest, read.form, read.stamp, 0)
       }
-      content.set(read.content, at)
-      freeNow(read.content)
       at += ref.sizeBytes
     }
-    return content
+    return at === target.byteLength
   }
 
-  async #range(
-    ref: BlobRef,
-    { bytes }: RangePlace,
-    offset: number,
-    signal: AbortSignal,
-  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async #rangeInto(target: Uint8Array, ref: BlobRef, offset: number, signal: AbortSignal): Promise<boolean> {
     using blob = openBlobFile(blobPath(this.roots, ref.digest), ref.digest)
-    if (blob === undefined) return undefined
-    const content = new Uint8Array(bytes)
-    if (blob.form === 'gzip')
-      return (await this.#copies.readAt(ref, blob, content, offset, signal)) ? content : undefined
-    if (blob.storedBytes !== ref.sizeBytes) return undefined
+    if (blob === undefined) return false
+    if (blob.form === 'gzip') return await this.#copies.readAt(ref, blob, target, offset, signal)
+    if (blob.storedBytes !== ref.sizeBytes) return false
     if (!this.#isNoted(ref, blob.stamp)) {
-      if (!(await isRight(ref, blob, signal))) return undefined
+      if (!(await isRight(ref, blob, signal))) return false
       this.notes.add(ref.digest, 'identity', blob.stamp, 0)
     }
-    blob.readAt(content, offset)
-    return content
+    blob.readAt(target, offset)
+    return true
   }
 
   #isNoted({ digest }: BlobRef, stamp: FileStamp): boolean {

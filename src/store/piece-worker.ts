@@ -6,12 +6,12 @@
 import { constants, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { messageOf } from '../base/errors.ts'
-import { freeNow } from '../base/free-now.ts'
 import { FRAME_GAIN_MIN } from '../base/limits.ts'
+import { giveBack, spareMemory } from '../base/spare-memory.ts'
 import { type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import { zstdFrame } from '../blob/zstd.ts'
 import { statePaths } from '../catalog/layout.ts'
-import type { PackedPieces } from './packed-pieces.ts'
+import { contentBytes, type PackedPieces } from './packed-pieces.ts'
 import type { PieceFound, PiecePlan, PieceQuestion, PieceReply, PieceRequest } from './piece-messages.ts'
 import { PieceReader } from './piece-reader.ts'
 import { VerifiedNotes } from './verified-notes.ts'
@@ -34,20 +34,26 @@ async function answer(question: PieceQuestion): Promise<void> {
   parentPort?.postMessage(reply, buffer instanceof ArrayBuffer ? [buffer] : [])
 }
 
-async function find({ catalog, piece, place, level, hash, bytes }: PieceQuestion): Promise<PieceFound | undefined> {
+async function find(question: PieceQuestion): Promise<PieceFound | undefined> {
+  const { catalog, piece, place, level, hash, bytes, memory } = question
   const pieces = catalogs.get(catalog)
   if (pieces === undefined) throw new Error('a piece was asked for before its catalog was told')
-  const unfinished = place.kind === 'temporary' ? reader.readUnfinished(place) : undefined
-  const content = unfinished ?? (await reader.read(pieces, piece, end.signal))
-  if (content === undefined) return undefined
+  const content = memory ?? spareMemory(contentBytes(pieces, piece))
+  const isRead =
+    (place.kind === 'temporary' && reader.readUnfinishedInto(content, place)) ||
+    (await reader.readInto(content, pieces, piece, end.signal))
+  if (!isRead) return undefined
   const sha256 = hash ? sha256Of(content) : undefined
-  if (!bytes) return { encoding: 'identity', bytes: undefined, sha256 }
+  if (!bytes) {
+    giveBack(content)
+    return { encoding: 'identity', bytes: undefined, sha256 }
+  }
   if (level === undefined) return { encoding: 'identity', bytes: content, sha256 }
   const frame = zstdFrame(content, level)
   if (frame.byteLength > (1 - FRAME_GAIN_MIN) * content.byteLength) {
     return { encoding: 'identity', bytes: content, sha256 }
   }
-  freeNow(content)
+  giveBack(content)
   // What zlib gives is a view of a larger buffer.
   return { encoding: 'zstd', bytes: new Uint8Array(frame), sha256 }
 }

@@ -10,6 +10,7 @@
 import * as fs from 'node:fs'
 import { type HoloError, hostError } from '../base/errors.ts'
 import { PIECE_BYTES, RANGE_ATTEMPTS_MAX } from '../base/limits.ts'
+import { giveBack, spareMemory } from '../base/spare-memory.ts'
 import { type Sha256Digest, sha256Hasher, sha256Of } from '../blob/digest.ts'
 import type { BlobRef } from '../blob/source.ts'
 import { corrupt } from './ingest.ts'
@@ -215,12 +216,13 @@ export class RangedBlob implements Disposable {
   /** Hash what follows in order; all but the present range is read back. */
   #advance(range: number, content: Uint8Array): void {
     for (; this.#ranges[this.#hashed] !== undefined; this.#hashed++) {
-      this.#hasher.update(this.#hashed === range ? content : this.#read(this.#hashed))
+      if (this.#hashed === range) this.#hasher.update(content)
+      else this.#lookAt(this.#hashed, (held) => this.#hasher.update(held))
     }
   }
 
   #hashOf(range: number, held: HeldRange): Sha256Digest {
-    held.hash ??= sha256Of(this.#read(range))
+    held.hash ??= this.#lookAt(range, sha256Of)
     return held.hash
   }
 
@@ -228,8 +230,9 @@ export class RangedBlob implements Disposable {
     return Math.min(PIECE_BYTES, this.ref.sizeBytes - range * PIECE_BYTES)
   }
 
-  #read(range: number): Uint8Array {
-    const content = new Uint8Array(this.#bytesOf(range))
+  /** Read a range back for `look`, which keeps nothing of it. */
+  #lookAt<Result>(range: number, look: (content: Uint8Array) => Result): Result {
+    const content = spareMemory(this.#bytesOf(range))
     const descriptor = this.#open()
     try {
       for (let at = 0; at < content.byteLength; ) {
@@ -242,7 +245,9 @@ export class RangedBlob implements Disposable {
     } finally {
       fs.closeSync(descriptor)
     }
-    return content
+    const result = look(content)
+    giveBack(content)
+    return result
   }
 
   #write(range: number, content: Uint8Array): void {

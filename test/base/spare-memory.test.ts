@@ -1,7 +1,7 @@
 // Goal: memory that was given back is used again, never by two at once, and is neither hoarded nor kept for ever.
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { giveBack, giveBackMoved, hasWholeBuffer, spareMemory } from '../../src/base/spare-memory.ts'
+import { adopt, giveBack, giveBackMoved, hasWholeBuffer, spareMemory } from '../../src/base/spare-memory.ts'
 
 const MIB = 1024 * 1024
 
@@ -33,6 +33,21 @@ test('uses again what came back from another thread, and nothing of what went th
   expect(spareMemory(100_000).byteLength).toBe(100_000)
   giveBackMoved(moved.buffer)
   expect(spareMemory(100_000).buffer).toBe(moved.buffer)
+})
+
+test('uses again what another thread has sent, whole or a part of its buffer, and frees what was not adopted', () => {
+  const sent = () => structuredClone(new Uint8Array(131_072)).subarray(0, 100_000)
+  const adopted = sent()
+  adopt(adopted)
+  giveBack(adopted)
+  expect(spareMemory(120_000).buffer).toBe(adopted.buffer)
+  const other = sent()
+  giveBack(other)
+  expect(spareMemory(100_000).buffer).not.toBe(other.buffer)
+  const small = structuredClone(new Uint8Array(100))
+  adopt(small)
+  giveBack(small)
+  expect(spareMemory(100).buffer).not.toBe(small.buffer)
 })
 
 test('frees other memory at once, and keeps nothing small', () => {
