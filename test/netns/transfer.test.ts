@@ -32,6 +32,16 @@ async function lacking(host: FleetHost, name = SMALL): Promise<number> {
   return catalog === undefined ? -1 : (await library.missing(catalog.catalog, never)).length
 }
 
+/** Resolve once the daemon of `host` has given its word for the small environment, which it does in the background. */
+async function untilSigned(host: FleetHost): Promise<void> {
+  for (;;) {
+    const { daemon } = await host.report('status')
+    const held: { catalog: string; signers: string[] }[] = daemon.published
+    if (held.some(({ catalog, signers }) => catalog === SMALL && signers.length > 0)) return
+    await Bun.sleep(50)
+  }
+}
+
 describe('fetch', () => {
   lanTest(
     'brings an environment into the library only, and the next time says that there is nothing to do',
@@ -64,9 +74,11 @@ describe('fetch', () => {
     await b.join(await a.lead())
     await b.startDaemon()
     await b.connectedWith(a.host.address)
+    await untilSigned(a)
     const report = await b.report('fetch', smallRobot(1))
     const all = { ok: true, exitCode: 0, blobs: 402, missing: { blobs: 402 } }
-    expect(report).toMatchObject({ ...all, fetched: { blobs: 402 }, published: { grounds: 'proved-member' } })
+    const published = { grounds: 'member', signer: { role: 'holder' } }
+    expect(report).toMatchObject({ ...all, fetched: { blobs: 402 }, published })
     expect(report.source).toContain(a.host.address)
     expect(Object.keys(report.fetched.bySource)).toEqual([report.source])
     expect(report.firstByteMs).toBeLessThan(report.ms.total)
@@ -114,13 +126,18 @@ describe('fetch', () => {
     const all = [seed, ...crowd].map(({ host }) => host.address)
     for (const each of crowd) await each.connectedWith(...all.filter((address) => address !== each.host.address))
     const reports = await Promise.all(crowd.map((each) => each.report('fetch', v1)))
-    expect(reports.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0])
+    const done = { ok: true, exitCode: 0, fetched: { blobs: reports[0]?.blobs, dropped: [] } }
+    expect(reports).toMatchObject([done, done, done])
     for (const each of crowd) expect(await lacking(each, environmentVersion(1).name)).toBe(0)
     // Somebody had something from somebody who was fetching himself.
     expect(Math.max(...reports.map(({ fetched }) => Object.keys(fetched.bySource).length))).toBeGreaterThan(1)
+    // A command that went round its busy daemon, as it may, is a fourth peer until its connection has ended.
+    await seed.connectedWith(...crowd.map(({ host }) => host.address))
+    for (const each of [seed, ...crowd]) {
+      const { daemon } = await each.report('status')
+      expect(daemon).toMatchObject({ fetching: [], banned: [] })
+    }
     const { daemon } = await seed.report('status')
-    expect(daemon).toMatchObject({ fetching: [], banned: [] })
-    expect(daemon.peers).toHaveLength(3)
     expect(daemon.sentBytes).toBeGreaterThan(0)
   })
 
