@@ -245,11 +245,14 @@ export class FleetNode implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<FoundEnvironment> {
     if (this.#fleets.length === 0) throw noFleet(name)
-    if (!(await this.#anyMember(signal))) throw noPeer(name, this.#fleetNames(), this.#settings, this.#fleets)
-    this.discovery.lookWider()
-    const found = await this.#findWide(name, local, judge, signal)
-    if (found !== undefined) return found
-    throw environmentNowhere(name, this.#fleetNames(), this.peers().length)
+    for (let again = false; ; again = true) {
+      if (!(await this.#anyMember(signal))) throw noPeer(name, this.#fleetNames(), this.#settings, this.#fleets)
+      this.discovery.lookWider()
+      const found = await this.#findWide(name, local, judge, signal)
+      if (found !== undefined) return found
+      // Where all have gone meanwhile, nobody was asked: they may be about to come back.
+      if (again || this.peers().length > 0) throw environmentNowhere(name, this.#fleetNames(), this.peers().length)
+    }
   }
 
   /** With the neighbours, more of them than usual, and with those who announce that they hold it. */

@@ -21,6 +21,7 @@ import { PeerConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { blobSources, holdersOf, holds } from './holders.ts'
 import type { LaneAccess, LaneKeeper } from './lane-keeper.ts'
+import { Members } from './members.ts'
 import { peerName } from './peer-name.ts'
 import { type PeerView, viewOf } from './peer-view.ts'
 import type { PieceFetch } from './piece-fetch.ts'
@@ -42,8 +43,7 @@ export class FleetSwarm implements AsyncDisposable {
   readonly #log = roomLogger('peer')
   /** Links that have not proved anything yet; dropped after their deadline. */
   readonly #strangers = new Set<PeerConnection>()
-  /** By the key of their link, in hex: the daemon and a command of one machine are two members. */
-  readonly #members = new Map<string, PeerConnection>()
+  readonly #members = new Members()
   readonly #bans: Bans
   readonly #admission: Admission
   readonly #listeners = new Set<() => void>()
@@ -84,13 +84,11 @@ export class FleetSwarm implements AsyncDisposable {
         ...(this.#laneAccess === undefined ? {} : { laneAccess: this.#laneAccess }),
       },
       {
-        onOpen: () => this.#welcome(connection),
-        onHave: () => {
-          for (const fetch of this.#fetches) lookAt(fetch, connection)
-          this.#changed()
-        },
+        onOpen: () => this.#welcome(connection, Buffer.compare(link.localKey, link.remoteKey) > 0),
+        onHave: () => this.#look(connection),
         onPieces: (catalog, pieces) => this.#morePieces(connection, catalog, pieces),
         onChoke: (choked) => {
+          if (!this.#members.isCurrent(connection)) return
           for (const fetch of this.#fetches) fetch.choke(connection.name, choked)
         },
         onEnd: (error) => this.#forget(connection, error),
@@ -113,7 +111,7 @@ export class FleetSwarm implements AsyncDisposable {
   /** Follow these rules from now on, and part with the members that they refuse. */
   follow(rules: KeyRules): void {
     this.#admission.follow(rules)
-    for (const connection of [...this.#members.values()]) this.#partIfRefused(connection)
+    for (const connection of this.#members.all()) this.#partIfRefused(connection)
   }
 
   peers(): readonly PeerView[] {
@@ -122,9 +120,7 @@ export class FleetSwarm implements AsyncDisposable {
 
   /** Bytes of blobs, catalogs and pieces sent so far, to those who have left, too. */
   get sentBytes(): number {
-    let bytes = this.#sentBytes
-    for (const connection of this.#members.values()) bytes += connection.sentBytes
-    return bytes
+    return this.#members.all().reduce((sum, { sentBytes }) => sum + sentBytes, this.#sentBytes)
   }
 
   /** Whom this process shuts out for what they did, the newest first. */
@@ -188,7 +184,7 @@ export class FleetSwarm implements AsyncDisposable {
   /** Part with members whose secret counts no more: its fleet was left, or its grace is over. */
   dropOutsiders(): void {
     const counting = new Set(this.#options.secrets().map(hex))
-    for (const connection of [...this.#members.values()]) {
+    for (const connection of this.#members.all()) {
       const { remote } = connection
       if (remote === undefined || counting.has(hex(remote.secret))) continue
       this.#log.info(`${connection.name} is sent away: the secret that it has proved counts no more`)
@@ -202,9 +198,7 @@ export class FleetSwarm implements AsyncDisposable {
    * @param peer its name, as in its source and in errors
    */
   drop(peer: string, reason: HoloError): void {
-    for (const connection of this.#members.values()) {
-      if (connection.name === peer) this.#ban(connection, reason)
-    }
+    for (const connection of this.#members.all()) if (connection.name === peer) this.#ban(connection, reason)
   }
 
   /**
@@ -230,7 +224,7 @@ export class FleetSwarm implements AsyncDisposable {
   /** Say goodbye to all, and give it time to arrive: who hears nothing has to find out by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    const connections = [...this.#strangers, ...this.#members.values()]
+    const connections = [...this.#strangers, ...this.#members.all()]
     for (const connection of connections) connection.leave('leaving', 'shutting down', undefined)
     const patience = new AbortController()
     const enough = this.#clock.sleep(GOODBYE_MS, patience.signal).catch(() => {})
@@ -238,19 +232,23 @@ export class FleetSwarm implements AsyncDisposable {
     patience.abort(new Error('no need to wait'))
   }
 
-  #welcome(connection: PeerConnection): void {
+  /** @param chooses as `Members.add` */
+  #welcome(connection: PeerConnection, chooses: boolean): void {
     this.#strangers.delete(connection)
     const { remote } = connection
     if (remote === undefined) return
     if (this.#partIfRefused(connection)) return
-    // A peer that comes back while its old link still hangs keeps the new one.
-    const key = hex(connection.linkKey)
-    const older = this.#members.get(key)
-    if (older === undefined && !this.#hasRoomFor(connection)) return
-    this.#members.set(key, connection)
-    older?.leave('leaving', 'you have opened another connection', undefined)
+    if (!this.#members.knows(connection) && !this.#hasRoomFor(connection)) return
+    const parted = this.#members.add(connection, chooses)
+    parted?.leave('leaving', 'you have opened another connection', undefined)
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
+    this.#look(connection)
+  }
+
+  /** It is here, or holds something else. */
+  #look(connection: PeerConnection): void {
+    if (!this.#members.isCurrent(connection)) return
     for (const fetch of this.#fetches) lookAt(fetch, connection)
     this.#changed()
   }
@@ -284,13 +282,13 @@ export class FleetSwarm implements AsyncDisposable {
     this.#strangers.delete(connection)
     if (error !== undefined) this.#log.warn(error.message)
     if (error?.code === 'protocol-violation') this.#shutOut(connection, error)
-    const key = hex(connection.linkKey)
-    if (this.#members.get(key) !== connection) return
-    this.#members.delete(key)
+    const { counted, next } = this.#members.remove(connection)
     this.#sentBytes += connection.sentBytes
-    this.#log.info(`${connection.name} left`)
+    if (!counted) return
+    this.#log.info(`${connection.name} left${next === undefined ? '' : ' this one of two connections'}`)
     for (const fetch of this.#fetches) fetch.leave(connection.name)
-    this.#changed()
+    if (next === undefined) this.#changed()
+    else if (!this.#partIfRefused(next)) this.#look(next)
   }
 
   #ban(connection: PeerConnection, reason: HoloError): void {
@@ -305,6 +303,7 @@ export class FleetSwarm implements AsyncDisposable {
   }
 
   #morePieces(connection: PeerConnection, catalog: Sha256Digest, pieces: readonly number[] | undefined): void {
+    if (!this.#members.isCurrent(connection)) return
     const peer = connection.pieces
     for (const fetch of this.#fetches) {
       if (peer === undefined || fetch.catalog !== catalog) continue
