@@ -258,8 +258,9 @@ export class FleetSwarm implements AsyncDisposable {
    * that has been here longest of those with which nothing is under way makes it, and calls another one if it needs to.
    */
   #hasRoomFor(connection: PeerConnection): boolean {
-    if (this.#members.size < PEERS_MAX) return true
-    const idle = [...this.#members.values()].find(({ remote, isBusy }) => remote?.role === 'daemon' && !isBusy)
+    const all = this.#members.all()
+    if (all.length < PEERS_MAX) return true
+    const idle = all.find(({ remote, isBusy }) => remote?.role === 'daemon' && !isBusy)
     const leaving = idle ?? connection
     leaving.leave('leaving', 'this machine has no room for more connections', undefined)
     return leaving !== connection

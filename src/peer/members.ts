@@ -14,18 +14,14 @@ export class Members {
   /** What a newer connection has taken the place of, on the side that does not choose. */
   readonly #spare = new Map<string, PeerConnection>()
 
-  get size(): number {
-    return this.#current.size
-  }
-
   /** One a member. */
   values(): MapIterator<PeerConnection> {
     return this.#current.values()
   }
 
-  /** Spare ones, too. */
+  /** Spare ones first: none of them takes the place of one that is parted with later. */
   all(): PeerConnection[] {
-    return [...this.#current.values(), ...this.#spare.values()]
+    return [...this.#spare.values(), ...this.#current.values()]
   }
 
   /** Whether it is the connection to its member that counts. */
