@@ -47,16 +47,11 @@ export function giveBack(bytes: Uint8Array): void {
   else keep(buffer)
 }
 
-/** The same for all of a buffer that was with another thread. */
-export function giveBackMoved(buffer: ArrayBuffer): void {
-  if (buffer.byteLength < REUSED_BYTES_MIN) return
-  ours.add(buffer)
-  keep(buffer)
-}
-
-/** `bytes` have come from another thread, in a buffer that nobody else has a part of: giving them back keeps it. */
-export function adopt({ buffer }: Uint8Array): void {
+/** `bytes` have come from another thread, in a buffer that nobody else has a part of: giving them back keeps it. @returns them */
+export function adopt(bytes: Uint8Array): Uint8Array {
+  const { buffer } = bytes
   if (buffer instanceof ArrayBuffer && buffer.byteLength >= REUSED_BYTES_MIN) ours.add(buffer)
+  return bytes
 }
 
 /** Whether whoever has these bytes has all of their buffer, so that it can be handed to another thread. */

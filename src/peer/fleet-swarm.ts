@@ -192,20 +192,12 @@ export class FleetSwarm implements AsyncDisposable {
     }
   }
 
-  /**
-   * Talk to this peer no more for a time.
-   *
-   * @param peer its name, as in its source and in errors
-   */
+  /** Talk to this peer no more for a time. @param peer its name, as in its source and in errors */
   drop(peer: string, reason: HoloError): void {
     for (const connection of this.#members.all()) if (connection.name === peer) this.#ban(connection, reason)
   }
 
-  /**
-   * Find a catalog among the members, waiting for the first one that holds it.
-   *
-   * @returns, @throws as `findCatalog`
-   */
+  /** Find a catalog among the members, waiting for the first one that holds it. @returns, @throws as `findCatalog` */
   find(name: CatalogName, wish: CatalogWish, signal: AbortSignal): Promise<FoundInSwarm | undefined> {
     const search = {
       clock: this.#clock,
@@ -239,11 +231,17 @@ export class FleetSwarm implements AsyncDisposable {
     if (remote === undefined) return
     if (this.#partIfRefused(connection)) return
     if (!this.#members.knows(connection) && !this.#hasRoomFor(connection)) return
-    const parted = this.#members.add(connection, chooses)
+    const { older, parted } = this.#members.add(connection, chooses)
+    if (older !== undefined) this.#leave(older)
     parted?.leave('leaving', 'you have opened another connection', undefined)
     this.#firstMemberMs ??= this.#clock.nowMs()
     this.#log.info(`${connection.name} joined (${remote.role}, ${remote.agent})`)
     this.#look(connection)
+  }
+
+  /** Fetches ask it no more; another connection to the same machine may have the same name. */
+  #leave({ name }: PeerConnection): void {
+    for (const fetch of this.#fetches) fetch.leave(name)
   }
 
   /** It is here, or holds something else. */
@@ -287,7 +285,7 @@ export class FleetSwarm implements AsyncDisposable {
     this.#sentBytes += connection.sentBytes
     if (!counted) return
     this.#log.info(`${connection.name} left${next === undefined ? '' : ' this one of two connections'}`)
-    for (const fetch of this.#fetches) fetch.leave(connection.name)
+    this.#leave(connection)
     if (next === undefined) this.#changed()
     else if (!this.#partIfRefused(next)) this.#look(next)
   }

@@ -34,15 +34,16 @@ export class Members {
     return this.#current.has(keyOf(connection))
   }
 
-  /** From now on this one counts. @param chooses whether our key is the greater one @returns what to part with */
-  add(connection: PeerConnection, chooses: boolean): PeerConnection | undefined {
+  /** From now on this one counts. @param chooses whether our key is the greater one @returns what did until now, and what to part with */
+  add(connection: PeerConnection, chooses: boolean): { older?: PeerConnection; parted?: PeerConnection } {
     const key = keyOf(connection)
     const older = this.#current.get(key)
     this.#current.set(key, connection)
-    if (older === undefined || chooses) return older
-    const oldest = this.#spare.get(key)
+    if (older === undefined) return {}
+    if (chooses) return { older, parted: older }
+    const parted = this.#spare.get(key)
     this.#spare.set(key, older)
-    return oldest
+    return parted === undefined ? { older } : { older, parted }
   }
 
   /** It has ended. @returns whether it counted, and which one does in its place */

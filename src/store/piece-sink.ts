@@ -7,7 +7,7 @@
 import { abortable } from '../base/concurrency.ts'
 import { HoloError } from '../base/errors.ts'
 import { PIECE_WIRE_BYTES_MAX } from '../base/limits.ts'
-import { giveBackMoved } from '../base/spare-memory.ts'
+import { adopt, giveBack } from '../base/spare-memory.ts'
 import { type Sha256Digest, sha256Of } from '../blob/digest.ts'
 import type { PieceOnWire, PieceReceipt, PieceSink, PieceVerdict } from '../blob/pieces.ts'
 import type { BlobStore } from '../blob/source.ts'
@@ -99,7 +99,7 @@ export class LibraryPieceSink implements PieceSink {
       // Also where whoever waited has gone: it is at rest.
       this.library.notes.addRecords(answer.notes)
       this.#account(piece, answer.outcome)
-      if (answer.spare !== undefined) giveBackMoved(answer.spare)
+      if (answer.spare !== undefined) giveBack(adopt(new Uint8Array(answer.spare)))
       return answer.outcome
     }
     return receiptOf(await this.#turns.run(shape, ask, signal))

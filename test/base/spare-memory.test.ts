@@ -1,7 +1,7 @@
 // Goal: memory that was given back is used again, never by two at once, and is neither hoarded nor kept for ever.
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { adopt, giveBack, giveBackMoved, hasWholeBuffer, spareMemory } from '../../src/base/spare-memory.ts'
+import { adopt, giveBack, hasWholeBuffer, spareMemory } from '../../src/base/spare-memory.ts'
 
 const MIB = 1024 * 1024
 
@@ -31,7 +31,7 @@ test('uses again what came back from another thread, and nothing of what went th
   expect(bytes.byteLength).toBe(0)
   giveBack(bytes)
   expect(spareMemory(100_000).byteLength).toBe(100_000)
-  giveBackMoved(moved.buffer)
+  giveBack(adopt(moved))
   expect(spareMemory(100_000).buffer).toBe(moved.buffer)
 })
 

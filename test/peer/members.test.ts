@@ -3,9 +3,12 @@
  * Method: members in one process, over links whose frames come late or, from some moment on, not at all.
  */
 import { describe, expect, test } from 'bun:test'
+import { never } from '../../src/base/clock.ts'
 import { HoloError } from '../../src/base/errors.ts'
 import type { FrameLink } from '../../src/base/link.ts'
 import { memoryLink } from '../../src/discovery/memory.ts'
+import type { PieceFetch } from '../../src/peer/piece-fetch.ts'
+import type { PiecePeer } from '../../src/peer/piece-requests.ts'
 import { randomSecret } from '../../src/trust/keys.ts'
 import { emptyCatalog, type Member, member, until } from '../support/members.ts'
 
@@ -43,6 +46,34 @@ function two(isGreater: boolean): [Member, Member] {
   return [first, second]
 }
 
+/** A fetch that knows peers by name, as every fetch does, and notes whom it was shown last. */
+class NotedFetch {
+  readonly catalog = catalog.held.sha256
+  readonly peers = new Map<string, PiecePeer>()
+  shown: PiecePeer | undefined
+  readonly #over = Promise.withResolvers<number[]>()
+
+  look(peer: PiecePeer): void {
+    this.shown = peer
+    if (!this.peers.has(peer.name)) this.peers.set(peer.name, peer)
+  }
+
+  leave(name: string): void {
+    this.peers.delete(name)
+  }
+
+  choke(): void {}
+  got(): void {}
+
+  run(): Promise<number[]> {
+    return this.#over.promise
+  }
+
+  end(): void {
+    this.#over.resolve([])
+  }
+}
+
 async function areLinked(left: Member, right: Member): Promise<void> {
   await Bun.sleep(5 * LATE_MS)
   expect([left.swarm.peers().length, right.swarm.peers().length]).toEqual([1, 1])
@@ -59,6 +90,27 @@ describe.each([true, false])('two machines, the key of the first greater: %p', (
     second.swarm.accept(theirCall)
     first.swarm.accept(late(taken))
     await areLinked(first, second)
+  })
+
+  test('ask each other over the connection that is left, though both have one name', async () => {
+    const [first, second] = two(isGreater)
+    const fetches = [new NotedFetch(), new NotedFetch()] as const
+    const running = [first, second].map(({ swarm }, at) =>
+      swarm.fetchPieces(fetches[at] as unknown as PieceFetch, never),
+    )
+    const [ours, theirs] = memoryLink(first.keys, second.keys, ['memory:1', 'memory:2'])
+    const [theirCall, taken] = memoryLink(second.keys, first.keys, ['memory:2', 'memory:1'])
+    first.swarm.accept(ours)
+    second.swarm.accept(late(theirs))
+    second.swarm.accept(theirCall)
+    first.swarm.accept(late(taken))
+    await areLinked(first, second)
+    for (const fetch of fetches) {
+      expect([...fetch.peers.values()]).toEqual([fetch.shown as PiecePeer])
+      expect([...fetch.peers.values()][0]).toBe(fetch.shown as PiecePeer)
+      fetch.end()
+    }
+    await Promise.all(running)
   })
 
   test('have a new connection where the old one hangs, and lose nothing when that ends', async () => {
